@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Data cache maintenance to the point of coherency, by virtual address.
+ *
+ * The range must be mapped with the kernel's normal cached attributes, and be
+ * physically contiguous: inner caches are maintained by its virtual address,
+ * outer ones by its physical address. Lines at the ends that reach beyond the
+ * range are written back before they are invalidated.
+ */
+#include <linux/dma-direction.h>
+#include <linux/types.h>
+
+#include <asm/cacheflush.h>
+#include <asm/dcache_poc.h>
+#include <asm/outercache.h>
+
+#include "dma.h"
+
+/**
+ * arm_dcache_clean_poc - write back to memory
+ * @va: first byte
+ * @phys: its physical address
+ * @length: in bytes
+ */
+void arm_dcache_clean_poc(void *va, phys_addr_t phys, size_t length)
+{
+	dmac_map_area(va, length, DMA_TO_DEVICE);
+	outer_clean_range(phys, phys + length);
+}
+
+/**
+ * arm_dcache_inval_poc - drop what is cached, so that memory is read again
+ * @va: first byte
+ * @phys: its physical address
+ * @length: in bytes
+ *
+ * The inner caches come first, or a dirty line would be evicted into the outer
+ * one after that was done, and once more at the end, or a line that was fetched
+ * from the outer one meanwhile would stay. Without an outer cache, once will do.
+ */
+void arm_dcache_inval_poc(void *va, phys_addr_t phys, size_t length)
+{
+	dmac_map_area(va, length, DMA_FROM_DEVICE);
+#ifdef CONFIG_OUTER_CACHE
+	if (outer_cache.inv_range) {
+		outer_inv_range(phys, phys + length);
+		dmac_unmap_area(va, length, DMA_FROM_DEVICE);
+	}
+#endif
+}
+
+/**
+ * arm_dcache_clean_inval_poc - write back to memory, and drop what is cached
+ * @va: first byte
+ * @phys: its physical address
+ * @length: in bytes
+ *
+ * One operation a line, so that no store is lost in between.
+ */
+void arm_dcache_clean_inval_poc(void *va, phys_addr_t phys, size_t length)
+{
+	dmac_flush_range(va, va + length);
+	outer_flush_range(phys, phys + length);
+}
