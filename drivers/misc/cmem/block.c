@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A block: makes sure of its memory, carves it into pools and a heap, and puts
+ * it into the table by which all others find it.
+ *
+ * The table is read under RCU, and replaced under cmem_blocks_lock. Who found a
+ * block holds a reference.
+ */
+#include <linux/device.h>
+#include <linux/io.h>
+#include <linux/ioport.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "cmem.h"
+
+/**
+ * struct cmem_block_table - all blocks
+ * @rcu: for when it is replaced
+ * @count: how many there are
+ * @blocks: in the order of their addresses
+ *
+ * A machine has a handful of blocks, which every ioctl looks for: an array that
+ * one reads through costs a fifth of an xarray and a maple tree.
+ */
+struct cmem_block_table {
+	struct rcu_head rcu;
+	unsigned int count;
+	struct cmem_block *blocks[] __counted_by(count);
+};
+
+static DEFINE_MUTEX(cmem_blocks_lock);
+static struct cmem_block_table __rcu *cmem_blocks;
+
+/* Give the block of a slot in the table to a reader, who is under RCU. */
+static inline struct cmem_block *cmem_block_hold(struct cmem_block *block)
+{
+	return block && kref_get_unless_zero(&block->ref) ? block : NULL;
+}
+
+/**
+ * cmem_block_get - find a block by its number
+ * @id: the number
+ *
+ * Return: the block, to be given back with cmem_block_put(), or NULL.
+ */
+struct cmem_block *cmem_block_get(u32 id)
+{
+	const struct cmem_block_table *table;
+	struct cmem_block *found = NULL;
+	unsigned int i;
+
+	rcu_read_lock();
+	table = rcu_dereference(cmem_blocks);
+	for (i = 0; table && i < table->count; i++)
+		if (table->blocks[i]->id == id)
+			found = table->blocks[i];
+	found = cmem_block_hold(found);
+	rcu_read_unlock();
+	return found;
+}
+
+/**
+ * cmem_block_get_next - find the block with the next number
+ * @id: the lowest number that counts
+ *
+ * Return: as cmem_block_get().
+ */
+struct cmem_block *cmem_block_get_next(u32 id)
+{
+	const struct cmem_block_table *table;
+	struct cmem_block *found = NULL;
+	unsigned int i;
+
+	rcu_read_lock();
+	table = rcu_dereference(cmem_blocks);
+	for (i = 0; table && i < table->count; i++)
+		if (table->blocks[i]->id >= id &&
+		    (!found || table->blocks[i]->id < found->id))
+			found = table->blocks[i];
+	found = cmem_block_hold(found);
+	rcu_read_unlock();
+	return found;
+}
+
+static bool cmem_block_has(const struct cmem_block *block, unsigned long pfn)
+{
+	return pfn - block->base_pfn < block->num_pages;
+}
+
+/**
+ * cmem_block_get_pfn - find the block that has a page
+ * @pfn: page frame number
+ *
+ * Return: as cmem_block_get().
+ */
+struct cmem_block *cmem_block_get_pfn(unsigned long pfn)
+{
+	const struct cmem_block_table *table;
+	struct cmem_block *found = NULL;
+	unsigned int i;
+
+	rcu_read_lock();
+	table = rcu_dereference(cmem_blocks);
+	for (i = 0; table && i < table->count; i++)
+		if (cmem_block_has(table->blocks[i], pfn))
+			found = table->blocks[i];
+	found = cmem_block_hold(found);
+	rcu_read_unlock();
+	return found;
+}
+
+/**
+ * cmem_block_count - sum up the blocks
+ * @count: where to put how many there are
+ * @limit: where to put one more than the highest number, 0 without blocks
+ * @coherent: where to put if all of them are coherent
+ */
+void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
+{
+	const struct cmem_block_table *table;
+	unsigned int i;
+
+	*count = 0;
+	*limit = 0;
+	*coherent = true;
+	rcu_read_lock();
+	table = rcu_dereference(cmem_blocks);
+	for (i = 0; table && i < table->count; i++) {
+		(*count)++;
+		*limit = max(*limit, table->blocks[i]->id + 1);
+		*coherent &= table->blocks[i]->coherent;
+	}
+	rcu_read_unlock();
+}
+
+/* region_intersects() takes a size_t, which is small on 32 bit. */
+static bool cmem_block_is_system_ram(const struct cmem_block_config *config)
+{
+	u64 offset, length;
+
+	for (offset = 0; offset < config->length; offset += length) {
+		length = min_t(u64, config->length - offset, SZ_1G);
+		if (region_intersects(config->base + offset, length,
+				      IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
+		    REGION_DISJOINT)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The memory must be kept from the page allocator: handing out a page that it
+ * hands out as well is the worst that this driver could do.
+ */
+static int cmem_block_check_memory(struct device *dev,
+				   const struct cmem_block_config *config)
+{
+	unsigned long pfn, end = PHYS_PFN(config->base + config->length - 1) + 1;
+
+	if (config->kind == CMEM_KIND_CARVEOUT &&
+	    cmem_block_is_system_ram(config)) {
+		dev_err(dev, "block %u: %#llx bytes at %pa are System RAM although their node says no-map: see the boot log for why\n",
+			config->id, config->length, &config->base);
+		return -EBUSY;
+	}
+
+	for (pfn = PHYS_PFN(config->base); pfn < end; pfn++) {
+		if (pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn))) {
+			phys_addr_t phys = PFN_PHYS(pfn);
+
+			dev_err(dev, "block %u: the page at %pa is not reserved: it belongs to the kernel's page allocator\n",
+				config->id, &phys);
+			return -EBUSY;
+		}
+		if (!(pfn % SZ_64K))
+			cond_resched();
+	}
+	return 0;
+}
+
+static struct cmem_block_table *cmem_block_table_locked(void)
+{
+	return rcu_dereference_protected(cmem_blocks,
+					 lockdep_is_held(&cmem_blocks_lock));
+}
+
+static int cmem_block_check_free(struct device *dev,
+				 const struct cmem_block_config *config)
+{
+	const struct cmem_block_table *table = cmem_block_table_locked();
+	unsigned long first = PHYS_PFN(config->base);
+	unsigned long last = PHYS_PFN(config->base + config->length - 1);
+	unsigned int i;
+
+	if (!config->length || config->base + config->length - 1 < config->base) {
+		dev_err(dev, "block %u: %#llx bytes at %pa are no range of memory\n",
+			config->id, config->length, &config->base);
+		return -EINVAL;
+	}
+
+	for (i = 0; table && i < table->count; i++) {
+		const struct cmem_block *other = table->blocks[i];
+
+		if (other->id == config->id) {
+			dev_err(dev, "block %u: there is a block of this number already\n",
+				config->id);
+			return -EEXIST;
+		}
+		if (first <= other->base_pfn + other->num_pages - 1 &&
+		    last >= other->base_pfn) {
+			dev_err(dev, "block %u: %#llx bytes at %pa overlap block %u\n",
+				config->id, config->length, &config->base,
+				other->id);
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
+
+static int cmem_block_claim(struct cmem_block *block,
+			    const struct cmem_block_config *config)
+{
+	/* What is in the linear map is claimed as reserved already. */
+	if (config->kind != CMEM_KIND_CARVEOUT)
+		return 0;
+
+	block->claimed = request_mem_region(config->base, config->length,
+					    "cmem");
+	if (!block->claimed) {
+		dev_err(block->dev, "block %u: %#llx bytes at %pa are claimed by another driver: see /proc/iomem\n",
+			block->id, config->length, &config->base);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int cmem_block_compare_pools(const void *a, const void *b,
+				    const void *priv)
+{
+	const struct cmem_block *block = priv;
+	const u8 *left = a, *right = b;
+
+	if (block->pools[*left].pages != block->pools[*right].pages)
+		return block->pools[*left].pages < block->pools[*right].pages ?
+		       -1 : 1;
+	return *left - *right;
+}
+
+static int cmem_block_init_pool(struct cmem_block *block, unsigned int number,
+				unsigned long start,
+				const struct cmem_pool_config *config)
+{
+	struct cmem_carved_pool *pool = &block->pools[number];
+	u32 i;
+	int ret;
+
+	ret = cmem_heap_reserve(&block->heap, start,
+				config->count * pool->pages);
+	if (ret)
+		return ret;
+
+	ret = cmem_pool_init(&pool->slots, config->count);
+	if (ret)
+		return ret;
+
+	pool->buffers = cmem_pool_alloc_array(config->count,
+					      sizeof(*pool->buffers));
+	if (!pool->buffers)
+		return -ENOMEM;
+
+	for (i = 0; i < config->count; i++)
+		pool->buffers[i].pool = pool;
+	return 0;
+}
+
+/*
+ * Pools follow each other from the start of the block, in the order of their
+ * numbers, and the heap is what remains. A pool of buffers of 2 MiB and more is
+ * moved up to a 2 MiB boundary, so that huge pages can map them, if the block
+ * is large enough; the gap is heap too, so nothing is lost.
+ */
+static int cmem_block_carve(struct cmem_block *block,
+			    const struct cmem_block_config *config)
+{
+	unsigned long huge = SZ_2M >> PAGE_SHIFT;
+	unsigned long slack = block->num_pages;
+	unsigned long start = 0;
+	unsigned int i;
+	int ret;
+
+	guard(mutex)(&block->lock);
+
+	for (i = 0; i < config->num_pools; i++) {
+		struct cmem_carved_pool *pool = &block->pools[i];
+
+		pool->block = block;
+		pool->number = i;
+		pool->requested = config->pools[i].length;
+		pool->pages = PFN_UP(pool->requested);
+		slack -= config->pools[i].count * pool->pages;
+		block->by_size[i] = i;
+	}
+	block->num_pools = config->num_pools;
+	sort_r(block->by_size, block->num_pools, sizeof(*block->by_size),
+	       cmem_block_compare_pools, NULL, block);
+
+	cmem_heap_init(&block->heap, block->base_pfn, block->num_pages,
+		       &block->lock);
+	for (i = 0; i < block->num_pools; i++) {
+		struct cmem_carved_pool *pool = &block->pools[i];
+		unsigned long gap = 0;
+
+		if (pool->pages >= huge)
+			gap = ALIGN(block->base_pfn + start, huge) -
+			      (block->base_pfn + start);
+		if (gap <= slack) {
+			start += gap;
+			slack -= gap;
+		}
+		pool->start = start;
+		ret = cmem_block_init_pool(block, i, start, &config->pools[i]);
+		if (ret)
+			return ret;
+		dev_dbg(block->dev, "block %u: pool %u: %u buffers of %#llx bytes at page %#lx\n",
+			block->id, i, config->pools[i].count,
+			(u64)pool->pages << PAGE_SHIFT, start);
+		start += config->pools[i].count * pool->pages;
+	}
+	return cmem_heap_open(&block->heap);
+}
+
+static void cmem_block_destroy(struct cmem_block *block)
+{
+	unsigned int i;
+
+	cmem_scrub_stop(block);
+	cmem_alias_exit(block);
+	mutex_lock(&block->lock);
+	cmem_heap_destroy(&block->heap);
+	mutex_unlock(&block->lock);
+	for (i = 0; i < block->num_pools; i++) {
+		cmem_pool_destroy(&block->pools[i].slots);
+		kvfree(block->pools[i].buffers);
+	}
+	if (block->claimed)
+		release_mem_region(PFN_PHYS(block->base_pfn),
+				   PFN_PHYS(block->num_pages));
+	mutex_destroy(&block->lock);
+	kfree(block->pools);
+	kfree(block);
+}
+
+void cmem_block_release(struct kref *ref)
+{
+	struct cmem_block *block = container_of(ref, struct cmem_block, ref);
+
+	/* Readers of the table may still look at the reference count. */
+	synchronize_rcu();
+	cmem_block_destroy(block);
+}
+
+static int cmem_block_publish(struct cmem_block *block)
+{
+	struct cmem_block_table *old = cmem_block_table_locked();
+	unsigned int count = old ? old->count : 0;
+	struct cmem_block_table *table;
+	unsigned int i, at = 0;
+
+	table = kmalloc(struct_size(table, blocks, count + 1), GFP_KERNEL);
+	if (!table)
+		return -ENOMEM;
+
+	table->count = count + 1;
+	while (at < count && old->blocks[at]->base_pfn < block->base_pfn)
+		at++;
+	for (i = 0; i < at; i++)
+		table->blocks[i] = old->blocks[i];
+	table->blocks[at] = block;
+	for (; i < count; i++)
+		table->blocks[i + 1] = old->blocks[i];
+
+	rcu_assign_pointer(cmem_blocks, table);
+	if (old)
+		kfree_rcu(old, rcu);
+	return 0;
+}
+
+/**
+ * cmem_block_create - make a block
+ * @dev: whose block it is
+ * @config: what it is to be. The pools fit into it.
+ * @coherent: devices snoop the caches
+ *
+ * The block is there for everybody when this returns. May sleep.
+ *
+ * Return: 0, or an errno, and why was logged.
+ */
+int cmem_block_create(struct device *dev,
+		      const struct cmem_block_config *config, bool coherent)
+{
+	struct cmem_block *block;
+	int ret;
+
+	guard(mutex)(&cmem_blocks_lock);
+
+	ret = cmem_block_check_free(dev, config);
+	if (ret)
+		return ret;
+	ret = cmem_block_check_memory(dev, config);
+	if (ret)
+		return ret;
+
+	block = kzalloc(sizeof(*block), GFP_KERNEL);
+	if (!block)
+		return -ENOMEM;
+
+	kref_init(&block->ref);
+	mutex_init(&block->lock);
+	block->id = config->id;
+	block->kind = config->kind;
+	block->keep_contents = config->keep_contents;
+	block->coherent = coherent;
+	block->dev = dev;
+	block->base_pfn = PHYS_PFN(config->base);
+	block->num_pages = PHYS_PFN(config->base + config->length - 1) -
+			   block->base_pfn + 1;
+	cmem_scrub_init(block);
+	if (config->num_pools) {
+		block->pools = kcalloc(config->num_pools,
+				       sizeof(*block->pools), GFP_KERNEL);
+		if (!block->pools) {
+			kfree(block);
+			return -ENOMEM;
+		}
+	}
+
+	ret = cmem_block_carve(block, config);
+	if (ret)
+		goto err_destroy;
+	ret = cmem_block_claim(block, config);
+	if (ret)
+		goto err_destroy;
+	ret = cmem_alias_init(block);
+	if (ret) {
+		dev_err(dev, "block %u: the kernel has no room to map it: %pe\n",
+			block->id, ERR_PTR(ret));
+		goto err_destroy;
+	}
+	ret = cmem_scrub_start(block);
+	if (ret)
+		goto err_destroy;
+	ret = cmem_block_publish(block);
+	if (ret)
+		goto err_destroy;
+
+	dev_info(dev, "block %u: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
+		 block->id, config->length, &config->base, block->num_pools,
+		 (u64)block->heap.size << PAGE_SHIFT);
+	return 0;
+
+err_destroy:
+	cmem_block_destroy(block);
+	return ret;
+}

@@ -1,0 +1,806 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A buffer's life: allocated by a file, registered by others, held by mappings,
+ * and given back to its pool or heap when the last of these is gone.
+ *
+ * A registration is one file's hold on one buffer, however often it is counted.
+ * That of the file which allocated the buffer is kept in the buffer itself, so
+ * that the common case costs no memory; others have a struct cmem_sharer.
+ *
+ * A live buffer holds its block.
+ */
+#define pr_fmt(fmt) "cmem: " fmt
+
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "cmem.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+/**
+ * struct cmem_sharer - a registration of a file that did not allocate
+ * @file: the file
+ * @buffer: the buffer
+ * @in_file: in @file's list, under its lock
+ * @in_buffer: in @buffer's list, under the block's lock
+ * @count: how often it is registered, under the block's lock
+ */
+struct cmem_sharer {
+	struct cmem_file *file;
+	struct cmem_buffer *buffer;
+	struct list_head in_file;
+	struct hlist_node in_buffer;
+	u16 count;
+};
+
+static_assert(CMEM_MAX_REGISTRATIONS <= U16_MAX);
+#ifdef CONFIG_64BIT
+static_assert(sizeof(struct cmem_buffer) + sizeof(struct cmem_slot) <= 60);
+#endif
+
+static struct kmem_cache *cmem_heap_buffer_cache;
+static struct kmem_cache *cmem_sharer_cache;
+static atomic64_t cmem_last_owner;
+
+static bool cmem_share_any;
+
+static int cmem_share_set(const char *val, const struct kernel_param *kp)
+{
+	if (sysfs_streq(val, "any")) {
+		cmem_share_any = true;
+	} else if (sysfs_streq(val, "user")) {
+		cmem_share_any = false;
+	} else {
+		pr_err("share=%s is unknown, must be user or any\n", val);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int cmem_share_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", cmem_share_any ? "any" : "user");
+}
+
+static const struct kernel_param_ops cmem_share_ops = {
+	.set = cmem_share_set,
+	.get = cmem_share_get,
+};
+module_param_cb(share, &cmem_share_ops, NULL, 0644);
+MODULE_PARM_DESC(share, "who may register a buffer by its address: user (of one who is registered, default) or any (who can open /dev/cmem)");
+
+int cmem_buffer_init(void)
+{
+	cmem_heap_buffer_cache = KMEM_CACHE(cmem_heap_buffer, SLAB_ACCOUNT);
+	if (!cmem_heap_buffer_cache)
+		return -ENOMEM;
+
+	cmem_sharer_cache = KMEM_CACHE(cmem_sharer, SLAB_ACCOUNT);
+	if (!cmem_sharer_cache) {
+		kmem_cache_destroy(cmem_heap_buffer_cache);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * cmem_file_init - make a new owner
+ * @file: to be filled in
+ * @filp: the open file
+ */
+void cmem_file_init(struct cmem_file *file, const struct file *filp)
+{
+	file->owner = atomic64_inc_return(&cmem_last_owner);
+	file->filp = filp;
+	spin_lock_init(&file->lock);
+	INIT_LIST_HEAD(&file->allocated);
+	INIT_LIST_HEAD(&file->shared);
+	file->num_allocated = 0;
+	file->num_shared = 0;
+	file->num_pages = 0;
+}
+
+static struct cmem_block *cmem_buffer_block(const struct cmem_buffer *buffer)
+{
+	return buffer->pool ? buffer->pool->block :
+	       cmem_heap_buffer(buffer)->block;
+}
+
+/**
+ * cmem_buffer_abi_flags - what users are told of a buffer's attributes
+ * @buffer: a buffer that the caller holds
+ *
+ * Return: bits of enum cmem_alloc_flags.
+ */
+u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer)
+{
+	u32 flags = 0;
+
+	if (buffer->flags & CMEM_BUFFER_CACHED)
+		flags |= CMEM_ALLOC_CACHED;
+	if (buffer->flags & CMEM_BUFFER_PRIVATE)
+		flags |= CMEM_ALLOC_PRIVATE;
+	return flags;
+}
+
+/* Find the live buffer that has a page of a block. The block is locked. */
+static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
+					      unsigned long page)
+{
+	struct cmem_heap_buffer *from;
+	unsigned int i;
+
+	for (i = 0; i < block->num_pools; i++) {
+		struct cmem_carved_pool *pool = &block->pools[i];
+		unsigned long offset = page - pool->start;
+		struct cmem_buffer *buffer;
+
+		if (offset >= pool->slots.count * pool->pages)
+			continue;
+		buffer = &pool->buffers[offset / pool->pages];
+		return buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
+	}
+
+	from = cmem_heap_find(&block->heap, page);
+	if (!from || !(from->buffer.flags & CMEM_BUFFER_LIVE))
+		return NULL;
+	return &from->buffer;
+}
+
+/* Find the live buffer that starts at a page frame, for its registrants. */
+static struct cmem_buffer *cmem_buffer_lookup_start(struct cmem_block *block,
+						    unsigned long pfn,
+						    struct cmem_extent *extent)
+{
+	struct cmem_buffer *buffer;
+
+	buffer = cmem_buffer_lookup(block, pfn - block->base_pfn);
+	if (!buffer)
+		return NULL;
+
+	cmem_buffer_locate(buffer, extent);
+	if (extent->pfn != pfn)
+		return NULL;
+	/* What is only mapped has no owner any more, and gets none. */
+	if (!buffer->file && hlist_empty(&buffer->sharers))
+		return NULL;
+	return buffer;
+}
+
+static struct cmem_sharer *cmem_buffer_sharer(const struct cmem_buffer *buffer,
+					      const struct cmem_file *file)
+{
+	struct cmem_sharer *sharer;
+
+	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
+		if (sharer->file == file)
+			return sharer;
+	return NULL;
+}
+
+static bool cmem_same_user(const struct file *a, const struct file *b)
+{
+	return uid_eq(a->f_cred->euid, b->f_cred->euid);
+}
+
+/**
+ * cmem_buffer_may_register - tell if a file may register, by what users it has
+ * @buffer: a buffer of a block that is locked
+ * @filp: the file: what counts is who opened it
+ */
+bool cmem_buffer_may_register(const struct cmem_buffer *buffer,
+			      const struct file *filp)
+{
+	const struct cmem_sharer *sharer;
+
+	if (cmem_share_any)
+		return true;
+	if (buffer->file && cmem_same_user(buffer->file->filp, filp))
+		return true;
+	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
+		if (cmem_same_user(sharer->file->filp, filp))
+			return true;
+	return file_ns_capable(filp, &init_user_ns, CAP_SYS_RAWIO);
+}
+
+/* Give pages back. Nobody holds them. */
+static void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
+{
+	struct cmem_carved_pool *pool = buffer->pool;
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	buffer->flags = 0;
+	if (pool) {
+		u32 slot = buffer - pool->buffers;
+
+		cmem_pool_put(&pool->slots, slot,
+			      shared ? 0 : pool->slots.slots[slot].tag);
+	} else {
+		struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
+
+		cmem_heap_put(&block->heap, from->start, from->pages,
+			      shared ? 0 : from->tag);
+		kmem_cache_free(cmem_heap_buffer_cache, from);
+	}
+	cmem_scrub_kick(block);
+}
+
+/* The last hold is gone. The block is locked, and is given back afterwards. */
+static void cmem_buffer_release(struct cmem_buffer *buffer)
+{
+	struct cmem_extent extent;
+
+	if (trace_cmem_release_enabled()) {
+		cmem_buffer_locate(buffer, &extent);
+		trace_cmem_release(extent.block, extent.start, extent.pages);
+	}
+	cmem_buffer_return(buffer, buffer->flags & CMEM_BUFFER_SHARED);
+}
+
+/**
+ * cmem_buffer_get - hold a buffer that the caller's file or mapping holds
+ * @buffer: the buffer
+ */
+void cmem_buffer_get(struct cmem_buffer *buffer)
+{
+	refcount_inc(&buffer->refs);
+}
+
+/**
+ * cmem_buffer_put - let go of a buffer
+ * @buffer: the buffer
+ *
+ * May sleep, but not long, and does not fail.
+ */
+void cmem_buffer_put(struct cmem_buffer *buffer)
+{
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	if (!refcount_dec_and_mutex_lock(&buffer->refs, &block->lock))
+		return;
+
+	cmem_buffer_release(buffer);
+	mutex_unlock(&block->lock);
+	cmem_block_put(block);
+}
+
+/**
+ * cmem_buffer_share - somebody else can see a buffer now
+ * @buffer: a buffer that the caller holds
+ */
+void cmem_buffer_share(struct cmem_buffer *buffer)
+{
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	mutex_lock(&block->lock);
+	buffer->flags |= CMEM_BUFFER_SHARED;
+	mutex_unlock(&block->lock);
+}
+
+static int cmem_buffer_take_pool(struct cmem_carved_pool *pool, u64 tag,
+				 struct cmem_buffer **buffer)
+{
+	struct cmem_block *block = pool->block;
+	u32 clean = pool->slots.num_clean;
+	u32 slot;
+	int ret;
+
+	ret = cmem_pool_take(&pool->slots, tag, &slot);
+	if (ret < 0) {
+		/* His own need not be cleaned for him. */
+		if (ret == -EAGAIN && block->scrubbing_pool == pool &&
+		    pool->slots.slots[block->scrubbing_slot].tag == tag)
+			WRITE_ONCE(block->scrub_cancel, true);
+		return ret;
+	}
+
+	/* Others' memory is wanted: let there be clean memory when it is. */
+	if ((ret == CMEM_TAKEN_DIRTY || pool->slots.num_clean != clean) &&
+	    pool->slots.num_clean < pool->slots.num_dirty / 2)
+		cmem_scrub_hurry(block);
+	*buffer = &pool->buffers[slot];
+	return ret;
+}
+
+/* The alignment that is asked for, in pages */
+static unsigned long cmem_request_align(const struct cmem_request *request)
+{
+	u64 align = max(request->alignment >> PAGE_SHIFT, 1ULL);
+
+	/* No address that this machine has is a multiple of more than this. */
+	return min_t(u64, align, 1UL << (BITS_PER_LONG - 1));
+}
+
+static bool cmem_pool_serves(const struct cmem_carved_pool *pool,
+			     unsigned long pages, unsigned long align)
+{
+	return pool->pages >= pages &&
+	       IS_ALIGNED(pool->block->base_pfn + pool->start, align) &&
+	       (pool->slots.count == 1 || IS_ALIGNED(pool->pages, align));
+}
+
+static int cmem_buffer_take_best(struct cmem_block *block, unsigned long pages,
+				 unsigned long align, u64 tag,
+				 struct cmem_buffer **buffer)
+{
+	int ret = -ENOENT;
+	unsigned int i;
+
+	for (i = 0; i < block->num_pools; i++) {
+		struct cmem_carved_pool *pool = &block->pools[block->by_size[i]];
+
+		if (!cmem_pool_serves(pool, pages, align))
+			continue;
+		ret = cmem_buffer_take_pool(pool, tag, buffer);
+		if (ret != -ENOMEM)
+			return ret;
+	}
+	return ret;
+}
+
+/* Take memory as asked. @spare is what a heap buffer would be kept in. */
+static int cmem_buffer_take(struct cmem_block *block,
+			    const struct cmem_request *request, u64 tag,
+			    struct cmem_heap_buffer **spare,
+			    struct cmem_buffer **buffer)
+{
+	unsigned long pages = DIV_ROUND_UP_ULL(request->length, PAGE_SIZE);
+	unsigned long align = cmem_request_align(request);
+	struct cmem_heap_buffer *from = *spare;
+	int ret = -ENOMEM;
+
+	if (request->pool >= 0)
+		ret = cmem_buffer_take_pool(&block->pools[request->pool], tag,
+					    buffer);
+	else if (request->pool == CMEM_POOL_BEST)
+		ret = cmem_buffer_take_best(block, pages, align, tag, buffer);
+	if (!from || (ret != -ENOMEM && ret != -ENOENT))
+		return ret;
+
+	ret = cmem_heap_take(&block->heap, pages, align, tag, from,
+			     &from->start);
+	if (ret < 0)
+		return ret;
+
+	*spare = NULL;
+	from->block = block;
+	from->pages = pages;
+	from->tag = tag;
+	*buffer = &from->buffer;
+	return ret;
+}
+
+static void cmem_buffer_admit(struct cmem_file *file,
+			      struct cmem_buffer *buffer,
+			      struct cmem_request *request)
+{
+	u16 flags = CMEM_BUFFER_LIVE;
+
+	if (request->flags & CMEM_ALLOC_CACHED)
+		flags |= CMEM_BUFFER_CACHED;
+	if (request->flags & CMEM_ALLOC_PRIVATE)
+		flags |= CMEM_BUFFER_PRIVATE;
+
+	cmem_buffer_locate(buffer, &request->extent);
+	refcount_set(&buffer->refs, 1);
+	buffer->flags = flags;
+	buffer->count = 1;
+	buffer->file = file;
+
+	spin_lock(&file->lock);
+	list_add(&buffer->in_file, &file->allocated);
+	file->num_allocated++;
+	file->num_pages += request->extent.pages;
+	spin_unlock(&file->lock);
+	trace_cmem_alloc(file, &request->extent, flags);
+}
+
+static int cmem_request_check(const struct cmem_block *block,
+			      struct cmem_request *request)
+{
+	const struct cmem_carved_pool *pool;
+	u64 length;
+
+	if (request->alignment & (request->alignment - 1))
+		return -EINVAL;
+
+	if (request->pool < 0) {
+		if (request->pool < CMEM_POOL_HEAP)
+			return -ENOENT;
+		length = (u64)block->num_pages << PAGE_SHIFT;
+		if (!request->length || request->length > length)
+			return -EINVAL;
+		return 0;
+	}
+
+	if (request->pool >= block->num_pools)
+		return -ENOENT;
+	pool = &block->pools[request->pool];
+	length = (u64)pool->pages << PAGE_SHIFT;
+	if (request->length > length)
+		return -EINVAL;
+	if (!cmem_pool_serves(pool, 0, cmem_request_align(request)))
+		return -EINVAL;
+	if (!request->length)
+		request->length = length;
+	return 0;
+}
+
+/**
+ * cmem_buffer_alloc - allocate a buffer
+ * @file: who is registered for it
+ * @id: the number of the block
+ * @request: what is wanted; where to put what was found
+ *
+ * May sleep, and waits for memory that is being cleaned when there is no other.
+ *
+ * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
+ */
+int cmem_buffer_alloc(struct cmem_file *file, u32 id,
+		      struct cmem_request *request)
+{
+	/* Not only the owner: how it is mapped must stay the same as well. */
+	u64 tag = file->owner << 1 | !!(request->flags & CMEM_ALLOC_CACHED);
+	struct cmem_heap_buffer *spare = NULL;
+	struct cmem_buffer *buffer;
+	struct cmem_block *block;
+	unsigned int round;
+	int ret;
+
+	block = cmem_block_get(id);
+	if (!block)
+		return -ENOENT;
+	ret = cmem_request_check(block, request);
+	if (ret)
+		goto out;
+
+	if (request->pool == CMEM_POOL_HEAP ||
+	    request->flags & CMEM_ALLOC_HEAP_FALLBACK) {
+		spare = kmem_cache_zalloc(cmem_heap_buffer_cache, GFP_KERNEL);
+		if (!spare) {
+			ret = -ENOMEM;
+			goto out;
+		}
+	}
+
+	for (;;) {
+			mutex_lock(&block->lock);
+		ret = cmem_buffer_take(block, request, tag, &spare, &buffer);
+		if (ret == CMEM_TAKEN_READY)
+			cmem_buffer_admit(file, buffer, request);
+		round = block->scrub_round;
+		mutex_unlock(&block->lock);
+			if (ret != -EAGAIN)
+			break;
+
+		if (wait_event_killable(block->scrub_wait,
+					READ_ONCE(block->scrub_round) != round)) {
+			ret = -EINTR;
+			break;
+		}
+	}
+
+	if (ret == CMEM_TAKEN_DIRTY) {
+		cmem_buffer_locate(buffer, &request->extent);
+		ret = cmem_scrub_pages(block, request->extent.start,
+				       request->extent.pages, true);
+
+			mutex_lock(&block->lock);
+		if (ret)
+			cmem_buffer_return(buffer, true);
+		else
+			cmem_buffer_admit(file, buffer, request);
+		mutex_unlock(&block->lock);
+		}
+
+	if (spare)
+		kmem_cache_free(cmem_heap_buffer_cache, spare);
+out:
+	/* A buffer keeps the reference. */
+	if (ret)
+		cmem_block_put(block);
+	return ret;
+}
+
+/*
+ * End a registration. The block is locked.
+ *
+ * Return: true if that was the last hold: the caller puts the block.
+ */
+static bool cmem_buffer_unregister(struct cmem_file *file,
+				   struct cmem_buffer *buffer,
+				   struct cmem_sharer *sharer,
+				   unsigned long pages)
+{
+	spin_lock(&file->lock);
+	list_del(sharer ? &sharer->in_file : &buffer->in_file);
+	(*(sharer ? &file->num_shared : &file->num_allocated))--;
+	file->num_pages -= pages;
+	spin_unlock(&file->lock);
+
+	if (sharer) {
+		hlist_del(&sharer->in_buffer);
+		kmem_cache_free(cmem_sharer_cache, sharer);
+	} else {
+		buffer->file = NULL;
+	}
+
+	if (!refcount_dec_and_test(&buffer->refs))
+		return false;
+	cmem_buffer_release(buffer);
+	return true;
+}
+
+/**
+ * cmem_buffer_free - drop one registration
+ * @file: whose
+ * @pfn: page frame number of the buffer's first page
+ *
+ * Return: 0; -ENOENT when no buffer that somebody is registered for starts
+ * there, -EPERM when the file is not.
+ */
+int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
+{
+	struct cmem_sharer *sharer = NULL;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	struct cmem_block *block;
+	bool last = false;
+	int ret = 0;
+
+	block = cmem_block_get_pfn(pfn);
+	if (!block)
+		return -ENOENT;
+
+	mutex_lock(&block->lock);
+	buffer = cmem_buffer_lookup_start(block, pfn, &extent);
+	if (!buffer) {
+		ret = -ENOENT;
+		goto out;
+	}
+	if (buffer->file != file) {
+		sharer = cmem_buffer_sharer(buffer, file);
+		if (!sharer) {
+			ret = -EPERM;
+			goto out;
+		}
+	}
+
+	trace_cmem_free(file, &extent, buffer->flags);
+	if (!--*(sharer ? &sharer->count : &buffer->count))
+		last = cmem_buffer_unregister(file, buffer, sharer,
+					      extent.pages);
+out:
+	mutex_unlock(&block->lock);
+	/* The buffer's reference as well as the one from the table */
+	if (last)
+		cmem_block_put(block);
+	cmem_block_put(block);
+	return ret;
+}
+
+static int cmem_buffer_register_again(u16 *count)
+{
+	if (*count == CMEM_MAX_REGISTRATIONS)
+		return -EOVERFLOW;
+	++*count;
+	return 0;
+}
+
+static int cmem_buffer_register_locked(struct cmem_file *file,
+				       struct cmem_buffer *buffer,
+				       struct cmem_sharer **spare,
+				       unsigned long pages)
+{
+	struct cmem_sharer *sharer;
+	unsigned int holders = !!buffer->file;
+
+	if (buffer->file == file)
+		return cmem_buffer_register_again(&buffer->count);
+	sharer = cmem_buffer_sharer(buffer, file);
+	if (sharer)
+		return cmem_buffer_register_again(&sharer->count);
+
+	if (buffer->flags & CMEM_BUFFER_PRIVATE ||
+	    !cmem_buffer_may_register(buffer, file->filp))
+		return -EPERM;
+
+	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
+		holders++;
+	if (holders >= CMEM_MAX_HOLDERS)
+		return -EOVERFLOW;
+
+	sharer = *spare;
+	*spare = NULL;
+	sharer->file = file;
+	sharer->buffer = buffer;
+	sharer->count = 1;
+	hlist_add_head(&sharer->in_buffer, &buffer->sharers);
+
+	spin_lock(&file->lock);
+	list_add(&sharer->in_file, &file->shared);
+	file->num_shared++;
+	file->num_pages += pages;
+	spin_unlock(&file->lock);
+
+	refcount_inc(&buffer->refs);
+	buffer->flags |= CMEM_BUFFER_SHARED;
+	return 0;
+}
+
+/**
+ * cmem_buffer_register - register for a buffer
+ * @file: who
+ * @pfn: page frame number of the buffer's first page
+ * @extent: where to put where it is
+ * @flags: where to put bits of enum cmem_alloc_flags
+ *
+ * Return: 0, or as struct cmem_register in the UAPI header says.
+ */
+int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
+			 struct cmem_extent *extent, u32 *flags)
+{
+	struct cmem_buffer *buffer;
+	struct cmem_sharer *spare;
+	struct cmem_block *block;
+	int ret;
+
+	block = cmem_block_get_pfn(pfn);
+	if (!block)
+		return -ENOENT;
+
+	spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
+	if (!spare) {
+		cmem_block_put(block);
+		return -ENOMEM;
+	}
+
+	mutex_lock(&block->lock);
+	buffer = cmem_buffer_lookup_start(block, pfn, extent);
+	if (buffer) {
+		ret = cmem_buffer_register_locked(file, buffer, &spare,
+						  extent->pages);
+		if (!ret) {
+			*flags = cmem_buffer_abi_flags(buffer);
+			trace_cmem_register(file, extent, buffer->flags);
+		}
+	} else {
+		ret = -ENOENT;
+	}
+	mutex_unlock(&block->lock);
+
+	if (spare)
+		kmem_cache_free(cmem_sharer_cache, spare);
+	cmem_block_put(block);
+	return ret;
+}
+
+/**
+ * cmem_buffer_get_range - hold the buffer that some pages are in
+ * @file: who must be registered for it
+ * @pfn: page frame number of the first page
+ * @pages: how many, at least 1
+ *
+ * Return: the buffer; -EINVAL when the pages are not all in one buffer, -EPERM
+ * when the file is not registered for it.
+ */
+struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
+					  unsigned long pfn,
+					  unsigned long pages)
+{
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	struct cmem_block *block;
+	unsigned long page;
+
+	block = cmem_block_get_pfn(pfn);
+	if (!block)
+		return ERR_PTR(-EINVAL);
+
+	page = pfn - block->base_pfn;
+	mutex_lock(&block->lock);
+	buffer = cmem_buffer_lookup(block, page);
+	if (!buffer) {
+		buffer = ERR_PTR(-EINVAL);
+		goto out;
+	}
+	cmem_buffer_locate(buffer, &extent);
+	if (pages > extent.start + extent.pages - page)
+		buffer = ERR_PTR(-EINVAL);
+	else if (buffer->file != file && !cmem_buffer_sharer(buffer, file))
+		buffer = ERR_PTR(-EPERM);
+	else
+		cmem_buffer_get(buffer);
+out:
+	mutex_unlock(&block->lock);
+	cmem_block_put(block);
+	return buffer;
+}
+
+/**
+ * cmem_file_get_buffers - hold some of the buffers that a file has
+ * @file: the file
+ * @shared: of those that it did not allocate
+ * @buffers: where to put them, to be put one by one
+ * @max: how many there is room for
+ *
+ * These go to the other end of the list: who asks again until he has got as many
+ * as there were has seen each that was there all the time.
+ *
+ * Return: how many.
+ */
+unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
+				   struct cmem_buffer **buffers,
+				   unsigned int max)
+{
+	struct cmem_sharer *sharer;
+	struct cmem_buffer *buffer;
+	unsigned int count = 0;
+
+	spin_lock(&file->lock);
+	while (count < max) {
+		if (shared) {
+			if (list_empty(&file->shared))
+				break;
+			sharer = list_last_entry(&file->shared,
+						 struct cmem_sharer, in_file);
+			list_move(&sharer->in_file, &file->shared);
+			buffer = sharer->buffer;
+		} else {
+			if (list_empty(&file->allocated))
+				break;
+			buffer = list_last_entry(&file->allocated,
+						 struct cmem_buffer, in_file);
+			list_move(&buffer->in_file, &file->allocated);
+		}
+		/* Being registered, the file holds it. */
+		cmem_buffer_get(buffer);
+		buffers[count++] = buffer;
+	}
+	spin_unlock(&file->lock);
+	return count;
+}
+
+/**
+ * cmem_file_release - drop all registrations of a file that is closed
+ * @file: the file
+ *
+ * Nobody else has the file any more, so its lists do not change meanwhile. Does
+ * not fail, and no signal shortens it.
+ */
+void cmem_file_release(struct cmem_file *file)
+{
+	struct cmem_sharer *sharer;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	bool last;
+
+	while (file->num_allocated || file->num_shared) {
+		if (file->num_allocated) {
+			sharer = NULL;
+			buffer = list_first_entry(&file->allocated,
+						  struct cmem_buffer, in_file);
+		} else {
+			sharer = list_first_entry(&file->shared,
+						  struct cmem_sharer, in_file);
+			buffer = sharer->buffer;
+		}
+
+		cmem_buffer_locate(buffer, &extent);
+		mutex_lock(&extent.block->lock);
+		trace_cmem_free(file, &extent, buffer->flags);
+		last = cmem_buffer_unregister(file, buffer, sharer,
+					      extent.pages);
+		mutex_unlock(&extent.block->lock);
+		if (last)
+			cmem_block_put(extent.block);
+		cond_resched();
+	}
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * CMEM, the contiguous memory allocator: the calls between its files.
+ *
+ * Data goes one way:
+ *
+ *	config -> block -> pool / heap -> buffer -> vma, sync
+ *
+ * and main.c, with /dev/cmem and its ioctls, is on top. No file reaches over
+ * its neighbour.
+ *
+ * Locks nest in this order:
+ *
+ *	mmap_lock		(taken by the callers of vma.c, and in sync.c)
+ *	  cmem_block.lock	(a mutex)
+ *	    cmem_file.lock	(a spinlock, around a few list entries)
+ *
+ * None of ours is held over an access to user memory, over cache maintenance or
+ * over zeroing, and none is taken interruptibly.
+ */
+#ifndef _CMEM_CMEM_H
+#define _CMEM_CMEM_H
+
+#include <linux/kref.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <uapi/linux/cmem.h>
+
+#include "config.h"
+#include "heap.h"
+#include "pool.h"
+
+struct device;
+struct file;
+struct inode;
+struct resource;
+struct seq_file;
+struct vm_area_struct;
+
+/* What taking memory from a pool or heap says when it does not fail */
+#define CMEM_TAKEN_READY	0
+#define CMEM_TAKEN_DIRTY	1
+
+/* block: a range of memory, carved into pools and a heap (block.c) */
+
+/**
+ * struct cmem_carved_pool - a pool with the memory behind it
+ * @slots: which buffers are free
+ * @block: whose it is
+ * @number: of the pool, from 0
+ * @start: page offset of the first buffer in the block
+ * @pages: pages in a buffer
+ * @requested: bytes in a buffer as configured
+ * @buffers: array, one for each slot
+ */
+struct cmem_carved_pool {
+	struct cmem_pool slots;
+	struct cmem_block *block;
+	unsigned int number;
+	unsigned long start;
+	unsigned long pages;
+	u64 requested;
+	struct cmem_buffer *buffers;
+};
+
+/**
+ * struct cmem_block - a range of memory
+ * @ref: held by the table of blocks, and by who works with the block
+ * @id: the block's number, as users know it
+ * @kind: what memory it is
+ * @keep_contents: never zero this memory
+ * @coherent: devices snoop the caches: all mappings are cached, and cache
+ *	maintenance is not needed
+ * @dev: for messages, and whose region this is
+ * @base_pfn: page frame number of the first page. Page offsets in the block,
+ *	not byte addresses, are what all bookkeeping uses: an unsigned long
+ *	holds them for memory above 4 GiB on 32 bit as well.
+ * @num_pages: length
+ * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
+ * @alias: the kernel's own cached mapping of all of it, on 64 bit
+ * @num_pools: how many of @pools are there
+ * @pools: the pools by their numbers
+ * @by_size: numbers of the pools, those with the smallest buffers first
+ * @lock: covers what follows, the slots of the pools, and the state of every
+ *	buffer of this block
+ * @heap: the rest of the memory
+ * @scrubbing_pool: the pool of the buffer that is being cleaned now, or NULL
+ * @scrubbing_slot: which buffer of it
+ * @scrub_cancel: its last owner wants it back as it is
+ * @scrub_queued: the scrubber knows that there is something to do
+ * @scrub_urgent: it is to do so at once
+ * @scrub_round: counts what the scrubber finished
+ * @scrub_wait: woken when @scrub_round goes on
+ * @scrubber: thread that cleans free memory
+ * @scrub_work: its work
+ */
+struct cmem_block {
+	struct kref ref;
+	u32 id;
+	enum cmem_block_kind kind;
+	bool keep_contents;
+	bool coherent;
+	struct device *dev;
+	unsigned long base_pfn;
+	unsigned long num_pages;
+	struct resource *claimed;
+	void *alias;
+	unsigned int num_pools;
+	struct cmem_carved_pool *pools;
+	u8 by_size[CMEM_MAX_POOLS];
+
+	struct mutex lock;
+	struct cmem_heap heap;
+	struct cmem_carved_pool *scrubbing_pool;
+	u32 scrubbing_slot;
+	bool scrub_cancel;
+	bool scrub_queued;
+	bool scrub_urgent;
+	unsigned int scrub_round;
+	wait_queue_head_t scrub_wait;
+	struct kthread_worker *scrubber;
+	struct kthread_delayed_work scrub_work;
+};
+
+int cmem_block_create(struct device *dev,
+		      const struct cmem_block_config *config, bool coherent);
+struct cmem_block *cmem_block_get(u32 id);
+struct cmem_block *cmem_block_get_pfn(unsigned long pfn);
+struct cmem_block *cmem_block_get_next(u32 id);
+void cmem_block_release(struct kref *ref);
+void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
+
+static inline void cmem_block_put(struct cmem_block *block)
+{
+	kref_put(&block->ref, cmem_block_release);
+}
+
+/* buffer: its life (buffer.c, scrub.c) */
+
+/**
+ * struct cmem_file - an open file of /dev/cmem: an owner of buffers
+ * @owner: number of this file, never used again for another
+ * @filp: the file, which says who opened it
+ * @lock: covers what follows
+ * @allocated: buffers that this file allocated, by cmem_buffer.in_file
+ * @shared: registrations for others, by cmem_sharer.in_file
+ * @num_allocated: buffers on @allocated
+ * @num_shared: buffers on @shared
+ * @num_pages: pages in all of these
+ */
+struct cmem_file {
+	u64 owner;
+	const struct file *filp;
+	spinlock_t lock;
+	struct list_head allocated;
+	struct list_head shared;
+	unsigned long num_allocated;
+	unsigned long num_shared;
+	u64 num_pages;
+};
+
+/**
+ * enum cmem_buffer_flags - bits of cmem_buffer.flags
+ * @CMEM_BUFFER_LIVE: it has been allocated
+ * @CMEM_BUFFER_CACHED: mappings are cached. Fixed when it is allocated.
+ * @CMEM_BUFFER_PRIVATE: it can't be registered by its address
+ * @CMEM_BUFFER_SHARED: somebody else than the file that allocated it could see
+ *	it: it must be cleaned even before that file gets it back
+ */
+enum cmem_buffer_flags {
+	CMEM_BUFFER_LIVE	= 1 << 0,
+	CMEM_BUFFER_CACHED	= 1 << 1,
+	CMEM_BUFFER_PRIVATE	= 1 << 2,
+	CMEM_BUFFER_SHARED	= 1 << 3,
+};
+
+/**
+ * struct cmem_buffer - a run of pages that users hold
+ * @pool: the pool it belongs to, or NULL for one from the heap
+ * @refs: one for each file that is registered, for each mapping. With the last
+ *	one the memory goes back; it drops to 0 under the block's lock only.
+ * @flags: bits of enum cmem_buffer_flags
+ * @count: how often @file is registered
+ * @file: the file that allocated it, NULL when that is registered no more
+ * @in_file: in @file's list, under @file's lock
+ * @sharers: other files that are registered
+ *
+ * One for each buffer of a pool is there from the beginning, so it is kept
+ * small: 48 bytes, with the slot 60. All but @in_file is under the block's
+ * lock.
+ */
+struct cmem_buffer {
+	struct cmem_carved_pool *pool;
+	refcount_t refs;
+	u16 flags;
+	u16 count;
+	struct cmem_file *file;
+	struct list_head in_file;
+	struct hlist_head sharers;
+};
+
+/**
+ * struct cmem_heap_buffer - a buffer from a heap
+ * @buffer: what all buffers have
+ * @block: whose it is
+ * @start: page offset in the block
+ * @pages: length
+ * @tag: as cmem_slot.tag
+ */
+struct cmem_heap_buffer {
+	struct cmem_buffer buffer;
+	struct cmem_block *block;
+	unsigned long start;
+	unsigned long pages;
+	u64 tag;
+};
+
+/**
+ * struct cmem_extent - where a buffer is
+ * @block: whose it is; only as long as somebody holds that
+ * @id: the block's number
+ * @pool: number of the pool, or CMEM_POOL_HEAP
+ * @start: page offset in the block
+ * @pfn: page frame number
+ * @pages: length
+ */
+struct cmem_extent {
+	struct cmem_block *block;
+	u32 id;
+	s32 pool;
+	unsigned long start;
+	unsigned long pfn;
+	unsigned long pages;
+};
+
+static inline struct cmem_heap_buffer *
+cmem_heap_buffer(const struct cmem_buffer *buffer)
+{
+	return container_of(buffer, struct cmem_heap_buffer, buffer);
+}
+
+/**
+ * cmem_buffer_locate - tell where a buffer is
+ * @buffer: the buffer
+ * @extent: where to put it
+ */
+static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
+				      struct cmem_extent *extent)
+{
+	const struct cmem_carved_pool *pool = buffer->pool;
+
+	if (pool) {
+		extent->block = pool->block;
+		extent->start = pool->start +
+				(buffer - pool->buffers) * pool->pages;
+		extent->pages = pool->pages;
+		extent->pool = pool->number;
+	} else {
+		const struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
+
+		extent->block = from->block;
+		extent->start = from->start;
+		extent->pages = from->pages;
+		extent->pool = CMEM_POOL_HEAP;
+	}
+	extent->id = extent->block->id;
+	extent->pfn = extent->block->base_pfn + extent->start;
+}
+
+int cmem_buffer_init(void);
+u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer);
+bool cmem_buffer_may_register(const struct cmem_buffer *buffer,
+			      const struct file *filp);
+void cmem_buffer_get(struct cmem_buffer *buffer);
+void cmem_buffer_put(struct cmem_buffer *buffer);
+void cmem_buffer_share(struct cmem_buffer *buffer);
+
+/**
+ * struct cmem_request - what is asked of an allocation, and what came of it
+ * @pool: in: number of a pool, CMEM_POOL_BEST or CMEM_POOL_HEAP
+ * @flags: in: bits of enum cmem_alloc_flags
+ * @length: in: bytes, 0 for all of a buffer of the pool named
+ * @alignment: in: 0 or a power of two, in bytes
+ * @extent: out: where it is
+ */
+struct cmem_request {
+	s32 pool;
+	u32 flags;
+	u64 length;
+	u64 alignment;
+	struct cmem_extent extent;
+};
+
+int cmem_buffer_alloc(struct cmem_file *file, u32 id,
+		      struct cmem_request *request);
+int cmem_buffer_free(struct cmem_file *file, unsigned long pfn);
+int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
+			 struct cmem_extent *extent, u32 *flags);
+struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
+					  unsigned long pfn,
+					  unsigned long pages);
+unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
+				   struct cmem_buffer **buffers,
+				   unsigned int max);
+void cmem_file_init(struct cmem_file *file, const struct file *filp);
+void cmem_file_release(struct cmem_file *file);
+
+void cmem_scrub_init(struct cmem_block *block);
+int cmem_scrub_start(struct cmem_block *block);
+void cmem_scrub_stop(struct cmem_block *block);
+void cmem_scrub_kick(struct cmem_block *block);
+void cmem_scrub_hurry(struct cmem_block *block);
+int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
+		     unsigned long pages, bool killable);
+
+/* sync: the kernel's alias of a block, and cache maintenance on it (sync.c) */
+
+typedef void (*cmem_alias_fn)(struct cmem_block *block, void *va,
+			      phys_addr_t phys, size_t length, void *arg);
+
+int cmem_alias_init(struct cmem_block *block);
+void cmem_alias_exit(struct cmem_block *block);
+int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
+			bool killable, cmem_alias_fn fn, void *arg);
+int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
+		     size_t length, bool write);
+void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
+			 enum cmem_sync_op op);
+int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count);
+int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
+
+/* vma: mappings of buffers (vma.c) */
+
+int cmem_mmap(struct file *filp, struct vm_area_struct *vma);
+struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
+
+/* main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) */
+
+int cmem_procfs_init(void);
+void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
+struct cmem_file *cmem_file_of(const struct file *filp);
+
+static inline phys_addr_t cmem_block_phys(const struct cmem_block *block,
+					  unsigned long page)
+{
+	return (phys_addr_t)(block->base_pfn + page) << PAGE_SHIFT;
+}
+
+#endif /* _CMEM_CMEM_H */

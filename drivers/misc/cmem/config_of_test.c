@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the device tree reader.
+ *
+ * The trees are in config_of_test.dtso: good ones, and each mistake that a board
+ * author can make. A mistake must give its errno, and one line in the log, an
+ * error, that names block, property and value.
+ *
+ * What counts as reserved memory is decided at boot and can't come from an
+ * overlay. So one test reads whatever regions the machine was booted with; the
+ * device tree in lab/kunit has some of each sort.
+ */
+#include <kunit/device.h>
+#include <kunit/of.h>
+#include <kunit/resource.h>
+#include <kunit/test.h>
+#include <linux/device.h>
+#include <linux/kmsg_dump.h>
+#include <linux/mm.h>
+#include <linux/of.h>
+#include <linux/of_address.h>
+#include <linux/of_reserved_mem.h>
+#include <linux/string.h>
+
+#include "config.h"
+#include "config_of_test.h"
+
+#define CMEM_TEST_LOG_LINE	1024
+
+static int cmem_config_test_overlay;
+
+/* Applied once: the time that it takes goes up with the square of its size. */
+static int cmem_config_suite_init(struct kunit_suite *suite)
+{
+	cmem_config_test_overlay = 0;
+	if (!of_have_populated_dt())
+		return 0;
+
+	return of_overlay_fdt_apply(__dtbo_config_of_test_begin,
+				    __dtbo_config_of_test_end -
+				    __dtbo_config_of_test_begin,
+				    &cmem_config_test_overlay, NULL);
+}
+
+static void cmem_config_suite_exit(struct kunit_suite *suite)
+{
+	if (cmem_config_test_overlay)
+		of_overlay_remove(&cmem_config_test_overlay);
+}
+
+/**
+ * struct cmem_config_test - what all tests have
+ * @dev: prints the messages
+ * @root: parent of all trees
+ * @log: the log from the test's beginning on
+ * @line: buffer for a line of it
+ * @config: read by the test
+ */
+struct cmem_config_test {
+	struct device *dev;
+	struct device_node *root;
+	struct kmsg_dump_iter log;
+	char line[CMEM_TEST_LOG_LINE];
+	struct cmem_block_config config;
+};
+
+static int cmem_config_test_init(struct kunit *test)
+{
+	struct cmem_config_test *t;
+
+	if (!of_have_populated_dt())
+		kunit_skip(test, "no device tree to add to");
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	if (!t)
+		return -ENOMEM;
+	test->priv = t;
+
+	t->dev = kunit_device_register(test, "cmem-test");
+	if (IS_ERR(t->dev))
+		return PTR_ERR(t->dev);
+
+	t->root = of_find_node_by_path("/cmem-test");
+	if (!t->root)
+		return -ENODEV;
+	of_node_put_kunit(test, t->root);
+
+	kmsg_dump_rewind(&t->log);
+	t->log.cur_seq = t->log.next_seq;
+	return 0;
+}
+
+/* The next line that the driver logged in this test, or NULL */
+static const char *cmem_config_test_line(struct cmem_config_test *t)
+{
+	size_t length;
+
+	while (kmsg_dump_get_line(&t->log, true, t->line, sizeof(t->line) - 1,
+				  &length)) {
+		t->line[length] = '\0';
+		if (strstr(t->line, dev_name(t->dev)))
+			return t->line;
+	}
+	return NULL;
+}
+
+static void cmem_config_expect_silence(struct kunit *test)
+{
+	KUNIT_EXPECT_STREQ(test, cmem_config_test_line(test->priv) ?: "", "");
+}
+
+/* One error, with all of these words */
+static void cmem_config_expect_error(struct kunit *test,
+				     const char * const *words, int num_words)
+{
+	const char *line;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_PRINTK))
+		return;
+
+	line = cmem_config_test_line(test->priv);
+	KUNIT_ASSERT_NOT_NULL_MSG(test, line, "nothing was logged");
+	KUNIT_EXPECT_EQ_MSG(test, strncmp(line, "<3>", 3), 0,
+			    "not an error: %s", line);
+	for (i = 0; i < num_words && words[i]; i++)
+		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(line, words[i]),
+					  "no \"%s\" in: %s", words[i], line);
+	cmem_config_expect_silence(test);
+}
+
+/* The node that stands for a ti,cmem node */
+static struct device_node *cmem_config_test_node(struct kunit *test,
+						 const char *name)
+{
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = of_get_child_by_name(t->root, name);
+
+	KUNIT_ASSERT_NOT_NULL(test, node);
+	of_node_put_kunit(test, node);
+	return node;
+}
+
+static struct device_node *cmem_config_test_block(struct kunit *test,
+						  struct device_node *node)
+{
+	struct device_node *block = of_get_next_child(node, NULL);
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	of_node_put_kunit(test, block);
+	return block;
+}
+
+/* #pool-size-cells */
+
+struct cmem_cells_case {
+	const char *name;
+	int cells;
+	const char *words[2];
+};
+
+static const struct cmem_cells_case cmem_cells_cases[] = {
+	{ "cells-default",	1 },
+	{ "cells-one",		1 },
+	{ "cells-two",		2 },
+	{ "cells-zero",		-EINVAL, { "#pool-size-cells", "<0>" } },
+	{ "cells-three",	-EINVAL, { "#pool-size-cells", "<3>" } },
+	{ "cells-max",		-EINVAL, { "#pool-size-cells", "<4294967295>" } },
+	{ "cells-empty",	-EINVAL, { "#pool-size-cells" } },
+	{ "cells-short",	-EINVAL, { "#pool-size-cells" } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_cells, cmem_cells_cases, name);
+
+static void cmem_config_reads_pool_cells(struct kunit *test)
+{
+	const struct cmem_cells_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+
+	KUNIT_EXPECT_EQ(test, cmem_config_pool_cells(t->dev, node), c->cells);
+	if (c->cells < 0)
+		cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
+	else
+		cmem_config_expect_silence(test);
+}
+
+/* cmem-buf-pools, in a block of so many bytes */
+
+struct cmem_pools_case {
+	const char *name;
+	u64 length;
+	int ret;
+	unsigned int num_pools;
+	struct cmem_pool_config pools[2];
+	const char *words[3];
+};
+
+static const struct cmem_pools_case cmem_pools_cases[] = {
+	{ "pools-none",			0x10000000 },
+	{ "pools-one-cell",		0x10000000, 0, 2,
+		{ { 1, 0x0c000000 }, { 4, 0x01000000 } } },
+	{ "pools-one-cell",		0x10010000, 0, 2,
+		{ { 1, 0x0c000000 }, { 4, 0x01000000 } } },
+	{ "pools-one-cell",		0x0fffffff, -ENOSPC, 0, {},
+		{ "block 7:", "cmem-buf-pools", "0x10000000" } },
+	{ "pools-one-cell",		0x10000000 - PAGE_SIZE, -ENOSPC, 0, {},
+		{ "block 7:", "cmem-buf-pools", "0x10000000" } },
+	{ "pools-two-cells",		0x0c000000, 0, 1, { { 1, 0x0c000000 } } },
+	{ "pools-two-cells",		0x0bffffff, -ENOSPC, 0, {},
+		{ "block 7:", "cmem-buf-pools", "0xc000000" } },
+	{ "pools-in-one-list",		0x10000000, 0, 2,
+		{ { 1, 0x0c000000 }, { 4, 0x01000000 } } },
+	{ "pools-of-4-gib",		0x300010000, 0, 2,
+		{ { 3, 0x100000000 }, { 1, 0x1000 } } },
+	/* each buffer is rounded up to pages, what is asked for is kept */
+	{ "pools-of-bytes",		3 * PAGE_SIZE, 0, 1, { { 3, 1 } } },
+	{ "pools-of-bytes",		3 * PAGE_SIZE - 1, -ENOSPC, 0, {},
+		{ "block 7:", "cmem-buf-pools" } },
+	{ "pools-of-bytes",		2 * PAGE_SIZE, -ENOSPC, 0, {},
+		{ "block 7:", "cmem-buf-pools" } },
+	{ "pools-32",			32 * PAGE_SIZE, 0, 32,
+		{ { 1, 1 }, { 1, 1 } } },
+	{ "pools-33",			U64_MAX, -E2BIG, 0, {},
+		{ "block 7:", "cmem-buf-pools", "33" } },
+	{ "pools-empty",		U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "0 bytes" } },
+	{ "pools-no-size",		U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "12 bytes" } },
+	{ "pools-one-cell-for-two",	U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "8 bytes" } },
+	{ "pools-no-cells",		U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "3 bytes" } },
+	{ "pools-count-zero",		U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "pool 1" } },
+	{ "pools-size-zero",		U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "5 buffers of 0" } },
+	{ "pools-count-max",		U64_MAX, -EOVERFLOW, 0, {},
+		{ "block 7:", "cmem-buf-pools", "4294967295" } },
+	{ "pools-size-overflow",	U64_MAX, -EOVERFLOW, 0, {},
+		{ "block 7:", "cmem-buf-pools", "0xffffffffffffffff" } },
+	{ "pools-product-overflow",	U64_MAX, -EOVERFLOW, 0, {},
+		{ "block 7:", "cmem-buf-pools", "0x8000000000000000" } },
+	{ "pools-sum-overflow",		U64_MAX, -EOVERFLOW, 0, {},
+		{ "block 7:", "cmem-buf-pools", "pool 1" } },
+};
+
+static void cmem_pools_describe(const struct cmem_pools_case *c, char *text)
+{
+	snprintf(text, KUNIT_PARAM_DESC_SIZE, "%s in %#llx bytes", c->name,
+		 c->length);
+}
+
+KUNIT_ARRAY_PARAM(cmem_pools, cmem_pools_cases, cmem_pools_describe);
+
+static void cmem_config_reads_pools(struct kunit *test)
+{
+	const struct cmem_pools_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+	struct device_node *block = cmem_config_test_block(test, node);
+	int i, cells = cmem_config_pool_cells(t->dev, node);
+
+	KUNIT_ASSERT_GT(test, cells, 0);
+	t->config.id = 7;
+	KUNIT_EXPECT_EQ(test, cmem_config_of_pools(t->dev, block, cells,
+						   c->length, &t->config),
+			c->ret);
+	KUNIT_EXPECT_EQ(test, t->config.num_pools, c->num_pools);
+	if (c->ret) {
+		cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
+		return;
+	}
+
+	cmem_config_expect_silence(test);
+	for (i = 0; i < c->num_pools && i < ARRAY_SIZE(c->pools); i++) {
+		KUNIT_EXPECT_EQ(test, t->config.pools[i].count,
+				c->pools[i].count);
+		KUNIT_EXPECT_EQ(test, t->config.pools[i].length,
+				c->pools[i].length);
+	}
+}
+
+/* reg and memory-region of a block */
+
+struct cmem_block_case {
+	const char *name;
+	int ret;
+	const char *words[3];
+};
+
+static const struct cmem_block_case cmem_block_cases[] = {
+	{ "block-no-reg",		-ENOENT,
+		{ "/cmem_block", "reg" } },
+	{ "block-empty-reg",		-EINVAL,
+		{ "/cmem_block@", "reg" } },
+	{ "block-long-reg",		-EINVAL,
+		{ "/cmem_block@", "reg" } },
+	{ "block-short-reg",		-EINVAL,
+		{ "/cmem_block@", "reg" } },
+	{ "block-negative-reg",		-EINVAL,
+		{ "/cmem_block@", "reg", "<4294967295>" } },
+	{ "block-no-memory",		-ENOENT,
+		{ "block 7:", "memory-region" } },
+	{ "block-dangling-memory",	-ENOENT,
+		{ "block 7:", "memory-region" } },
+	{ "block-two-regions",		-EINVAL,
+		{ "block 7:", "memory-region", "2 nodes" } },
+	{ "block-memory-and-sram",	-EINVAL,
+		{ "block 7:", "memory-region", "sram" } },
+	{ "block-not-reserved",		-ENODEV,
+		{ "block 7:", "memory-region", "/cmem-test/not-reserved" } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_block, cmem_block_cases, name);
+
+static void cmem_config_refuses_a_bad_block(struct kunit *test)
+{
+	const struct cmem_block_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+	struct device_node *block = cmem_config_test_block(test, node);
+
+	KUNIT_EXPECT_EQ(test, cmem_config_of_block(t->dev, block, 1,
+						   &t->config), c->ret);
+	cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
+}
+
+/* A block in each region that this machine was booted with */
+
+KUNIT_DEFINE_ACTION_WRAPPER(cmem_changeset_revert, of_changeset_revert,
+			    struct of_changeset *);
+KUNIT_DEFINE_ACTION_WRAPPER(cmem_changeset_destroy, of_changeset_destroy,
+			    struct of_changeset *);
+
+static void cmem_config_point_at(struct kunit *test, struct device_node *block,
+				 struct device_node *region)
+{
+	struct of_changeset *changes;
+
+	changes = kunit_kzalloc(test, sizeof(*changes), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, changes);
+	of_changeset_init(changes);
+	KUNIT_ASSERT_EQ(test,
+			kunit_add_action_or_reset(test, cmem_changeset_destroy,
+						  changes), 0);
+	KUNIT_ASSERT_EQ(test,
+			of_changeset_add_prop_u32(changes, block,
+						  "memory-region",
+						  region->phandle), 0);
+	KUNIT_ASSERT_EQ(test, of_changeset_apply(changes), 0);
+	KUNIT_ASSERT_EQ(test,
+			kunit_add_action_or_reset(test, cmem_changeset_revert,
+						  changes), 0);
+}
+
+/* Stands for the region of a machine that has none */
+static struct device_node cmem_no_region;
+
+static const void *cmem_region_gen_params(const void *prev, char *text)
+{
+	struct device_node *region = (struct device_node *)prev;
+	struct device_node *regions;
+
+	if (region == &cmem_no_region)
+		return NULL;
+
+	/* The reference to @prev goes on to the next one. */
+	regions = of_find_node_by_path("/reserved-memory");
+	do
+		region = of_get_next_child(regions, region);
+	while (region && !(region->phandle &&
+			   of_property_present(region, "reg")));
+	of_node_put(regions);
+	if (!region && !prev) {
+		region = &cmem_no_region;
+		strscpy(text, "none", KUNIT_PARAM_DESC_SIZE);
+	} else if (region) {
+		strscpy(text, kbasename(region->full_name),
+			KUNIT_PARAM_DESC_SIZE);
+	}
+	return region;
+}
+
+static void cmem_config_reads_a_block_in_boot_tree(struct kunit *test)
+{
+	struct device_node *region = (struct device_node *)test->param_value;
+	struct cmem_config_test *t = test->priv;
+	const char *words[] = { "block 7:", "memory-region", region->name };
+	struct device_node *node, *block;
+	struct reserved_mem *mem;
+	struct resource reg;
+	int ret;
+
+	if (region == &cmem_no_region)
+		kunit_skip(test, "booted without a region under /reserved-memory");
+
+	node = cmem_config_test_node(test, "block-in-boot-tree");
+	block = cmem_config_test_block(test, node);
+	cmem_config_point_at(test, block, region);
+	KUNIT_ASSERT_EQ(test, of_address_to_resource(region, 0, &reg), 0);
+	mem = of_reserved_mem_lookup(region);
+
+	ret = cmem_config_of_block(t->dev, block, 1, &t->config);
+	if (!mem || !mem->size) {
+		KUNIT_EXPECT_EQ(test, ret, -ENODEV);
+		cmem_config_expect_error(test, words, ARRAY_SIZE(words));
+	} else if (of_property_present(region, "reusable") ||
+		   !PAGE_ALIGNED(reg.start) || !PAGE_ALIGNED(reg.end + 1)) {
+		KUNIT_EXPECT_EQ(test, ret, -EINVAL);
+		cmem_config_expect_error(test, words, ARRAY_SIZE(words));
+	} else if (resource_size(&reg) < 2 * PAGE_SIZE) {
+		words[1] = "cmem-buf-pools";
+		words[2] = NULL;
+		KUNIT_EXPECT_EQ(test, ret, -ENOSPC);
+		cmem_config_expect_error(test, words, ARRAY_SIZE(words));
+	} else {
+		KUNIT_EXPECT_EQ(test, ret, 0);
+		cmem_config_expect_silence(test);
+		KUNIT_EXPECT_EQ(test, t->config.id, 7);
+		KUNIT_EXPECT_EQ(test, t->config.base, reg.start);
+		KUNIT_EXPECT_EQ(test, t->config.length, resource_size(&reg));
+		KUNIT_EXPECT_EQ(test, t->config.kind,
+				of_property_read_bool(region, "no-map") ?
+				CMEM_KIND_CARVEOUT : CMEM_KIND_RESERVED);
+		KUNIT_EXPECT_FALSE(test, t->config.keep_contents);
+		KUNIT_EXPECT_EQ(test, t->config.num_pools, 1);
+		KUNIT_EXPECT_EQ(test, t->config.pools[0].count, 2);
+		KUNIT_EXPECT_EQ(test, t->config.pools[0].length, 1);
+	}
+}
+
+static struct kunit_case cmem_config_cases[] = {
+	KUNIT_CASE_PARAM(cmem_config_reads_pool_cells, cmem_cells_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_reads_pools, cmem_pools_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_refuses_a_bad_block,
+			 cmem_block_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_reads_a_block_in_boot_tree,
+			 cmem_region_gen_params),
+	{}
+};
+
+static struct kunit_suite cmem_config_suite = {
+	.name = "cmem_config_of",
+	.suite_init = cmem_config_suite_init,
+	.suite_exit = cmem_config_suite_exit,
+	.init = cmem_config_test_init,
+	.test_cases = cmem_config_cases,
+};
+
+kunit_test_suite(cmem_config_suite);

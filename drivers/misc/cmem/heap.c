@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Heap bookkeeping: a maple tree of extents.
+ *
+ * One tree says both which pages are in use and which of the free ones are
+ * clean: what is absent from it is free and clean, so that an allocation is one
+ * search for a gap, and cleaned neighbours join by themselves. Clean and dirty
+ * are kept by extent, not in a bitmap: a value entry also remembers whose bytes
+ * these are, and the tree costs nothing for memory that nobody touches.
+ *
+ * This file knows page offsets in a block and opaque user pointers, and nothing
+ * of buffers. The block's lock, held by the caller, covers a heap.
+ */
+#include <linux/align.h>
+#include <linux/bug.h>
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sizes.h>
+#include <linux/xarray.h>
+
+#include "cmem.h"
+#include "heap.h"
+
+/* Entries to look at before the search for dirty pages lets others in */
+#define CMEM_HEAP_SEARCH_STEPS	512
+
+/*
+ * Tree entries that are no user's pointer. Their addresses are what counts, and
+ * must be even: an odd one would be a value entry.
+ */
+static const unsigned long cmem_heap_pooled;
+static const unsigned long cmem_heap_scrubbing;
+
+static void *cmem_heap_marker(const unsigned long *marker)
+{
+	return (void *)marker;
+}
+
+/* Tell if an entry is something else than a user's pointer. */
+static bool cmem_heap_is_marker(void *entry)
+{
+	return xa_is_value(entry) ||
+	       entry == cmem_heap_marker(&cmem_heap_pooled) ||
+	       entry == cmem_heap_marker(&cmem_heap_scrubbing);
+}
+
+/* A tag that no value entry can hold, on 32 bit, is as good as nobody's. */
+static void *cmem_heap_dirty_entry(u64 tag)
+{
+	return xa_mk_value(tag <= LONG_MAX ? tag : 0);
+}
+
+static bool cmem_heap_is_own(void *entry, u64 tag)
+{
+	return xa_to_value(entry) && xa_to_value(entry) == tag;
+}
+
+/*
+ * For a change that must not fail. Most need no memory: the extent is there as
+ * it is, only its entry changes.
+ */
+static void cmem_heap_store(struct cmem_heap *heap, unsigned long start,
+			    unsigned long pages, void *entry)
+{
+	MA_STATE(mas, &heap->extents, start, start + pages - 1);
+
+	WARN_ON_ONCE(mas_store_gfp(&mas, entry, GFP_KERNEL | __GFP_NOFAIL));
+}
+
+/**
+ * cmem_heap_init - make a heap that has no pages yet
+ * @heap: to be filled in
+ * @base_pfn: page frame number of the block's first page
+ * @num_pages: pages of the block
+ * @lock: what the caller holds around all calls, for lockdep
+ *
+ * Pages for pools are reserved next; cmem_heap_open() then gives the rest to the
+ * heap.
+ */
+void cmem_heap_init(struct cmem_heap *heap, unsigned long base_pfn,
+		    unsigned long num_pages, struct mutex *lock)
+{
+	*heap = (struct cmem_heap) {
+		.base_pfn = base_pfn,
+		.num_pages = num_pages,
+	};
+	mt_init_flags(&heap->extents,
+		      MT_FLAGS_ALLOC_RANGE | MT_FLAGS_LOCK_EXTERN);
+	mt_set_external_lock(&heap->extents, lock);
+}
+
+void cmem_heap_destroy(struct cmem_heap *heap)
+{
+	__mt_destroy(&heap->extents);
+}
+
+/**
+ * cmem_heap_reserve - keep pages out of the heap, for a pool
+ * @heap: a heap that is not open yet
+ * @start: page offset
+ * @pages: number of pages
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int cmem_heap_reserve(struct cmem_heap *heap, unsigned long start,
+		      unsigned long pages)
+{
+	MA_STATE(mas, &heap->extents, start, start + pages - 1);
+
+	return mas_store_gfp(&mas, cmem_heap_marker(&cmem_heap_pooled),
+			     GFP_KERNEL);
+}
+
+/**
+ * cmem_heap_open - give all pages that are not reserved to the heap, dirty
+ * @heap: the heap
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int cmem_heap_open(struct cmem_heap *heap)
+{
+	unsigned long last = heap->num_pages - 1;
+	MA_STATE(mas, &heap->extents, 0, 0);
+
+	while (!mas_empty_area(&mas, 0, last, 1)) {
+		unsigned long start = mas.index;
+		unsigned long end = last;
+		int ret;
+
+		mas_set(&mas, start);
+		if (mas_find(&mas, last))
+			end = mas.index - 1;
+		mas_set_range(&mas, start, end);
+		ret = mas_store_gfp(&mas, cmem_heap_dirty_entry(0), GFP_KERNEL);
+		if (ret)
+			return ret;
+		heap->size += end - start + 1;
+		mas_set(&mas, 0);
+	}
+
+	heap->free = heap->size;
+	heap->dirty = heap->size;
+	return 0;
+}
+
+static bool cmem_heap_align(const struct cmem_heap *heap, unsigned long page,
+			    unsigned long pages, unsigned long align,
+			    unsigned long *start)
+{
+	unsigned long pfn;
+
+	if (check_add_overflow(heap->base_pfn + page, align - 1, &pfn))
+		return false;
+
+	*start = ALIGN_DOWN(pfn, align) - heap->base_pfn;
+	return *start < heap->num_pages && heap->num_pages - *start >= pages;
+}
+
+static bool cmem_heap_find_clean(struct cmem_heap *heap, unsigned long pages,
+				 unsigned long align, unsigned long *start)
+{
+	unsigned long last = heap->num_pages - 1;
+	MA_STATE(mas, &heap->extents, 0, 0);
+	unsigned long padded;
+
+	if (heap->free - heap->dirty - heap->scrubbing < pages)
+		return false;
+
+	/* A gap with room to align in is found in one descent of the tree. */
+	if (!check_add_overflow(pages, align - 1, &padded) &&
+	    padded <= heap->num_pages &&
+	    !mas_empty_area(&mas, 0, last, padded))
+		return cmem_heap_align(heap, mas.index, pages, align, start);
+	if (align == 1)
+		return false;
+
+	/* There is none: look at those that happen to start right. */
+	mas_set(&mas, 0);
+	while (!mas_empty_area(&mas, mas.index, last, pages)) {
+		if (!cmem_heap_align(heap, mas.index, pages, align, start))
+			return false;
+		mas_set(&mas, *start);
+		if (!mas_find(&mas, *start + pages - 1))
+			return true;
+		if (mas.last >= last)
+			return false;
+		mas_set(&mas, mas.last + 1);
+	}
+	return false;
+}
+
+/*
+ * Find pages that are free, dirty ones among them. They need not be one extent.
+ * This walks the tree, and is worth it: what it finds saves a wait for the
+ * scrubber, or is the user's own.
+ */
+static bool cmem_heap_find_free(struct cmem_heap *heap, unsigned long pages,
+				unsigned long align, bool with_scrubbing,
+				unsigned long *start)
+{
+	MA_STATE(mas, &heap->extents, 0, 0);
+	unsigned long run = 0;
+	void *entry;
+
+	mas_for_each(&mas, entry, heap->num_pages - 1) {
+		if (xa_is_value(entry) ||
+		    (with_scrubbing &&
+		     entry == cmem_heap_marker(&cmem_heap_scrubbing)))
+			continue;
+		if (cmem_heap_align(heap, run, pages, align, start) &&
+		    *start + pages <= mas.index)
+			return true;
+		run = mas.last + 1;
+	}
+	return cmem_heap_align(heap, run, pages, align, start);
+}
+
+/* Count the dirty pages of a free range, and tell if they are all the user's. */
+static unsigned long cmem_heap_count_dirty(struct cmem_heap *heap,
+					   unsigned long start,
+					   unsigned long pages, u64 tag,
+					   bool *own)
+{
+	unsigned long last = start + pages - 1;
+	MA_STATE(mas, &heap->extents, start, start);
+	unsigned long dirty = 0;
+	void *entry;
+
+	*own = true;
+	mas_for_each(&mas, entry, last) {
+		dirty += min(mas.last, last) - max(mas.index, start) + 1;
+		if (!cmem_heap_is_own(entry, tag))
+			*own = false;
+	}
+	return dirty;
+}
+
+static void cmem_heap_forget_recent(struct cmem_heap *heap, unsigned long start,
+				    unsigned long pages)
+{
+	if (start < heap->recent + heap->recent_pages &&
+	    heap->recent < start + pages)
+		heap->recent_pages = 0;
+}
+
+static int cmem_heap_claim(struct cmem_heap *heap, unsigned long start,
+			   unsigned long pages, unsigned long dirty, void *user)
+{
+	MA_STATE(mas, &heap->extents, start, start + pages - 1);
+	int ret;
+
+	ret = mas_store_gfp(&mas, user, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		return ret;
+
+	heap->free -= pages;
+	heap->dirty -= dirty;
+	if (dirty)
+		cmem_heap_forget_recent(heap, start, pages);
+	return 0;
+}
+
+/**
+ * cmem_heap_take - take pages out of the heap
+ * @heap: the heap
+ * @pages: how many, at least 1
+ * @align: a power of two that the page frame number is to be a multiple of
+ * @tag: of the new user, not 0
+ * @user: what cmem_heap_find() is to return for these pages; not NULL, and
+ *	aligned to 4 bytes at least
+ * @start: where to put the page offset
+ *
+ * Prefers what the same user freed last, then clean pages, then dirty ones; and
+ * for 2 MiB and more a 2 MiB boundary, so that huge pages can map it.
+ *
+ * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the pages must be cleaned
+ * first, -EAGAIN when there will be room as soon as some pages are cleaned,
+ * -ENOMEM when there is none, or no memory for the bookkeeping.
+ */
+int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
+		   unsigned long align, u64 tag, void *user,
+		   unsigned long *start)
+{
+	unsigned long huge = SZ_2M >> PAGE_SHIFT;
+	unsigned long preferred = pages >= huge ? max(align, huge) : align;
+	unsigned long dirty;
+	bool own;
+	int ret;
+
+	if (pages > heap->free)
+		return -ENOMEM;
+
+	if (heap->recent_pages >= pages && heap->recent_tag == tag &&
+	    IS_ALIGNED(heap->base_pfn + heap->recent, align)) {
+		unsigned long rest = heap->recent_pages - pages;
+
+		*start = heap->recent;
+		ret = cmem_heap_claim(heap, *start, pages, pages, user);
+		if (ret)
+			return ret;
+		heap->recent += pages;
+		heap->recent_pages = rest;
+		return CMEM_TAKEN_READY;
+	}
+
+	for (;; preferred = align) {
+		if (cmem_heap_find_clean(heap, pages, preferred, start)) {
+			ret = cmem_heap_claim(heap, *start, pages, 0, user);
+			return ret ?: CMEM_TAKEN_READY;
+		}
+		if (heap->dirty &&
+		    cmem_heap_find_free(heap, pages, preferred, false, start)) {
+			dirty = cmem_heap_count_dirty(heap, *start, pages, tag,
+						      &own);
+			ret = cmem_heap_claim(heap, *start, pages, dirty, user);
+			if (ret)
+				return ret;
+			return own ? CMEM_TAKEN_READY : CMEM_TAKEN_DIRTY;
+		}
+		if (preferred == align)
+			break;
+	}
+
+	if (heap->scrubbing &&
+	    cmem_heap_find_free(heap, pages, align, true, start))
+		return -EAGAIN;
+	return -ENOMEM;
+}
+
+/**
+ * cmem_heap_put - give pages back
+ * @heap: the heap
+ * @start: what cmem_heap_take() said
+ * @pages: as many as were taken
+ * @tag: who may have them back uncleaned, 0 for nobody
+ */
+void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
+		   unsigned long pages, u64 tag)
+{
+	cmem_heap_store(heap, start, pages, cmem_heap_dirty_entry(tag));
+	heap->free += pages;
+	heap->dirty += pages;
+	heap->recent = start;
+	heap->recent_pages = pages;
+	heap->recent_tag = tag;
+	heap->recent_old = false;
+}
+
+/**
+ * cmem_heap_find - what a page belongs to
+ * @heap: the heap
+ * @page: page offset in the block
+ *
+ * Return: the user's pointer, or NULL if the page is free or in no heap.
+ */
+void *cmem_heap_find(struct cmem_heap *heap, unsigned long page)
+{
+	MA_STATE(mas, &heap->extents, page, page);
+	void *entry = mas_walk(&mas);
+
+	return cmem_heap_is_marker(entry) ? NULL : entry;
+}
+
+/**
+ * cmem_heap_next - the first user in a range of pages
+ * @heap: the heap
+ * @page: in: page offset in the block to start at; out: of the user's first page
+ * @last: the last page offset at which a user may start
+ *
+ * Return: the user's pointer, or NULL if none starts in the range.
+ */
+void *cmem_heap_next(struct cmem_heap *heap, unsigned long *page,
+		     unsigned long last)
+{
+	MA_STATE(mas, &heap->extents, *page, *page);
+	void *entry;
+
+	mas_for_each(&mas, entry, last) {
+		if (mas.index < *page || cmem_heap_is_marker(entry))
+			continue;
+		*page = mas.index;
+		return entry;
+	}
+	return NULL;
+}
+
+/**
+ * cmem_heap_age - let what was freed last count as free for long
+ * @heap: the heap
+ */
+void cmem_heap_age(struct cmem_heap *heap)
+{
+	heap->recent_old = true;
+}
+
+/**
+ * cmem_heap_has_old - tell if there is something to clean
+ * @heap: the heap
+ *
+ * What was freed last is left for its last user, until it has aged.
+ */
+bool cmem_heap_has_old(struct cmem_heap *heap)
+{
+	if (heap->recent_old)
+		return heap->dirty;
+	return heap->dirty > heap->recent_pages;
+}
+
+/**
+ * cmem_heap_scrub_begin - pick dirty pages to clean
+ * @heap: the heap
+ * @max: at most this many
+ * @start: where to put the page offset
+ *
+ * Return: how many pages; 0 when none was found before others should be let in:
+ * ask again as long as cmem_heap_has_old(); -ENOMEM.
+ */
+long cmem_heap_scrub_begin(struct cmem_heap *heap, unsigned long max,
+			   unsigned long *start)
+{
+	MA_STATE(mas, &heap->extents, heap->cursor, heap->cursor);
+	unsigned int steps = CMEM_HEAP_SEARCH_STEPS;
+	unsigned long pages;
+	void *entry;
+	int ret;
+
+	mas_for_each(&mas, entry, heap->num_pages - 1) {
+		heap->cursor = mas.last + 1;
+		if (xa_is_value(entry) &&
+		    (heap->recent_old || !heap->recent_pages ||
+		     mas.index != heap->recent))
+			goto found;
+		if (!--steps)
+			return 0;
+	}
+	heap->cursor = 0;
+	return 0;
+
+found:
+	*start = mas.index;
+	pages = min(mas.last - mas.index + 1, max);
+	mas_set_range(&mas, *start, *start + pages - 1);
+	ret = mas_store_gfp(&mas, cmem_heap_marker(&cmem_heap_scrubbing),
+			    GFP_KERNEL);
+	if (ret)
+		return ret;
+
+	heap->cursor = *start + pages;
+	heap->dirty -= pages;
+	heap->scrubbing += pages;
+	cmem_heap_forget_recent(heap, *start, pages);
+	return pages;
+}
+
+/**
+ * cmem_heap_scrub_end - put pages back after cleaning
+ * @heap: the heap
+ * @start: as cmem_heap_scrub_begin() said
+ * @pages: as it said
+ * @cleaned: false if they could not be cleaned
+ */
+void cmem_heap_scrub_end(struct cmem_heap *heap, unsigned long start,
+			 unsigned long pages, bool cleaned)
+{
+	cmem_heap_store(heap, start, pages,
+			cleaned ? NULL : cmem_heap_dirty_entry(0));
+	heap->scrubbing -= pages;
+	if (!cleaned)
+		heap->dirty += pages;
+}
+
+/**
+ * cmem_heap_largest - the longest run of free pages
+ * @heap: the heap
+ *
+ * Walks the tree: for reports, not for allocation.
+ */
+unsigned long cmem_heap_largest(struct cmem_heap *heap)
+{
+	MA_STATE(mas, &heap->extents, 0, 0);
+	unsigned long largest = 0, run = 0;
+	void *entry;
+
+	mas_for_each(&mas, entry, heap->num_pages - 1) {
+		if (xa_is_value(entry) ||
+		    entry == cmem_heap_marker(&cmem_heap_scrubbing))
+			continue;
+		largest = max(largest, mas.index - run);
+		run = mas.last + 1;
+	}
+	return max(largest, heap->num_pages - run);
+}

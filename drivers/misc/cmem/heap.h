@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Heap bookkeeping: which pages of a block are in which buffer, or free.
+ */
+#ifndef _CMEM_HEAP_H
+#define _CMEM_HEAP_H
+
+#include <linux/maple_tree.h>
+#include <linux/types.h>
+
+struct mutex;
+
+/**
+ * struct cmem_heap - the pages of a block that are in no pool
+ * @extents: page offset in the block -> what is there: nothing for pages that
+ *     are free and clean, a value entry (the last user's tag) for free and dirty
+ *     ones, a marker for those in a pool or being cleaned, else the user's
+ *     pointer
+ * @base_pfn: page frame number of the block's first page, for alignment
+ * @num_pages: pages of the block
+ * @size: pages of the heap
+ * @free: pages that are free: clean, dirty and being cleaned
+ * @dirty: those of @free that are dirty
+ * @scrubbing: those of @free that are being cleaned
+ * @recent: page offset of what was freed last
+ * @recent_pages: length of what was freed last, 0 if that is known no more
+ * @recent_tag: tag of what was freed last
+ * @recent_old: it has been free since before the last ageing
+ * @cursor: page offset where the search for dirty pages goes on
+ *
+ * The caller serialises all calls. May sleep: the tree allocates.
+ */
+struct cmem_heap {
+	struct maple_tree extents;
+	unsigned long base_pfn;
+	unsigned long num_pages;
+	unsigned long size;
+	unsigned long free;
+	unsigned long dirty;
+	unsigned long scrubbing;
+	unsigned long recent;
+	unsigned long recent_pages;
+	u64 recent_tag;
+	bool recent_old;
+	unsigned long cursor;
+};
+
+void cmem_heap_init(struct cmem_heap *heap, unsigned long base_pfn,
+		    unsigned long num_pages, struct mutex *lock);
+void cmem_heap_destroy(struct cmem_heap *heap);
+int cmem_heap_reserve(struct cmem_heap *heap, unsigned long start,
+		      unsigned long pages);
+int cmem_heap_open(struct cmem_heap *heap);
+int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
+		   unsigned long align, u64 tag, void *user,
+		   unsigned long *start);
+void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
+		   unsigned long pages, u64 tag);
+void *cmem_heap_find(struct cmem_heap *heap, unsigned long page);
+void *cmem_heap_next(struct cmem_heap *heap, unsigned long *page,
+		     unsigned long last);
+void cmem_heap_age(struct cmem_heap *heap);
+bool cmem_heap_has_old(struct cmem_heap *heap);
+long cmem_heap_scrub_begin(struct cmem_heap *heap, unsigned long max,
+			   unsigned long *start);
+void cmem_heap_scrub_end(struct cmem_heap *heap, unsigned long start,
+			 unsigned long pages, bool cleaned);
+unsigned long cmem_heap_largest(struct cmem_heap *heap);
+
+#endif /* _CMEM_HEAP_H */

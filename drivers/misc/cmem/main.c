@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CMEM, the contiguous memory allocator: /dev/cmem and the ti,cmem device.
+ *
+ * Gives programs blocks of physically contiguous memory that a DSP, a codec or
+ * a DMA engine can read and write. A user's view in a few lines:
+ *
+ *	struct cmem_alloc a = {
+ *		.size = sizeof(a), .block = 0, .pool = CMEM_POOL_BEST,
+ *		.flags = CMEM_ALLOC_CACHED, .length = 1920 * 1080 * 2,
+ *	};
+ *	int fd = open("/dev/cmem", O_RDWR);
+ *
+ *	ioctl(fd, CMEM_IOCTL_ALLOC, &a);
+ *	p = mmap(NULL, a.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+ *		 a.mmap_offset);
+ *
+ * after which a.phys_addr is what the device is told. This file checks what
+ * user space says and passes it on; the work is done elsewhere, as cmem.h shows.
+ */
+#define pr_fmt(fmt) "cmem: " fmt
+
+#include <linux/cache.h>
+#include <linux/compat.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/of.h>
+#include <linux/platform_device.h>
+#include <linux/property.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "cmem.h"
+
+/**
+ * struct cmem_command - an ioctl on its way
+ * @file: whose
+ * @user: the structure in user space
+ * @user_size: its length there
+ * @data: the kernel's copy, zeroed where the user's is shorter
+ * @size: length of @data
+ */
+struct cmem_command {
+	struct cmem_file *file;
+	void __user *user;
+	u32 user_size;
+	void *data;
+	u32 size;
+};
+
+static int cmem_respond(const struct cmem_command *command)
+{
+	if (copy_to_user(command->user, command->data,
+			 min(command->user_size, command->size)))
+		return -EFAULT;
+	return 0;
+}
+
+static struct cmem_block *cmem_find_block(s32 id)
+{
+	return id < 0 ? NULL : cmem_block_get(id);
+}
+
+static int cmem_get_info(struct cmem_command *command)
+{
+	struct cmem_info *info = command->data;
+	bool coherent;
+
+	if (info->flags || info->__reserved)
+		return -EOPNOTSUPP;
+
+	cmem_block_count(&info->num_blocks, &info->block_limit, &coherent);
+	info->flags = coherent ? CMEM_INFO_COHERENT : 0;
+	info->abi_version = CMEM_ABI_VERSION;
+	info->alignment = PAGE_SIZE;
+	info->cache_line = cache_line_size();
+	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE;
+	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
+		info->features |= CMEM_FEATURE_PMD;
+	return cmem_respond(command);
+}
+
+static int cmem_get_block(struct cmem_command *command)
+{
+	struct cmem_block_info *info = command->data;
+	struct cmem_block *block;
+	struct cmem_heap *heap;
+
+	if (info->flags || info->__reserved)
+		return -EOPNOTSUPP;
+	block = cmem_find_block(info->block);
+	if (!block)
+		return -ENOENT;
+
+	heap = &block->heap;
+	info->flags = block->keep_contents ? CMEM_BLOCK_KEEP_CONTENTS : 0;
+	info->kind = block->kind;
+	info->base = cmem_block_phys(block, 0);
+	info->length = (u64)block->num_pages << PAGE_SHIFT;
+	info->num_pools = block->num_pools;
+	mutex_lock(&block->lock);
+	info->heap_size = (u64)heap->size << PAGE_SHIFT;
+	info->heap_free = (u64)heap->free << PAGE_SHIFT;
+	info->heap_clean = (u64)(heap->free - heap->dirty - heap->scrubbing) <<
+			   PAGE_SHIFT;
+	info->heap_largest = (u64)cmem_heap_largest(heap) << PAGE_SHIFT;
+	mutex_unlock(&block->lock);
+	cmem_block_put(block);
+	return cmem_respond(command);
+}
+
+static int cmem_get_pool(struct cmem_command *command)
+{
+	struct cmem_pool_info *info = command->data;
+	const struct cmem_carved_pool *pool;
+	struct cmem_block *block;
+
+	if (info->flags || info->__reserved)
+		return -EOPNOTSUPP;
+	block = cmem_find_block(info->block);
+	if (!block)
+		return -ENOENT;
+	if (info->pool >= block->num_pools) {
+		cmem_block_put(block);
+		return -ENOENT;
+	}
+
+	pool = &block->pools[info->pool];
+	info->base = cmem_block_phys(block, pool->start);
+	info->requested_length = pool->requested;
+	info->length = (u64)pool->pages << PAGE_SHIFT;
+	info->count = pool->slots.count;
+	mutex_lock(&block->lock);
+	info->free = cmem_pool_free(&pool->slots);
+	info->clean = pool->slots.num_clean;
+	info->dirty = pool->slots.num_dirty;
+	info->scrubbing = pool->slots.num_scrubbing;
+	mutex_unlock(&block->lock);
+	cmem_block_put(block);
+	return cmem_respond(command);
+}
+
+static int cmem_find_pool(struct cmem_command *command)
+{
+	struct cmem_find_pool *find = command->data;
+	struct cmem_block *block;
+	unsigned int i;
+	int ret = -ENOENT;
+
+	if (find->flags)
+		return -EOPNOTSUPP;
+	if (!find->length)
+		return -EINVAL;
+	block = cmem_find_block(find->block);
+	if (!block)
+		return -ENOENT;
+
+	mutex_lock(&block->lock);
+	for (i = 0; i < block->num_pools && ret; i++) {
+		const struct cmem_carved_pool *pool;
+
+		pool = &block->pools[block->by_size[i]];
+		if ((u64)pool->pages << PAGE_SHIFT < find->length)
+			continue;
+		find->pool = pool->number;
+		ret = cmem_pool_free(&pool->slots) ? 0 : -ENOMEM;
+	}
+	mutex_unlock(&block->lock);
+	cmem_block_put(block);
+	return ret ?: cmem_respond(command);
+}
+
+#define CMEM_ALLOC_FLAGS (CMEM_ALLOC_CACHED | CMEM_ALLOC_PRIVATE | \
+			  CMEM_ALLOC_HEAP_FALLBACK)
+
+static int cmem_alloc(struct cmem_command *command)
+{
+	struct cmem_alloc *alloc = command->data;
+	struct cmem_request request __uninitialized;
+	struct cmem_extent *extent = &request.extent;
+	int ret;
+
+	if (alloc->flags & ~CMEM_ALLOC_FLAGS)
+		return -EOPNOTSUPP;
+	if (alloc->block < 0)
+		return -ENOENT;
+
+	request.pool = alloc->pool;
+	request.flags = alloc->flags;
+	request.length = alloc->length;
+	request.alignment = alloc->alignment;
+	ret = cmem_buffer_alloc(command->file, alloc->block, &request);
+	if (ret)
+		return ret;
+
+	alloc->pool = extent->pool;
+	alloc->length = (u64)extent->pages << PAGE_SHIFT;
+	alloc->phys_addr = PFN_PHYS(extent->pfn);
+	alloc->mmap_offset = alloc->phys_addr;
+	ret = cmem_respond(command);
+	if (ret)
+		cmem_buffer_free(command->file, alloc->phys_addr >> PAGE_SHIFT);
+	return ret;
+}
+
+/* A physical address, of a page that this machine may have. */
+static int cmem_check_phys(u64 phys)
+{
+	if (!PAGE_ALIGNED(phys))
+		return -EINVAL;
+	return phys >> PAGE_SHIFT > ULONG_MAX ? -ENOENT : 0;
+}
+
+static int cmem_free(struct cmem_command *command)
+{
+	struct cmem_free *free = command->data;
+	int ret;
+
+	if (free->flags)
+		return -EOPNOTSUPP;
+	ret = cmem_check_phys(free->phys_addr);
+	if (ret)
+		return ret;
+	return cmem_buffer_free(command->file, free->phys_addr >> PAGE_SHIFT);
+}
+
+static int cmem_register(struct cmem_command *command)
+{
+	struct cmem_register *reg = command->data;
+	struct cmem_extent extent;
+	unsigned long pfn;
+	int ret;
+
+	if (reg->flags || reg->__reserved)
+		return -EOPNOTSUPP;
+	ret = cmem_check_phys(reg->phys_addr);
+	if (ret)
+		return ret;
+
+	pfn = reg->phys_addr >> PAGE_SHIFT;
+	ret = cmem_buffer_register(command->file, pfn, &extent,
+				   &reg->buffer_flags);
+	if (ret)
+		return ret;
+
+	reg->length = (u64)extent.pages << PAGE_SHIFT;
+	reg->mmap_offset = reg->phys_addr;
+	reg->block = extent.id;
+	reg->pool = extent.pool;
+	ret = cmem_respond(command);
+	if (ret)
+		cmem_buffer_free(command->file, pfn);
+	return ret;
+}
+
+static int cmem_resolve(struct cmem_command *command)
+{
+	struct cmem_resolve *resolve = command->data;
+	struct mm_struct *mm = current->mm;
+	struct cmem_buffer *buffer = NULL;
+	struct vm_area_struct *vma;
+	struct cmem_extent extent;
+	unsigned long address;
+
+	if (resolve->flags || resolve->__reserved)
+		return -EOPNOTSUPP;
+	if (overflows_type(resolve->user_addr, address))
+		return -EFAULT;
+
+	address = resolve->user_addr;
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, address);
+	if (vma)
+		buffer = cmem_vma_buffer(vma);
+	if (buffer) {
+		cmem_buffer_locate(buffer, &extent);
+		resolve->phys_addr = ((u64)vma->vm_pgoff << PAGE_SHIFT) +
+				     (address - vma->vm_start);
+		resolve->contiguous = vma->vm_end - address;
+		resolve->buffer_addr = PFN_PHYS(extent.pfn);
+		resolve->buffer_length = (u64)extent.pages << PAGE_SHIFT;
+		resolve->buffer_flags = cmem_buffer_abi_flags(buffer);
+		resolve->block = extent.id;
+		resolve->pool = extent.pool;
+	}
+	mmap_read_unlock(mm);
+	return buffer ? cmem_respond(command) : -EFAULT;
+}
+
+static int cmem_sync(struct cmem_command *command)
+{
+	struct cmem_sync *sync = command->data;
+	unsigned long address;
+
+	if (sync->flags || sync->__reserved)
+		return -EOPNOTSUPP;
+	if (overflows_type(sync->ranges, address))
+		return -EFAULT;
+	if (!sync->num_ranges)
+		return -EINVAL;
+	if (sync->num_ranges > CMEM_MAX_SYNC_RANGES)
+		return -EOVERFLOW;
+	return cmem_sync_ranges(u64_to_user_ptr(sync->ranges),
+				sync->num_ranges);
+}
+
+static int cmem_sync_all_cmd(struct cmem_command *command)
+{
+	struct cmem_sync_all *sync = command->data;
+
+	if (sync->flags || sync->__reserved)
+		return -EOPNOTSUPP;
+	switch (sync->op) {
+	case CMEM_SYNC_WRITE_BACK:
+	case CMEM_SYNC_WRITE_BACK_INVALIDATE:
+		return cmem_sync_all(command->file, sync->op);
+	case CMEM_SYNC_INVALIDATE:
+		return -EINVAL;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+union cmem_any_command {
+	struct cmem_info info;
+	struct cmem_block_info block;
+	struct cmem_pool_info pool;
+	struct cmem_find_pool find;
+	struct cmem_alloc alloc;
+	struct cmem_free free;
+	struct cmem_register reg;
+	struct cmem_resolve resolve;
+	struct cmem_sync sync;
+	struct cmem_sync_all sync_all;
+};
+
+/**
+ * struct cmem_ioctl_op - what an ioctl is
+ * @cmd: its whole number
+ * @size: of its structure
+ * @min_size: of the structure's first version
+ * @execute: does it
+ */
+struct cmem_ioctl_op {
+	unsigned int cmd;
+	u32 size;
+	u32 min_size;
+	int (*execute)(struct cmem_command *command);
+};
+
+#define CMEM_OP(_cmd, _fn, _struct, _last)				\
+	[_IOC_NR(_cmd)] = {						\
+		.cmd = _cmd,						\
+		.size = sizeof(_struct) +				\
+			BUILD_BUG_ON_ZERO(sizeof(_struct) >		\
+					  sizeof(union cmem_any_command)), \
+		.min_size = offsetofend(_struct, _last),		\
+		.execute = _fn,						\
+	}
+
+static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
+	CMEM_OP(CMEM_IOCTL_GET_INFO, cmem_get_info, struct cmem_info, features),
+	CMEM_OP(CMEM_IOCTL_GET_BLOCK, cmem_get_block, struct cmem_block_info,
+		heap_largest),
+	CMEM_OP(CMEM_IOCTL_GET_POOL, cmem_get_pool, struct cmem_pool_info,
+		__reserved),
+	CMEM_OP(CMEM_IOCTL_FIND_POOL, cmem_find_pool, struct cmem_find_pool,
+		length),
+	CMEM_OP(CMEM_IOCTL_ALLOC, cmem_alloc, struct cmem_alloc, mmap_offset),
+	CMEM_OP(CMEM_IOCTL_FREE, cmem_free, struct cmem_free, phys_addr),
+	CMEM_OP(CMEM_IOCTL_REGISTER, cmem_register, struct cmem_register,
+		__reserved),
+	CMEM_OP(CMEM_IOCTL_RESOLVE, cmem_resolve, struct cmem_resolve,
+		__reserved),
+	CMEM_OP(CMEM_IOCTL_SYNC, cmem_sync, struct cmem_sync, __reserved),
+	CMEM_OP(CMEM_IOCTL_SYNC_ALL, cmem_sync_all_cmd, struct cmem_sync_all,
+		__reserved),
+};
+
+static long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	const struct cmem_ioctl_op *op;
+	union cmem_any_command data __uninitialized;
+	struct cmem_command command __uninitialized;
+	int ret;
+
+	if (_IOC_NR(cmd) >= ARRAY_SIZE(cmem_ioctl_ops))
+		return -ENOTTY;
+	op = &cmem_ioctl_ops[_IOC_NR(cmd)];
+	if (op->cmd != cmd)
+		return -ENOTTY;
+
+	command.file = cmem_file_of(filp);
+	command.user = (void __user *)arg;
+	command.data = &data;
+	command.size = op->size;
+	ret = get_user(command.user_size, (u32 __user *)command.user);
+	if (ret)
+		return ret;
+	if (command.user_size < op->min_size)
+		return -EINVAL;
+	/* Looking for zeros goes on for as long as user space says. */
+	if (command.user_size > PAGE_SIZE)
+		return -E2BIG;
+
+	/* All of data is written, with zeros where the user has less. */
+	if (likely(command.user_size == op->size))
+		ret = copy_from_user(&data, command.user, op->size) ?
+		      -EFAULT : 0;
+	else
+		ret = copy_struct_from_user(&data, op->size, command.user,
+					    command.user_size);
+	if (!ret)
+		ret = op->execute(&command);
+	if (ret)
+		pr_debug("%s[%d]: ioctl %#x: %pe\n", current->comm,
+			 task_pid_nr(current), cmd, ERR_PTR(ret));
+	return ret;
+}
+
+static int cmem_open(struct inode *inode, struct file *filp)
+{
+	struct cmem_file *file;
+
+	file = kmalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+	if (!file)
+		return -ENOMEM;
+
+	cmem_file_init(file, filp);
+	filp->private_data = file;
+	return nonseekable_open(inode, filp);
+}
+
+static int cmem_release(struct inode *inode, struct file *filp)
+{
+	struct cmem_file *file = filp->private_data;
+
+	cmem_file_release(file);
+	kfree(file);
+	return 0;
+}
+
+/**
+ * cmem_file_of - the owner behind an open file
+ * @filp: an open file of /dev/cmem
+ */
+struct cmem_file *cmem_file_of(const struct file *filp)
+{
+	return filp->private_data;
+}
+
+static const struct file_operations cmem_fops = {
+	.owner = THIS_MODULE,
+	.open = cmem_open,
+	.release = cmem_release,
+	.unlocked_ioctl = cmem_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = cmem_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
+	.show_fdinfo = cmem_show_fdinfo,
+	.fop_flags = FOP_UNSIGNED_OFFSET,
+};
+
+static struct miscdevice cmem_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "cmem",
+	.fops = &cmem_fops,
+	.mode = 0660,
+};
+
+static int cmem_probe(struct platform_device *pdev)
+{
+	struct device *dev = &pdev->dev;
+	struct cmem_block_config *config;
+	bool coherent;
+	int cells;
+
+	cells = cmem_config_pool_cells(dev, dev->of_node);
+	if (cells < 0)
+		return cells;
+
+	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return -ENOMEM;
+
+	coherent = (!IS_ENABLED(CONFIG_ARM) && !IS_ENABLED(CONFIG_ARM64)) ||
+		   device_get_dma_attr(dev) == DEV_DMA_COHERENT;
+
+	/* One bad block does not stop the others: it was logged. */
+	for_each_available_child_of_node_scoped(dev->of_node, child) {
+		if (cmem_config_of_block(dev, child, cells, config))
+			continue;
+		cmem_block_create(dev, config, coherent);
+	}
+
+	kfree(config);
+	return 0;
+}
+
+static const struct of_device_id cmem_of_match[] = {
+	{ .compatible = "ti,cmem" },
+	{ }
+};
+
+static struct platform_driver cmem_driver = {
+	.probe = cmem_probe,
+	.driver = {
+		.name = "cmem",
+		.of_match_table = cmem_of_match,
+		.suppress_bind_attrs = true,
+	},
+};
+
+static int __init cmem_init(void)
+{
+	int ret;
+
+	ret = cmem_buffer_init();
+	if (ret)
+		return ret;
+	ret = cmem_procfs_init();
+	if (ret)
+		return ret;
+	ret = misc_register(&cmem_misc);
+	if (ret)
+		return ret;
+	return platform_driver_register(&cmem_driver);
+}
+device_initcall(cmem_init);

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pool bookkeeping: index lists over an array of slots.
+ *
+ * This file knows slots by their index and nothing of addresses, buffers or
+ * locks: the block's lock, held by the caller, covers a pool. Nothing of it is
+ * kept in the memory that is handed out.
+ */
+#include <linux/bug.h>
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "cmem.h"
+#include "pool.h"
+
+/**
+ * cmem_pool_alloc_array - allocate an array with an element for each slot
+ * @count: number of slots
+ * @size: bytes in an element
+ *
+ * What is long comes from vmalloc(), since kmalloc() would round it up to a
+ * power of two. May sleep.
+ *
+ * Return: the array, zeroed, for kvfree(); or NULL.
+ */
+void *cmem_pool_alloc_array(u32 count, size_t size)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN;
+	size_t bytes = array_size(count, size);
+
+	return bytes > SZ_32K ? __vmalloc(bytes, gfp) : kmalloc(bytes, gfp);
+}
+
+/**
+ * cmem_pool_init - make a pool of dirty slots
+ * @pool: to be filled in
+ * @count: number of slots, at least 1
+ *
+ * What is in memory at boot is nobody's business, so all slots start dirty.
+ * May sleep.
+ *
+ * Return: 0, -EOVERFLOW for a count that is out of range, -ENOMEM.
+ */
+int cmem_pool_init(struct cmem_pool *pool, u32 count)
+{
+	u32 i;
+
+	if (!count || count >= CMEM_SLOT_NONE)
+		return -EOVERFLOW;
+
+	*pool = (struct cmem_pool) {
+		.slots = cmem_pool_alloc_array(count, sizeof(*pool->slots)),
+		.count = count,
+		.clean = CMEM_SLOT_NONE,
+		.clean_tail = CMEM_SLOT_NONE,
+		.young = CMEM_SLOT_NONE,
+		.old = 0,
+		.num_dirty = count,
+	};
+	if (!pool->slots)
+		return -ENOMEM;
+
+	for (i = 0; i < count; i++) {
+		pool->slots[i].state = CMEM_SLOT_DIRTY;
+		pool->slots[i].next = i + 1;
+	}
+	pool->slots[count - 1].next = CMEM_SLOT_NONE;
+	return 0;
+}
+
+void cmem_pool_destroy(struct cmem_pool *pool)
+{
+	kvfree(pool->slots);
+	pool->slots = NULL;
+}
+
+static u32 cmem_pool_pop(struct cmem_pool *pool, u32 *head,
+			 enum cmem_slot_state state)
+{
+	u32 index = *head;
+
+	*head = pool->slots[index].next;
+	pool->slots[index].state = state;
+	return index;
+}
+
+static void cmem_pool_push_dirty(struct cmem_pool *pool, u32 index, u64 tag)
+{
+	struct cmem_slot *slot = &pool->slots[index];
+
+	slot->tag = tag;
+	slot->state = CMEM_SLOT_DIRTY;
+	slot->next = pool->young;
+	pool->young = index;
+	pool->num_dirty++;
+}
+
+static bool cmem_pool_is_own(struct cmem_pool *pool, u32 index, u64 tag)
+{
+	return index != CMEM_SLOT_NONE && pool->slots[index].tag == tag;
+}
+
+/**
+ * cmem_pool_take - take a slot out of the pool
+ * @pool: the pool
+ * @tag: of the new user, not 0
+ * @index: where to put the slot's index
+ *
+ * Prefers the user's own last slot as he left it, then a clean one, then one
+ * that has been dirty for long, then one that got so lately.
+ *
+ * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the slot must be cleaned
+ * first, -EAGAIN when all that is left is being cleaned, -ENOMEM when nothing
+ * is left.
+ */
+int cmem_pool_take(struct cmem_pool *pool, u64 tag, u32 *index)
+{
+	int ret = CMEM_TAKEN_READY;
+	u32 slot;
+
+	if (cmem_pool_is_own(pool, pool->young, tag)) {
+		slot = cmem_pool_pop(pool, &pool->young, CMEM_SLOT_TAKEN);
+		pool->num_dirty--;
+	} else if (cmem_pool_is_own(pool, pool->old, tag)) {
+		slot = cmem_pool_pop(pool, &pool->old, CMEM_SLOT_TAKEN);
+		pool->num_dirty--;
+	} else if (pool->clean != CMEM_SLOT_NONE) {
+		slot = cmem_pool_pop(pool, &pool->clean, CMEM_SLOT_TAKEN);
+		pool->num_clean--;
+	} else if (pool->num_dirty) {
+		slot = cmem_pool_pop(pool, pool->old != CMEM_SLOT_NONE ?
+				     &pool->old : &pool->young, CMEM_SLOT_TAKEN);
+		pool->num_dirty--;
+		ret = CMEM_TAKEN_DIRTY;
+	} else {
+		return pool->num_scrubbing ? -EAGAIN : -ENOMEM;
+	}
+
+	pool->slots[slot].tag = tag;
+	*index = slot;
+	return ret;
+}
+
+/**
+ * cmem_pool_put - give a slot back
+ * @pool: the pool
+ * @index: a slot that is taken
+ * @tag: who may have it back uncleaned, 0 for nobody
+ */
+void cmem_pool_put(struct cmem_pool *pool, u32 index, u64 tag)
+{
+	if (WARN_ON_ONCE(pool->slots[index].state != CMEM_SLOT_TAKEN))
+		return;
+
+	cmem_pool_push_dirty(pool, index, tag);
+}
+
+/**
+ * cmem_pool_age - let what was freed lately count as free for long
+ * @pool: the pool
+ *
+ * Does nothing while older slots still wait to be cleaned.
+ */
+void cmem_pool_age(struct cmem_pool *pool)
+{
+	if (pool->old != CMEM_SLOT_NONE)
+		return;
+
+	pool->old = pool->young;
+	pool->young = CMEM_SLOT_NONE;
+}
+
+/**
+ * cmem_pool_scrub_begin - pick an old dirty slot to clean
+ * @pool: the pool
+ *
+ * Return: its index, or CMEM_SLOT_NONE.
+ */
+u32 cmem_pool_scrub_begin(struct cmem_pool *pool)
+{
+	if (pool->old == CMEM_SLOT_NONE)
+		return CMEM_SLOT_NONE;
+
+	pool->num_dirty--;
+	pool->num_scrubbing++;
+	return cmem_pool_pop(pool, &pool->old, CMEM_SLOT_SCRUBBING);
+}
+
+/**
+ * cmem_pool_scrub_end - put a slot back after cleaning
+ * @pool: the pool
+ * @index: what cmem_pool_scrub_begin() returned
+ * @cleaned: false if cleaning was broken off: the slot is as dirty as before,
+ *     and still its last user's
+ */
+void cmem_pool_scrub_end(struct cmem_pool *pool, u32 index, bool cleaned)
+{
+	struct cmem_slot *slot = &pool->slots[index];
+
+	if (WARN_ON_ONCE(slot->state != CMEM_SLOT_SCRUBBING))
+		return;
+
+	pool->num_scrubbing--;
+	if (!cleaned) {
+		cmem_pool_push_dirty(pool, index, slot->tag);
+		return;
+	}
+
+	slot->tag = 0;
+	slot->state = CMEM_SLOT_CLEAN;
+	slot->next = CMEM_SLOT_NONE;
+	if (pool->clean == CMEM_SLOT_NONE)
+		pool->clean = index;
+	else
+		pool->slots[pool->clean_tail].next = index;
+	pool->clean_tail = index;
+	pool->num_clean++;
+}

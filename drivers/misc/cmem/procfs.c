@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What one sees in /proc: /proc/cmem in the format of the old driver, and the
+ * fdinfo of an open /dev/cmem.
+ *
+ * /proc/cmem goes by sections (a pool's busy buffers, its free ones, a heap)
+ * and, within these, by chunks, so that a block with very many buffers is
+ * neither locked for long nor printed into one huge page. What is seen of one
+ * chunk is consistent, no more.
+ */
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+
+#include "cmem.h"
+
+/* Buffers of a pool, or pages of a heap, in a chunk */
+#define CMEM_PROC_CHUNK		256
+
+/* Behind the pools of a block */
+#define CMEM_PROC_HEAP		CMEM_MAX_POOLS
+
+/**
+ * struct cmem_proc_place - a position in /proc/cmem
+ * @block: number of the block
+ * @pool: number of the pool, or CMEM_PROC_HEAP
+ * @free: in the list of free buffers
+ * @chunk: which chunk of that list
+ */
+struct cmem_proc_place {
+	u32 block;
+	unsigned int pool;
+	bool free;
+	u32 chunk;
+};
+
+static struct cmem_proc_place cmem_proc_place(loff_t pos)
+{
+	return (struct cmem_proc_place) {
+		.block = pos >> 32,
+		.pool = (pos >> 25) & 0x3f,
+		.free = (pos >> 24) & 1,
+		.chunk = pos & 0xffffff,
+	};
+}
+
+static loff_t cmem_proc_pos(const struct cmem_proc_place *place)
+{
+	return (loff_t)place->block << 32 | place->pool << 25 |
+	       place->free << 24 | place->chunk;
+}
+
+/* Room for the chunk's number is left for any memory there is. */
+static u32 cmem_proc_chunks(unsigned long count)
+{
+	return min(DIV_ROUND_UP(count, CMEM_PROC_CHUNK), 0x1000000UL);
+}
+
+static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
+{
+	struct cmem_proc_place place = cmem_proc_place(*pos);
+	struct cmem_block *block;
+
+	if (*pos >> 32 > S32_MAX)
+		return NULL;
+	block = cmem_block_get_next(place.block);
+	m->private = block;
+	if (!block)
+		return NULL;
+
+	if (block->id != place.block)
+		place = (struct cmem_proc_place) { .block = block->id };
+	if (place.pool < CMEM_PROC_HEAP && place.pool >= block->num_pools)
+		place = (struct cmem_proc_place) {
+			.block = block->id, .pool = CMEM_PROC_HEAP,
+		};
+	*pos = cmem_proc_pos(&place);
+	return pos;
+}
+
+static void cmem_proc_stop(struct seq_file *m, void *v)
+{
+	if (m->private)
+		cmem_block_put(m->private);
+	m->private = NULL;
+}
+
+static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct cmem_proc_place place = cmem_proc_place(*pos);
+	struct cmem_block *block = m->private;
+	unsigned long count;
+
+	count = place.pool == CMEM_PROC_HEAP ? block->num_pages :
+		block->pools[place.pool].slots.count;
+	if (++place.chunk < cmem_proc_chunks(count)) {
+		*pos = cmem_proc_pos(&place);
+		return pos;
+	}
+
+	place.chunk = 0;
+	if (place.pool == CMEM_PROC_HEAP) {
+		place = (struct cmem_proc_place) { .block = block->id + 1 };
+	} else if (!place.free) {
+		place.free = true;
+	} else {
+		place.free = false;
+		place.pool++;
+	}
+	cmem_proc_stop(m, v);
+	*pos = cmem_proc_pos(&place);
+	return cmem_proc_start(m, pos);
+}
+
+/* As short as it is, which %pa would not do */
+static void cmem_proc_address(struct seq_file *m, const struct cmem_block *block,
+			      unsigned long page)
+{
+	seq_printf(m, "phys addr %#llx", (u64)cmem_block_phys(block, page));
+}
+
+/* An address is for those who could get at the buffer. */
+static void cmem_proc_busy(struct seq_file *m, const struct cmem_buffer *buffer)
+{
+	struct cmem_extent extent;
+
+	if (!cmem_buffer_may_register(buffer, m->file)) {
+		seq_puts(m, "phys addr hidden");
+		return;
+	}
+	cmem_buffer_locate(buffer, &extent);
+	cmem_proc_address(m, extent.block, extent.start);
+}
+
+static void cmem_proc_separate(struct seq_file *m, const struct cmem_block *block)
+{
+	struct cmem_block *first = cmem_block_get_next(0);
+
+	if (first != block)
+		seq_putc(m, '\n');
+	if (first)
+		cmem_block_put(first);
+}
+
+static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
+				const struct cmem_proc_place *place)
+{
+	const struct cmem_carved_pool *pool = &block->pools[place->pool];
+	u32 slot = place->chunk * CMEM_PROC_CHUNK;
+	u32 end = min_t(u64, (u64)slot + CMEM_PROC_CHUNK, pool->slots.count);
+
+	if (!place->chunk && !place->free) {
+		if (place->pool)
+			seq_putc(m, '\n');
+		else
+			cmem_proc_separate(m, block);
+		seq_printf(m, "Block %u: Pool %u: %u bufs size %#llx (%#llx requested)\n\nPool %u busy bufs:\n",
+			   block->id, pool->number, pool->slots.count,
+			   (u64)pool->pages << PAGE_SHIFT, pool->requested,
+			   pool->number);
+	} else if (!place->chunk) {
+		seq_printf(m, "\nPool %u free bufs:\n", pool->number);
+	}
+
+	for (; slot < end; slot++) {
+		const struct cmem_buffer *buffer = &pool->buffers[slot];
+		bool taken = pool->slots.slots[slot].state == CMEM_SLOT_TAKEN;
+
+		if (taken == place->free)
+			continue;
+		seq_printf(m, "id %u: ", slot);
+		if (taken)
+			cmem_proc_busy(m, buffer);
+		else
+			cmem_proc_address(m, block, pool->start +
+					  slot * pool->pages);
+		seq_putc(m, '\n');
+	}
+}
+
+static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
+				const struct cmem_proc_place *place)
+{
+	unsigned long page = (unsigned long)place->chunk * CMEM_PROC_CHUNK;
+	unsigned long end = page + CMEM_PROC_CHUNK;
+	struct cmem_heap *heap = &block->heap;
+	struct cmem_heap_buffer *from;
+
+	if (!heap->size)
+		return;
+
+	if (!place->chunk) {
+		if (block->num_pools)
+			seq_putc(m, '\n');
+		else
+			cmem_proc_separate(m, block);
+		seq_printf(m, "Block %u: Heap: size %#llx, %#llx free\n\nHeap busy bufs:\n",
+			   block->id, (u64)heap->size << PAGE_SHIFT,
+			   (u64)heap->free << PAGE_SHIFT);
+	}
+
+	for (; page < end; page += from->pages) {
+		from = cmem_heap_next(heap, &page, end - 1);
+		if (!from)
+			break;
+		cmem_proc_busy(m, &from->buffer);
+		seq_printf(m, " size %#llx\n", (u64)from->pages << PAGE_SHIFT);
+	}
+}
+
+static int cmem_proc_show(struct seq_file *m, void *v)
+{
+	struct cmem_proc_place place = cmem_proc_place(*(loff_t *)v);
+	struct cmem_block *block = m->private;
+
+	mutex_lock(&block->lock);
+	if (place.pool == CMEM_PROC_HEAP)
+		cmem_proc_show_heap(m, block, &place);
+	else
+		cmem_proc_show_pool(m, block, &place);
+	mutex_unlock(&block->lock);
+	return 0;
+}
+
+static const struct seq_operations cmem_proc_ops = {
+	.start = cmem_proc_start,
+	.next = cmem_proc_next,
+	.stop = cmem_proc_stop,
+	.show = cmem_proc_show,
+};
+
+int __init cmem_procfs_init(void)
+{
+	return proc_create_seq("cmem", 0444, NULL, &cmem_proc_ops) ? 0 : -ENOMEM;
+}
+
+/**
+ * cmem_show_fdinfo - what an open file holds, for /proc/<pid>/fdinfo
+ * @m: where to print
+ * @filp: the open file
+ *
+ * A buffer counts once however often it is registered.
+ */
+void cmem_show_fdinfo(struct seq_file *m, struct file *filp)
+{
+	struct cmem_file *file = cmem_file_of(filp);
+	unsigned long buffers;
+	u64 pages;
+
+	spin_lock(&file->lock);
+	buffers = file->num_allocated + file->num_shared;
+	pages = file->num_pages;
+	spin_unlock(&file->lock);
+
+	seq_printf(m, "cmem-buffers:\t%lu\ncmem-bytes:\t%llu\n", buffers,
+		   pages << PAGE_SHIFT);
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Cleans free memory, off the allocation path.
+ *
+ * Memory is zeroed, and written back and invalidated to the point of coherency,
+ * before another owner gets it: zeros left dirty in the cache would let that
+ * owner's invalidate bring the old bytes back, and a change between cached and
+ * non-cached would mix two views of the same memory.
+ *
+ * One thread a block does it, a while after a buffer was freed: an owner who
+ * allocates again meanwhile gets his own back as it was. What the thread works
+ * on is marked as being cleaned, under the block's lock, which it drops for the
+ * work. If the last owner wants exactly that, the thread gives it up.
+ */
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+
+#include "cmem.h"
+#include "trace.h"
+
+/* How long a buffer is kept for its last owner: once to twice this */
+#define CMEM_SCRUB_DELAY	(HZ / 10)
+
+/* What is cleaned between two looks at whether to go on */
+#define CMEM_SCRUB_PAGES	(SZ_256K >> PAGE_SHIFT)
+
+static void cmem_scrub_run(struct cmem_block *block, void *va,
+			   phys_addr_t phys, size_t length, void *arg)
+{
+	if (!block->keep_contents)
+		memset(va, 0, length);
+	if (!block->coherent)
+		cmem_cache_maintain(va, phys, length,
+				    CMEM_SYNC_WRITE_BACK_INVALIDATE);
+}
+
+/**
+ * cmem_scrub_pages - clean memory that nobody else can get at
+ * @block: the block
+ * @start: page offset in it
+ * @pages: number of pages
+ * @killable: give up on a fatal signal
+ *
+ * May sleep. Called without the block's lock.
+ *
+ * Return: 0, -EINTR, or -ENOMEM when the kernel could not map it.
+ */
+int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
+		     unsigned long pages, bool killable)
+{
+	trace_cmem_scrub(block, start, pages);
+	return cmem_alias_for_each(block, (u64)start << PAGE_SHIFT,
+				   (u64)pages << PAGE_SHIFT, killable,
+				   cmem_scrub_run, NULL);
+}
+
+static void cmem_scrub_finish(struct cmem_block *block)
+{
+	block->scrub_round++;
+	wake_up_all(&block->scrub_wait);
+}
+
+static void cmem_scrub_pool(struct cmem_carved_pool *pool)
+{
+	struct cmem_block *block = pool->block;
+	unsigned long start, done, pages;
+	u32 slot;
+	int ret;
+
+	for (;;) {
+		slot = cmem_pool_scrub_begin(&pool->slots);
+		if (slot == CMEM_SLOT_NONE)
+			return;
+
+		block->scrubbing_pool = pool;
+		block->scrubbing_slot = slot;
+		WRITE_ONCE(block->scrub_cancel, false);
+		mutex_unlock(&block->lock);
+
+		start = pool->start + slot * pool->pages;
+		ret = 0;
+		for (done = 0; done < pool->pages && !ret; done += pages) {
+			pages = min_t(unsigned long, pool->pages - done,
+				      CMEM_SCRUB_PAGES);
+			ret = READ_ONCE(block->scrub_cancel) ? -EAGAIN :
+			      cmem_scrub_pages(block, start + done, pages,
+					       false);
+		}
+
+		mutex_lock(&block->lock);
+		block->scrubbing_pool = NULL;
+		cmem_pool_scrub_end(&pool->slots, slot, !ret);
+		cmem_scrub_finish(block);
+	}
+}
+
+static void cmem_scrub_heap(struct cmem_block *block)
+{
+	struct cmem_heap *heap = &block->heap;
+	unsigned long start;
+	long pages;
+	int ret = 0;
+
+	while (!ret && cmem_heap_has_old(heap)) {
+		pages = cmem_heap_scrub_begin(heap, CMEM_SCRUB_PAGES, &start);
+		if (pages < 0)
+			return;
+
+		mutex_unlock(&block->lock);
+		if (pages)
+			ret = cmem_scrub_pages(block, start, pages, false);
+		mutex_lock(&block->lock);
+
+		if (pages) {
+			cmem_heap_scrub_end(heap, start, pages, !ret);
+			cmem_scrub_finish(block);
+		}
+	}
+}
+
+static bool cmem_scrub_left(const struct cmem_block *block)
+{
+	unsigned int i;
+
+	for (i = 0; i < block->num_pools; i++)
+		if (block->pools[i].slots.num_dirty)
+			return true;
+	return block->heap.dirty;
+}
+
+static void cmem_scrub_work(struct kthread_work *work)
+{
+	struct cmem_block *block = container_of(work, struct cmem_block,
+						scrub_work.work);
+	unsigned int i;
+
+	mutex_lock(&block->lock);
+	block->scrub_queued = false;
+	if (block->scrub_urgent)
+		cmem_heap_age(&block->heap);
+	for (i = 0; i < block->num_pools; i++) {
+		if (block->scrub_urgent)
+			cmem_pool_age(&block->pools[i].slots);
+		cmem_scrub_pool(&block->pools[i]);
+		cmem_pool_age(&block->pools[i].slots);
+	}
+	cmem_scrub_heap(block);
+	cmem_heap_age(&block->heap);
+	block->scrub_urgent = false;
+
+	/* What was freed since the last time gets its while, too. */
+	if (cmem_scrub_left(block))
+		cmem_scrub_kick(block);
+	mutex_unlock(&block->lock);
+}
+
+/**
+ * cmem_scrub_kick - something was freed
+ * @block: the block, locked
+ */
+void cmem_scrub_kick(struct cmem_block *block)
+{
+	if (block->scrub_queued)
+		return;
+
+	block->scrub_queued = true;
+	kthread_queue_delayed_work(block->scrubber, &block->scrub_work,
+				   CMEM_SCRUB_DELAY);
+}
+
+/**
+ * cmem_scrub_hurry - clean memory gets scarce
+ * @block: the block, locked
+ */
+void cmem_scrub_hurry(struct cmem_block *block)
+{
+	if (block->scrub_urgent)
+		return;
+
+	block->scrub_urgent = true;
+	block->scrub_queued = true;
+	kthread_mod_delayed_work(block->scrubber, &block->scrub_work, 0);
+}
+
+void cmem_scrub_init(struct cmem_block *block)
+{
+	init_waitqueue_head(&block->scrub_wait);
+	kthread_init_delayed_work(&block->scrub_work, cmem_scrub_work);
+}
+
+/**
+ * cmem_scrub_start - start to clean a new block
+ * @block: the block
+ *
+ * Return: 0, or why there is no thread.
+ */
+int cmem_scrub_start(struct cmem_block *block)
+{
+	struct kthread_worker *worker;
+
+	worker = kthread_create_worker(0, "cmem-scrub/%u", block->id);
+	if (IS_ERR(worker))
+		return PTR_ERR(worker);
+
+	block->scrubber = worker;
+	mutex_lock(&block->lock);
+	cmem_scrub_kick(block);
+	mutex_unlock(&block->lock);
+	return 0;
+}
+
+void cmem_scrub_stop(struct cmem_block *block)
+{
+	if (!block->scrubber)
+		return;
+
+	kthread_cancel_delayed_work_sync(&block->scrub_work);
+	kthread_destroy_worker(block->scrubber);
+}

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel's own view of a block's memory, and cache maintenance through it.
+ *
+ * The streaming DMA API wants struct pages that are in the linear map, which a
+ * no-map carveout is not. So the architecture's primitives that work by virtual
+ * address run on a cached alias, one way for all kinds of memory: on 64 bit the
+ * block is mapped once and for all, on 32 bit, where there is no room for that,
+ * page by page.
+ *
+ * What programs ask for is found under mmap_lock, held by a reference, and
+ * worked on with no lock held. The alias of a live buffer that is not cached is
+ * never touched: one cached line of it would be a second truth.
+ */
+#include <linux/highmem.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#if defined(CONFIG_ARM64)
+#include <asm/cacheflush.h>
+#elif defined(CONFIG_ARM)
+#include <asm/dcache_poc.h>
+#endif
+
+#include "cmem.h"
+#include "trace.h"
+
+/* Between two looks at whether somebody else should run */
+#define CMEM_ALIAS_CHUNK	SZ_256K
+
+/**
+ * cmem_alias_init - map a block for the kernel, where that is done once
+ * @block: the block
+ *
+ * On x86 the mapping also makes sure that page table entries for this memory
+ * are write-back, so it is kept for the block's whole life.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int cmem_alias_init(struct cmem_block *block)
+{
+	if (!IS_ENABLED(CONFIG_64BIT))
+		return 0;
+
+	block->alias = memremap(PFN_PHYS(block->base_pfn),
+				PFN_PHYS(block->num_pages), MEMREMAP_WB);
+	return block->alias ? 0 : -ENOMEM;
+}
+
+void cmem_alias_exit(struct cmem_block *block)
+{
+	if (block->alias)
+		memunmap(block->alias);
+}
+
+/* Map what follows a physical address, and cut length to what was mapped. */
+static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length)
+{
+	phys_addr_t phys = cmem_block_phys(block, 0) + offset;
+	size_t in_page = offset_in_page(offset);
+	void *va;
+
+	if (IS_ENABLED(CONFIG_64BIT))
+		return block->alias + offset;
+
+	if (IS_ENABLED(CONFIG_HIGHMEM)) {
+		*length = min_t(size_t, *length, PAGE_SIZE - in_page);
+		return kmap_local_pfn(PHYS_PFN(phys)) + in_page;
+	}
+
+	va = memremap(phys - in_page, *length + in_page, MEMREMAP_WB);
+	return va ? va + in_page : NULL;
+}
+
+static void cmem_alias_unmap(void *va)
+{
+	if (IS_ENABLED(CONFIG_64BIT))
+		return;
+
+	if (IS_ENABLED(CONFIG_HIGHMEM))
+		kunmap_local(va);
+	else
+		memunmap((void *)((unsigned long)va & PAGE_MASK));
+}
+
+/**
+ * cmem_alias_for_each - do something with memory that the kernel maps for it
+ * @block: the block
+ * @offset: of the first byte in the block
+ * @length: in bytes
+ * @killable: give up on a fatal signal
+ * @fn: called for one run after the other; must not sleep
+ * @arg: for @fn
+ *
+ * May sleep between two calls of @fn.
+ *
+ * Return: 0, -EINTR, or -ENOMEM when there is no room to map it.
+ */
+int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
+			bool killable, cmem_alias_fn fn, void *arg)
+{
+	while (length) {
+		size_t run = min_t(u64, length, CMEM_ALIAS_CHUNK);
+		void *va;
+
+		va = cmem_alias_map(block, offset, &run);
+		if (!va)
+			return -ENOMEM;
+		fn(block, va, cmem_block_phys(block, 0) + offset, run, arg);
+		cmem_alias_unmap(va);
+
+		offset += run;
+		length -= run;
+		if (!length)
+			break;
+		cond_resched();
+		if (killable && fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
+}
+
+/**
+ * cmem_cache_maintain - maintain the CPU's caches over a run of memory
+ * @va: its first byte in a cached alias
+ * @phys: its physical address
+ * @length: in bytes
+ * @op: what to do
+ *
+ * Lines at the ends that reach beyond the run are written back before they are
+ * invalidated: the architectures' primitives see to that.
+ */
+void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
+			 enum cmem_sync_op op)
+{
+#if defined(CONFIG_ARM64)
+	unsigned long start = (unsigned long)va;
+	unsigned long end = start + length;
+
+	switch (op) {
+	case CMEM_SYNC_WRITE_BACK:
+		dcache_clean_poc(start, end);
+		break;
+	case CMEM_SYNC_INVALIDATE:
+		dcache_inval_poc(start, end);
+		break;
+	case CMEM_SYNC_WRITE_BACK_INVALIDATE:
+		dcache_clean_inval_poc(start, end);
+		break;
+	}
+#elif defined(CONFIG_ARM)
+	switch (op) {
+	case CMEM_SYNC_WRITE_BACK:
+		arm_dcache_clean_poc(va, phys, length);
+		break;
+	case CMEM_SYNC_INVALIDATE:
+		arm_dcache_inval_poc(va, phys, length);
+		break;
+	case CMEM_SYNC_WRITE_BACK_INVALIDATE:
+		arm_dcache_clean_inval_poc(va, phys, length);
+		break;
+	}
+#endif
+}
+
+struct cmem_copy {
+	void *data;
+	bool write;
+};
+
+static void cmem_copy_run(struct cmem_block *block, void *va, phys_addr_t phys,
+			  size_t length, void *arg)
+{
+	struct cmem_copy *copy = arg;
+
+	if (copy->write)
+		memcpy(va, copy->data, length);
+	else
+		memcpy(copy->data, va, length);
+	copy->data += length;
+}
+
+/* Map one page as the programs do that have a buffer which is not cached. */
+static void *cmem_map_uncached(unsigned long pfn)
+{
+	struct page *page;
+
+	if (!pfn_valid(pfn))
+		return memremap(PFN_PHYS(pfn), PAGE_SIZE, MEMREMAP_WC);
+
+	page = pfn_to_page(pfn);
+	return vmap(&page, 1, VM_MAP, pgprot_writecombine(PAGE_KERNEL));
+}
+
+static void cmem_unmap_uncached(unsigned long pfn, void *va)
+{
+	if (!pfn_valid(pfn))
+		memunmap(va);
+	else
+		vunmap(va);
+}
+
+/**
+ * cmem_buffer_copy - read or write a buffer, in at most one of its pages
+ * @buffer: a buffer that the caller holds
+ * @offset: of the first byte in the buffer
+ * @data: to copy to or from
+ * @length: in bytes, within one page
+ * @write: copy to the buffer
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
+		     size_t length, bool write)
+{
+	struct cmem_copy copy = { .data = data, .write = write };
+	struct cmem_extent extent;
+	unsigned long pfn;
+	void *va;
+
+	cmem_buffer_locate(buffer, &extent);
+	if (extent.block->coherent || buffer->flags & CMEM_BUFFER_CACHED)
+		return cmem_alias_for_each(extent.block,
+					   ((u64)extent.start << PAGE_SHIFT) +
+					   offset, length, false,
+					   cmem_copy_run, &copy);
+
+	pfn = extent.block->base_pfn + extent.start + (offset >> PAGE_SHIFT);
+	va = cmem_map_uncached(pfn);
+	if (!va)
+		return -ENOMEM;
+	cmem_copy_run(extent.block, va + offset_in_page(offset), 0, length,
+		      &copy);
+	cmem_unmap_uncached(pfn, va);
+	return 0;
+}
+
+static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
+			  size_t length, void *arg)
+{
+	enum cmem_sync_op *op = arg;
+
+	trace_cmem_sync(phys, length, *op);
+	cmem_cache_maintain(va, phys, length, *op);
+}
+
+/* Maintain the caches over a part of a buffer that the caller holds. */
+static int cmem_sync_buffer(struct cmem_buffer *buffer, u64 offset, u64 length,
+			    enum cmem_sync_op op)
+{
+	struct cmem_extent extent;
+
+	cmem_buffer_locate(buffer, &extent);
+	if (extent.block->coherent || !(buffer->flags & CMEM_BUFFER_CACHED))
+		return 0;
+
+	return cmem_alias_for_each(extent.block,
+				   ((u64)extent.start << PAGE_SHIFT) + offset,
+				   length, true, cmem_sync_run, &op);
+}
+
+/**
+ * struct cmem_piece - the part of a range that is in one mapping
+ * @buffer: what is mapped there, held
+ * @offset: of the first byte in the buffer
+ * @length: in bytes
+ */
+struct cmem_piece {
+	struct cmem_buffer *buffer;
+	u64 offset;
+	u64 length;
+};
+
+/* Find the mapping that a user address is in, and hold its buffer. */
+static int cmem_sync_find(unsigned long address, unsigned long length,
+			  struct cmem_piece *piece)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	struct cmem_extent extent;
+	struct cmem_buffer *buffer = NULL;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+
+	vma = vma_lookup(mm, address);
+	if (vma)
+		buffer = cmem_vma_buffer(vma);
+	if (buffer) {
+		cmem_buffer_get(buffer);
+		cmem_buffer_locate(buffer, &extent);
+		piece->buffer = buffer;
+		piece->offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) +
+				(address - vma->vm_start) -
+				PFN_PHYS(extent.pfn);
+		piece->length = min(length, vma->vm_end - address);
+	}
+	mmap_read_unlock(mm);
+	return buffer ? 0 : -EFAULT;
+}
+
+/* Go over the mappings of a range, and maintain the caches if asked to. */
+static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
+{
+	unsigned long address = range->user_addr;
+	unsigned long left = range->length;
+	struct cmem_piece piece;
+	int ret = 0;
+
+	while (left && !ret) {
+		ret = cmem_sync_find(address, left, &piece);
+		if (ret)
+			break;
+		if (maintain)
+			ret = cmem_sync_buffer(piece.buffer, piece.offset,
+					       piece.length, range->op);
+		cmem_buffer_put(piece.buffer);
+		address += piece.length;
+		left -= piece.length;
+		cond_resched();
+	}
+	return ret;
+}
+
+static int cmem_sync_check(const struct cmem_sync_range *range)
+{
+	unsigned long address, length;
+	u64 end;
+
+	if (range->__reserved || range->op < CMEM_SYNC_WRITE_BACK ||
+	    range->op > CMEM_SYNC_WRITE_BACK_INVALIDATE)
+		return -EOPNOTSUPP;
+	if (!range->length)
+		return -EINVAL;
+	if (check_add_overflow(range->user_addr, range->length, &end))
+		return -EOVERFLOW;
+	/* On 32 bit, what is above 4 GiB is no user's address. */
+	if (overflows_type(range->user_addr, address) ||
+	    overflows_type(range->length, length))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * cmem_sync_ranges - maintain the caches over ranges of user addresses
+ * @ranges: array in user space
+ * @count: its length, 1 to CMEM_MAX_SYNC_RANGES
+ *
+ * Return: 0, or as struct cmem_sync in the UAPI header says.
+ */
+int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count)
+{
+	struct cmem_sync_range one, *copy = &one;
+	int ret = 0;
+	u32 i;
+
+	if (count > 1)
+		copy = memdup_array_user(ranges, count, sizeof(*ranges));
+	else if (copy_from_user(&one, ranges, sizeof(one)))
+		return -EFAULT;
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
+
+	for (i = 0; i < count && !ret; i++)
+		ret = cmem_sync_check(&copy[i]);
+	for (i = 0; i < count && !ret; i++)
+		ret = cmem_sync_range(&copy[i], false);
+	for (i = 0; i < count && !ret; i++)
+		ret = cmem_sync_range(&copy[i], true);
+
+	if (copy != &one)
+		kfree(copy);
+	return ret;
+}
+
+static int cmem_sync_list(struct cmem_file *file, bool shared,
+			  enum cmem_sync_op op)
+{
+	unsigned long left = READ_ONCE(*(shared ? &file->num_shared :
+					 &file->num_allocated));
+	struct cmem_buffer *buffers[16];
+	struct cmem_extent extent;
+	unsigned int i, count;
+	int ret = 0;
+
+	while (left && !ret) {
+		count = min_t(unsigned long, left, ARRAY_SIZE(buffers));
+		count = cmem_file_get_buffers(file, shared, buffers, count);
+		if (!count)
+			break;
+
+		for (i = 0; i < count; i++) {
+			cmem_buffer_locate(buffers[i], &extent);
+			if (!ret)
+				ret = cmem_sync_buffer(buffers[i], 0,
+						       (u64)extent.pages <<
+						       PAGE_SHIFT, op);
+			cmem_buffer_put(buffers[i]);
+		}
+		left -= count;
+		cond_resched();
+	}
+	return ret;
+}
+
+/**
+ * cmem_sync_all - maintain the caches over all cached buffers of a file
+ * @file: the file
+ * @op: CMEM_SYNC_WRITE_BACK or CMEM_SYNC_WRITE_BACK_INVALIDATE
+ *
+ * Return: 0, -EINTR or -ENOMEM.
+ */
+int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op)
+{
+	int ret;
+
+	ret = cmem_sync_list(file, false, op);
+	return ret ?: cmem_sync_list(file, true, op);
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings of buffers.
+ *
+ * A mapping holds its buffer, and through vm_file the file that was registered
+ * for it, so that nothing in it can become somebody else's while it is there.
+ * The offset of a mapping is a physical address, vm_pgoff a page frame number.
+ *
+ * Parts that are 2 MiB long and aligned are mapped by huge faults where the
+ * architecture can, with one entry each; the rest, at most 4 MiB at the ends
+ * then, all at once when it is mapped: that is cheaper than a fault a page. All
+ * of it can be faulted in again, after a split or a move took it away.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pfn_t.h>
+#include <linux/personality.h>
+#include <linux/sched.h>
+
+#include "cmem.h"
+#include "trace.h"
+
+static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
+				  unsigned long address)
+{
+	return vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
+}
+
+/*
+ * A young and dirty entry saves the fault that would make it so: on arm64
+ * without hardware that does it, a second one for each page.
+ */
+static pgprot_t cmem_vma_prot(const struct vm_area_struct *vma)
+{
+	pte_t pte = pte_mkyoung(pfn_pte(0, vma->vm_page_prot));
+
+	if (vma->vm_flags & VM_WRITE)
+		pte = pte_mkdirty(pte);
+	return __pgprot(pte_val(pte));
+}
+
+static void cmem_vma_open(struct vm_area_struct *vma)
+{
+	struct cmem_buffer *buffer = vma->vm_private_data;
+
+	cmem_buffer_get(buffer);
+	/* On fork the child's mapping is made by its parent. */
+	if (vma->vm_mm != current->mm)
+		cmem_buffer_share(buffer);
+	trace_cmem_map(vma);
+}
+
+static void cmem_vma_close(struct vm_area_struct *vma)
+{
+	trace_cmem_unmap(vma);
+	cmem_buffer_put(vma->vm_private_data);
+}
+
+static vm_fault_t cmem_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long size = PAGE_SIZE << order;
+	unsigned long address = ALIGN_DOWN(vmf->address, size);
+	unsigned long pfn;
+
+	if (address < vma->vm_start || vma->vm_end - address < size)
+		return VM_FAULT_FALLBACK;
+	pfn = cmem_vma_pfn(vma, address);
+	if (!IS_ALIGNED(pfn, 1UL << order))
+		return VM_FAULT_FALLBACK;
+
+	switch (order) {
+	case 0:
+		return vmf_insert_pfn_prot(vma, address, pfn,
+					   cmem_vma_prot(vma));
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	case PMD_ORDER:
+		return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV),
+					  vma->vm_flags & VM_WRITE);
+#endif
+	default:
+		return VM_FAULT_FALLBACK;
+	}
+}
+
+static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
+{
+	return cmem_vma_huge_fault(vmf, 0);
+}
+
+/* For debuggers: the core can't get at pages that are not the kernel's. */
+static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
+			   void *data, int length, int write)
+{
+	struct cmem_buffer *buffer = vma->vm_private_data;
+	struct cmem_extent extent;
+	u64 offset;
+	int ret;
+
+	length = min_t(unsigned long, length, vma->vm_end - address);
+	length = min_t(unsigned long, length,
+		       PAGE_SIZE - offset_in_page(address));
+	cmem_buffer_locate(buffer, &extent);
+	offset = PFN_PHYS(cmem_vma_pfn(vma, address)) + offset_in_page(address) -
+		 PFN_PHYS(extent.pfn);
+	ret = cmem_buffer_copy(buffer, offset, data, length, write);
+	return ret ?: length;
+}
+
+static const struct vm_operations_struct cmem_vm_ops = {
+	.open = cmem_vma_open,
+	.close = cmem_vma_close,
+	.fault = cmem_vma_fault,
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	.huge_fault = cmem_vma_huge_fault,
+#endif
+	.access = cmem_vma_access,
+};
+
+/**
+ * cmem_vma_buffer - what a mapping maps
+ * @vma: any mapping, the mm being locked
+ *
+ * Return: the buffer, or NULL if this is no mapping of ours.
+ */
+struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &cmem_vm_ops ? vma->vm_private_data : NULL;
+}
+
+static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
+			      unsigned long end)
+{
+	if (start == end)
+		return 0;
+	return remap_pfn_range(vma, start, cmem_vma_pfn(vma, start),
+			       end - start, cmem_vma_prot(vma));
+}
+
+static int cmem_vma_populate(struct vm_area_struct *vma)
+{
+	unsigned long huge_start = vma->vm_end, huge_end = vma->vm_end;
+	int ret;
+
+	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) &&
+	    !((PFN_PHYS(vma->vm_pgoff) ^ vma->vm_start) & ~PMD_MASK) &&
+	    ALIGN(vma->vm_start, PMD_SIZE) < ALIGN_DOWN(vma->vm_end, PMD_SIZE)) {
+		huge_start = ALIGN(vma->vm_start, PMD_SIZE);
+		huge_end = ALIGN_DOWN(vma->vm_end, PMD_SIZE);
+	}
+
+	ret = cmem_vma_map_pages(vma, vma->vm_start, huge_start);
+	if (ret)
+		return ret;
+	return cmem_vma_map_pages(vma, huge_end, vma->vm_end);
+}
+
+/**
+ * cmem_mmap - map a part of a buffer
+ * @filp: an open file that is registered for it
+ * @vma: the mapping; its offset is the physical address
+ *
+ * Return: 0; -EINVAL when it is not shared or not in one buffer, -EPERM when
+ * the file is not registered or the mapping is to be executable, -ENOMEM.
+ */
+int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	int ret;
+
+	/* A shared mapping of a file opened for reading is not VM_SHARED. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC) {
+		/* Old programs get VM_EXEC without asking. */
+		if (!(current->personality & READ_IMPLIES_EXEC))
+			return -EPERM;
+		vm_flags_clear(vma, VM_EXEC);
+		vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
+	}
+
+	buffer = cmem_buffer_get_range(cmem_file_of(filp), vma->vm_pgoff,
+				       vma_pages(vma));
+	if (IS_ERR(buffer))
+		return PTR_ERR(buffer);
+
+	cmem_buffer_locate(buffer, &extent);
+	if (!extent.block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
+		     VM_MAYEXEC);
+
+	ret = cmem_vma_populate(vma);
+	if (ret) {
+		cmem_buffer_put(buffer);
+		return ret;
+	}
+
+	vma->vm_private_data = buffer;
+	vma->vm_ops = &cmem_vm_ops;
+	trace_cmem_map(vma);
+	return 0;
+}

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/*
+ * CMEM, the contiguous memory allocator: the interface of /dev/cmem.
+ */
+#ifndef _UAPI_LINUX_CMEM_H
+#define _UAPI_LINUX_CMEM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * DOC: What the objects are
+ *
+ * A *block* is one range of physically contiguous memory that was set aside
+ * for CMEM. It has a number. A block is carved into *pools*, each a number of
+ * buffers of one size, and the rest of it is a *heap*, from which buffers of
+ * any size are taken.
+ *
+ * A *buffer* is a run of pages with one physical address. It belongs to the
+ * open files of /dev/cmem that are registered for it: the one that allocated
+ * it, and those that named its address in CMEM_IOCTL_REGISTER. Its memory
+ * returns to the pool or heap when the last registration is dropped (or its
+ * file closed) and the last mapping is gone, never before.
+ *
+ * A buffer is mapped with mmap(MAP_SHARED) of /dev/cmem, the offset being the
+ * physical address. Any part of a buffer may be mapped, any number of times.
+ */
+
+/**
+ * DOC: General ioctl format
+ *
+ * Each ioctl takes a pointer to a structure whose first member is the size of
+ * that structure as the caller knows it, in bytes. A caller that knows a
+ * longer structure than the kernel is served as long as the part that the
+ * kernel does not know is zero; for a caller that knows a shorter one, the
+ * missing members count as zero, and are not written. A structure that is
+ * shorter than its first version is EINVAL.
+ *
+ * Layouts are the same for 32-bit and 64-bit programs. Addresses, sizes and
+ * offsets are in bytes. Members marked "in" are read, "out" are written,
+ * "in/out" both; members called __reserved must be zero.
+ *
+ * An ioctl that fails has changed nothing. The errnos mean:
+ *
+ *  - ENOTTY: this ioctl does not exist in this kernel
+ *  - E2BIG: the part of the structure that the kernel does not know is not zero,
+ *    or the structure is longer than a page
+ *  - EOPNOTSUPP: a member that the kernel knows (a flag, a reserved member) has
+ *    a value that this kernel does not know
+ *  - EINVAL: a member has a value that can never be right: a size or length of
+ *    zero, an alignment that is no power of two, an address that no page can
+ *    have
+ *  - ENOENT: there is no such block, pool or buffer
+ *  - EPERM: the caller is not registered for this buffer, or may not become so
+ *  - ENOMEM: no room: the pool or heap is exhausted, or kernel memory is
+ *  - EFAULT: a bad pointer, or a user address that is not in a mapping of
+ *    /dev/cmem
+ *  - EOVERFLOW: a sum that wraps around, or more than a limit stated below
+ *  - EINTR: a fatal signal came while the call waited for memory to be cleared
+ */
+
+/** CMEM_ABI_VERSION - the version of this interface, raised for each addition */
+#define CMEM_ABI_VERSION	1
+
+/** CMEM_IOCTL_TYPE - the ioctl type, see ioctl-number.rst */
+#define CMEM_IOCTL_TYPE		0xC7
+
+/** CMEM_MAX_POOLS - the largest number of pools in a block */
+#define CMEM_MAX_POOLS		32
+
+/** CMEM_MAX_REGISTRATIONS - how often one file may register one buffer */
+#define CMEM_MAX_REGISTRATIONS	65535
+
+/** CMEM_MAX_HOLDERS - how many files may be registered for one buffer */
+#define CMEM_MAX_HOLDERS	256
+
+/** CMEM_MAX_SYNC_RANGES - the largest number of ranges in one CMEM_IOCTL_SYNC */
+#define CMEM_MAX_SYNC_RANGES	1024
+
+/** CMEM_BLOCK_CMA - the block number of memory from CMA areas */
+#define CMEM_BLOCK_CMA		(-1)
+
+/** CMEM_POOL_BEST - in place of a pool number: the pool that fits best */
+#define CMEM_POOL_BEST		(-1)
+/** CMEM_POOL_HEAP - in place of a pool number: the heap of the block */
+#define CMEM_POOL_HEAP		(-2)
+
+/*
+ * Numbers up to 0x0f were planned together: EXPORT, BLOCK_ADD and BLOCK_REMOVE
+ * are not there yet, their numbers are kept for them.
+ */
+enum {
+	CMEM_CMD_GET_INFO	= 0x00,
+	CMEM_CMD_GET_BLOCK	= 0x01,
+	CMEM_CMD_GET_POOL	= 0x02,
+	CMEM_CMD_FIND_POOL	= 0x03,
+	CMEM_CMD_ALLOC		= 0x04,
+	CMEM_CMD_FREE		= 0x05,
+	CMEM_CMD_REGISTER	= 0x06,
+	CMEM_CMD_RESOLVE	= 0x07,
+	CMEM_CMD_SYNC		= 0x08,
+	CMEM_CMD_SYNC_ALL	= 0x09,
+	CMEM_CMD_EXPORT		= 0x0a,
+	CMEM_CMD_BLOCK_ADD	= 0x0b,
+	CMEM_CMD_BLOCK_REMOVE	= 0x0c,
+};
+
+/**
+ * enum cmem_info_flags - bits of cmem_info.flags
+ * @CMEM_INFO_COHERENT: devices see what the CPU sees without cache
+ *     maintenance: CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL succeed and do
+ *     nothing, a program need not call them
+ */
+enum cmem_info_flags {
+	CMEM_INFO_COHERENT	= 1 << 0,
+};
+
+/**
+ * enum cmem_features - bits of cmem_info.features
+ * @CMEM_FEATURE_SCRUB: memory is zeroed before another owner gets it
+ * @CMEM_FEATURE_PMD: 2 MiB parts of a buffer are mapped with one page table
+ *     entry each
+ * @CMEM_FEATURE_PRIVATE: CMEM_ALLOC_PRIVATE is there
+ */
+enum cmem_features {
+	CMEM_FEATURE_SCRUB	= 1 << 0,
+	CMEM_FEATURE_PMD	= 1 << 1,
+	CMEM_FEATURE_PRIVATE	= 1 << 2,
+};
+
+/**
+ * struct cmem_info - ioctl(CMEM_IOCTL_GET_INFO)
+ * @size: sizeof(struct cmem_info)
+ * @flags: in: must be 0; out: bits of enum cmem_info_flags
+ * @abi_version: out: CMEM_ABI_VERSION of the kernel
+ * @num_blocks: out: number of blocks, the CMA block not counted
+ * @block_limit: out: one more than the highest block number, 0 if there is no
+ *     block. Numbers below it may be unused: CMEM_IOCTL_GET_BLOCK answers
+ *     ENOENT for those.
+ * @alignment: out: the unit of allocation in bytes (the page size). Buffers
+ *     start at a multiple of it and are a multiple of it long.
+ * @cache_line: out: the unit of cache maintenance in bytes, a power of two. A
+ *     program that shares a smaller unit between CPU and device loses data.
+ * @__reserved: must be 0
+ * @features: out: bits of enum cmem_features
+ *
+ * Tell what this kernel's CMEM is and can do.
+ */
+struct cmem_info {
+	__u32 size;
+	__u32 flags;
+	__u32 abi_version;
+	__u32 num_blocks;
+	__u32 block_limit;
+	__u32 alignment;
+	__u32 cache_line;
+	__u32 __reserved;
+	__aligned_u64 features;
+};
+#define CMEM_IOCTL_GET_INFO	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_INFO)
+
+/**
+ * enum cmem_block_kind - what memory is behind a block
+ * @CMEM_KIND_CARVEOUT: a no-map reservation: the kernel itself does not map it
+ * @CMEM_KIND_RESERVED: reserved memory that is in the kernel's linear map
+ * @CMEM_KIND_SRAM: on-chip memory
+ * @CMEM_KIND_CMA: contiguous memory areas (block CMEM_BLOCK_CMA)
+ */
+enum cmem_block_kind {
+	CMEM_KIND_CARVEOUT	= 0,
+	CMEM_KIND_RESERVED	= 1,
+	CMEM_KIND_SRAM		= 2,
+	CMEM_KIND_CMA		= 3,
+};
+
+/**
+ * enum cmem_block_flags - bits of cmem_block_info.flags
+ * @CMEM_BLOCK_KEEP_CONTENTS: memory is not zeroed between owners: this block
+ *     opted out
+ */
+enum cmem_block_flags {
+	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
+};
+
+/**
+ * struct cmem_block_info - ioctl(CMEM_IOCTL_GET_BLOCK)
+ * @size: sizeof(struct cmem_block_info)
+ * @block: in: the number of the block
+ * @flags: in: must be 0; out: bits of enum cmem_block_flags
+ * @kind: out: one of enum cmem_block_kind
+ * @base: out: physical address of the first byte
+ * @length: out: length of the block
+ * @num_pools: out: number of pools, at most CMEM_MAX_POOLS
+ * @__reserved: must be 0
+ * @heap_size: out: what the pools leave
+ * @heap_free: out: bytes of the heap that no buffer occupies
+ * @heap_clean: out: bytes of @heap_free that are zeroed already
+ * @heap_largest: out: the longest run of free bytes in the heap
+ *
+ * Describe a block. ENOENT: there is no block of that number.
+ */
+struct cmem_block_info {
+	__u32 size;
+	__s32 block;
+	__u32 flags;
+	__u32 kind;
+	__aligned_u64 base;
+	__aligned_u64 length;
+	__u32 num_pools;
+	__u32 __reserved;
+	__aligned_u64 heap_size;
+	__aligned_u64 heap_free;
+	__aligned_u64 heap_clean;
+	__aligned_u64 heap_largest;
+};
+#define CMEM_IOCTL_GET_BLOCK	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_BLOCK)
+
+/**
+ * struct cmem_pool_info - ioctl(CMEM_IOCTL_GET_POOL)
+ * @size: sizeof(struct cmem_pool_info)
+ * @block: in: the number of the block
+ * @pool: in: the number of the pool, from 0
+ * @flags: must be 0
+ * @base: out: physical address of the pool's first buffer
+ * @requested_length: out: length of a buffer as it was configured
+ * @length: out: length of a buffer as it is: rounded up to the alignment
+ * @count: out: number of buffers in the pool
+ * @free: out: number of those that are free: the sum of the next three
+ * @clean: out: free and zeroed
+ * @dirty: out: free, not zeroed yet
+ * @scrubbing: out: free, being zeroed now
+ * @__reserved: must be 0
+ *
+ * Describe a pool. ENOENT: there is no such block, or no such pool in it.
+ */
+struct cmem_pool_info {
+	__u32 size;
+	__s32 block;
+	__u32 pool;
+	__u32 flags;
+	__aligned_u64 base;
+	__aligned_u64 requested_length;
+	__aligned_u64 length;
+	__u32 count;
+	__u32 free;
+	__u32 clean;
+	__u32 dirty;
+	__u32 scrubbing;
+	__u32 __reserved;
+};
+#define CMEM_IOCTL_GET_POOL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_POOL)
+
+/**
+ * struct cmem_find_pool - ioctl(CMEM_IOCTL_FIND_POOL)
+ * @size: sizeof(struct cmem_find_pool)
+ * @block: in: the number of the block
+ * @flags: must be 0
+ * @pool: out: the number of the pool
+ * @length: in: wanted bytes, not 0
+ *
+ * Find the pool with the smallest buffers of at least @length bytes that has
+ * one free. Whether it still has when CMEM_IOCTL_ALLOC comes is another matter:
+ * CMEM_POOL_BEST there does both at once.
+ *
+ * ENOENT: no such block, or no pool of it has buffers that long; ENOMEM: such
+ * pools are there, none of them has a free buffer.
+ */
+struct cmem_find_pool {
+	__u32 size;
+	__s32 block;
+	__u32 flags;
+	__s32 pool;
+	__aligned_u64 length;
+};
+#define CMEM_IOCTL_FIND_POOL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_FIND_POOL)
+
+/**
+ * enum cmem_alloc_flags - bits of cmem_alloc.flags, and of what is told of a
+ *     buffer later
+ * @CMEM_ALLOC_CACHED: mappings are cached (write-back). Without it they are
+ *     write-combining; on x86 and other machines whose devices snoop the
+ *     caches, all are cached.
+ * @CMEM_ALLOC_PRIVATE: no other file can register this buffer by its address
+ * @CMEM_ALLOC_HEAP_FALLBACK: with a pool number or CMEM_POOL_BEST: take from
+ *     the heap when no pool can serve
+ */
+enum cmem_alloc_flags {
+	CMEM_ALLOC_CACHED		= 1 << 0,
+	CMEM_ALLOC_PRIVATE		= 1 << 1,
+	CMEM_ALLOC_HEAP_FALLBACK	= 1 << 2,
+};
+
+/**
+ * struct cmem_alloc - ioctl(CMEM_IOCTL_ALLOC)
+ * @size: sizeof(struct cmem_alloc)
+ * @block: in: the number of the block
+ * @pool: in: the number of a pool, CMEM_POOL_BEST or CMEM_POOL_HEAP; out: the
+ *     pool that gave the buffer, or CMEM_POOL_HEAP
+ * @flags: in: bits of enum cmem_alloc_flags
+ * @length: in: wanted bytes. With the number of a pool, 0 asks for one of its
+ *     buffers whatever their length; else 0 is EINVAL. out: the buffer's
+ *     length
+ * @alignment: in: 0, or a power of two that the physical address must be a
+ *     multiple of; up to the page size is always granted. A pool serves a
+ *     larger one only if all its buffers are so aligned.
+ * @phys_addr: out: the physical address
+ * @mmap_offset: out: the offset to mmap() this buffer at
+ *
+ * Allocate a buffer and register the calling file for it. The best pool is
+ * the one with the smallest buffers that are long enough; when it is
+ * exhausted, the next larger one.
+ *
+ * Its bytes are zero, except in a block with CMEM_BLOCK_KEEP_CONTENTS, and
+ * except when this file gets back what only it has had before. Buffers of
+ * 2 MiB and more from a heap start on a 2 MiB boundary if there is one free.
+ *
+ * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has
+ * buffers that are so long and so aligned; ENOMEM: no room; EINVAL: @length
+ * longer than the buffers of the pool named or than the block, or @alignment
+ * more than that pool has.
+ */
+struct cmem_alloc {
+	__u32 size;
+	__s32 block;
+	__s32 pool;
+	__u32 flags;
+	__aligned_u64 length;
+	__aligned_u64 alignment;
+	__aligned_u64 phys_addr;
+	__aligned_u64 mmap_offset;
+};
+#define CMEM_IOCTL_ALLOC	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_ALLOC)
+
+/**
+ * struct cmem_free - ioctl(CMEM_IOCTL_FREE)
+ * @size: sizeof(struct cmem_free)
+ * @flags: must be 0
+ * @phys_addr: in: the physical address that CMEM_IOCTL_ALLOC returned
+ *
+ * Drop one registration of the calling file. With the last one of all files,
+ * and the last mapping, the memory becomes free.
+ *
+ * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there;
+ * EPERM: one does, but this file is not registered for it.
+ */
+struct cmem_free {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 phys_addr;
+};
+#define CMEM_IOCTL_FREE		_IO(CMEM_IOCTL_TYPE, CMEM_CMD_FREE)
+
+/**
+ * struct cmem_register - ioctl(CMEM_IOCTL_REGISTER)
+ * @size: sizeof(struct cmem_register)
+ * @flags: must be 0
+ * @phys_addr: in: the physical address of a buffer's first byte
+ * @length: out: the buffer's length
+ * @mmap_offset: out: the offset to mmap() this buffer at
+ * @block: out: the number of its block
+ * @pool: out: the number of its pool, or CMEM_POOL_HEAP
+ * @buffer_flags: out: CMEM_ALLOC_CACHED and CMEM_ALLOC_PRIVATE as allocated
+ * @__reserved: must be 0
+ *
+ * Register the calling file for a buffer that another file allocated. Each
+ * registration counts, and wants a CMEM_IOCTL_FREE (or the file's close) of its
+ * own. The file must have been opened by the same user as one that is
+ * registered already, or by one with CAP_SYS_RAWIO, unless the kernel was
+ * booted with cmem.share=any.
+ *
+ * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there, or
+ * nobody is registered for it any more; EPERM: another user's, or private;
+ * EOVERFLOW: more than CMEM_MAX_REGISTRATIONS or CMEM_MAX_HOLDERS.
+ */
+struct cmem_register {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 phys_addr;
+	__aligned_u64 length;
+	__aligned_u64 mmap_offset;
+	__s32 block;
+	__s32 pool;
+	__u32 buffer_flags;
+	__u32 __reserved;
+};
+#define CMEM_IOCTL_REGISTER	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_REGISTER)
+
+/**
+ * struct cmem_resolve - ioctl(CMEM_IOCTL_RESOLVE)
+ * @size: sizeof(struct cmem_resolve)
+ * @flags: must be 0
+ * @user_addr: in: any address inside a mapping of /dev/cmem
+ * @phys_addr: out: the physical address of that byte
+ * @contiguous: out: bytes from there to the end of the mapping, all
+ *     physically contiguous
+ * @buffer_addr: out: the physical address of the buffer's first byte
+ * @buffer_length: out: the buffer's length
+ * @buffer_flags: out: CMEM_ALLOC_CACHED and CMEM_ALLOC_PRIVATE as allocated
+ * @block: out: the number of its block
+ * @pool: out: the number of its pool, or CMEM_POOL_HEAP
+ * @__reserved: must be 0
+ *
+ * Translate a user address of the calling process. The mapping may have been
+ * made with any open file of /dev/cmem. EFAULT: the address is in no mapping
+ * of /dev/cmem.
+ */
+struct cmem_resolve {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 user_addr;
+	__aligned_u64 phys_addr;
+	__aligned_u64 contiguous;
+	__aligned_u64 buffer_addr;
+	__aligned_u64 buffer_length;
+	__u32 buffer_flags;
+	__s32 block;
+	__s32 pool;
+	__u32 __reserved;
+};
+#define CMEM_IOCTL_RESOLVE	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_RESOLVE)
+
+/**
+ * enum cmem_sync_op - what CMEM_IOCTL_SYNC does to a range
+ * @CMEM_SYNC_WRITE_BACK: what the CPU wrote reaches memory: before a device
+ *     reads
+ * @CMEM_SYNC_INVALIDATE: what the CPU has cached is dropped, stores not yet
+ *     written back included: after a device wrote. The lines at either end are
+ *     written back first where they reach beyond the range.
+ * @CMEM_SYNC_WRITE_BACK_INVALIDATE: both, in one operation a cache line
+ */
+enum cmem_sync_op {
+	CMEM_SYNC_WRITE_BACK		= 1,
+	CMEM_SYNC_INVALIDATE		= 2,
+	CMEM_SYNC_WRITE_BACK_INVALIDATE	= 3,
+};
+
+/**
+ * struct cmem_sync_range - one range of CMEM_IOCTL_SYNC
+ * @user_addr: in: first byte, a user address in a mapping of /dev/cmem
+ * @length: in: bytes, not 0. The range may go over several mappings as long as
+ *     there is no hole between them.
+ * @op: in: one of enum cmem_sync_op
+ * @__reserved: must be 0
+ */
+struct cmem_sync_range {
+	__aligned_u64 user_addr;
+	__aligned_u64 length;
+	__u32 op;
+	__u32 __reserved;
+};
+
+/**
+ * struct cmem_sync - ioctl(CMEM_IOCTL_SYNC)
+ * @size: sizeof(struct cmem_sync)
+ * @flags: must be 0
+ * @ranges: in: user address of an array of struct cmem_sync_range
+ * @num_ranges: in: its length, 1 to CMEM_MAX_SYNC_RANGES
+ * @__reserved: must be 0
+ *
+ * Maintain the CPU's caches over some ranges, in their order. All ranges are
+ * checked before the first is worked on. Ranges of buffers that are not cached
+ * are accepted and left alone.
+ *
+ * EFAULT: a range is not all in mappings of /dev/cmem; EOVERFLOW: too many
+ * ranges, or one that wraps around; EINTR: a fatal signal came; part of the
+ * work may be done then.
+ */
+struct cmem_sync {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 ranges;
+	__u32 num_ranges;
+	__u32 __reserved;
+};
+#define CMEM_IOCTL_SYNC		_IO(CMEM_IOCTL_TYPE, CMEM_CMD_SYNC)
+
+/**
+ * struct cmem_sync_all - ioctl(CMEM_IOCTL_SYNC_ALL)
+ * @size: sizeof(struct cmem_sync_all)
+ * @flags: must be 0
+ * @op: in: CMEM_SYNC_WRITE_BACK or CMEM_SYNC_WRITE_BACK_INVALIDATE. There is no
+ *     CMEM_SYNC_INVALIDATE of everything: that is EINVAL.
+ * @__reserved: must be 0
+ *
+ * Maintain the CPU's caches over every cached buffer that the calling file is
+ * registered for.
+ */
+struct cmem_sync_all {
+	__u32 size;
+	__u32 flags;
+	__u32 op;
+	__u32 __reserved;
+};
+#define CMEM_IOCTL_SYNC_ALL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_SYNC_ALL)
+
+#endif /* _UAPI_LINUX_CMEM_H */
