@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the CMEM selftests share: one C call an ioctl, where on this board
+ * there is memory to test with, a picture of all blocks that tells whether a
+ * call changed anything, and patterns.
+ *
+ * The tests know no board: what there is, they ask GET_INFO, GET_BLOCK and
+ * GET_POOL. They want /dev/cmem for themselves, and root.
+ */
+#ifndef CMEM_TEST_H
+#define CMEM_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <linux/cmem.h>
+
+#include "../kselftest_harness.h"
+
+/* A cap for what hangs. Emulated debug kernels are slow. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 600
+
+#define CMEM_DEVICE	"/dev/cmem"
+#define SZ_2M		(2UL << 20)
+
+/* Buffers and heaps above this are not written to from end to end. */
+#define TOUCH_LIMIT	(64ULL << 20)
+/* Pools of more buffers than this are not emptied. */
+#define COUNT_LIMIT	1024
+
+/* A user that is not root. Its group stays root, which may open the device. */
+#define OTHER_UID	1000
+
+#define ANY_KIND	(-1)
+
+/*
+ * How much of @full repetitions to do: CMEM_TEST_SCALE percent of it, by
+ * default all, but a tenth where lockdep makes every lock ten times dearer.
+ */
+static inline unsigned int scaled(unsigned int full)
+{
+	const char *percent = getenv("CMEM_TEST_SCALE");
+	unsigned int n;
+
+	n = percent ? atoi(percent) : access("/proc/lockdep", F_OK) ? 100 : 10;
+	n = (unsigned long long)full * n / 100;
+	return n ? n : 1;
+}
+
+/* Waits until @cond holds; the value tells whether it ever did. */
+#define eventually(cond) ({						\
+	bool _holds = (cond);						\
+	for (int _ms = 0; !_holds && _ms < 300 * 1000; _ms++) {		\
+		usleep(1000);						\
+		_holds = (cond);					\
+	}								\
+	_holds;								\
+})
+
+static inline unsigned long page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+static inline int cmem_open(void)
+{
+	return open(CMEM_DEVICE, O_RDWR | O_CLOEXEC);
+}
+
+/* For FIXTURE_SETUP: the file, or SKIP where there is no CMEM. */
+#define OPEN_OR_SKIP(fd) do {						\
+	(fd) = cmem_open();						\
+	if ((fd) < 0 && (errno == ENOENT || errno == ENXIO))		\
+		SKIP(return, "no " CMEM_DEVICE);			\
+	if ((fd) < 0 && errno == EACCES && getuid())			\
+		SKIP(return, CMEM_DEVICE " is for root");		\
+	ASSERT_LE(0, (fd)) TH_LOG(CMEM_DEVICE ": %s", strerror(errno));	\
+} while (0)
+
+/* The ioctls: 0 or a negative errno. */
+
+static inline int cmem_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static inline int cmem_get_info(int fd, struct cmem_info *info)
+{
+	*info = (struct cmem_info){ .size = sizeof(*info) };
+	return cmem_ioctl(fd, CMEM_IOCTL_GET_INFO, info);
+}
+
+static inline int cmem_get_block(int fd, __s32 block, struct cmem_block_info *info)
+{
+	*info = (struct cmem_block_info){ .size = sizeof(*info), .block = block };
+	return cmem_ioctl(fd, CMEM_IOCTL_GET_BLOCK, info);
+}
+
+static inline int cmem_get_pool(int fd, __s32 block, __u32 pool, struct cmem_pool_info *info)
+{
+	*info = (struct cmem_pool_info){ .size = sizeof(*info), .block = block, .pool = pool };
+	return cmem_ioctl(fd, CMEM_IOCTL_GET_POOL, info);
+}
+
+static inline int cmem_find_pool(int fd, __s32 block, __u64 length, __s32 *pool)
+{
+	struct cmem_find_pool find = { .size = sizeof(find), .block = block, .length = length };
+	int ret = cmem_ioctl(fd, CMEM_IOCTL_FIND_POOL, &find);
+
+	if (!ret)
+		*pool = find.pool;
+	return ret;
+}
+
+static inline int cmem_alloc_aligned(int fd, __s32 block, __s32 pool, __u64 length,
+				     __u64 alignment, __u32 flags, struct cmem_alloc *buf)
+{
+	*buf = (struct cmem_alloc){
+		.size = sizeof(*buf), .block = block, .pool = pool, .flags = flags,
+		.length = length, .alignment = alignment,
+	};
+	return cmem_ioctl(fd, CMEM_IOCTL_ALLOC, buf);
+}
+
+static inline int cmem_alloc(int fd, __s32 block, __s32 pool, __u64 length, __u32 flags,
+			     struct cmem_alloc *buf)
+{
+	return cmem_alloc_aligned(fd, block, pool, length, 0, flags, buf);
+}
+
+static inline int cmem_free(int fd, __u64 phys_addr)
+{
+	struct cmem_free arg = { .size = sizeof(arg), .phys_addr = phys_addr };
+
+	return cmem_ioctl(fd, CMEM_IOCTL_FREE, &arg);
+}
+
+static inline int cmem_register_info(int fd, __u64 phys_addr, struct cmem_register *reg)
+{
+	*reg = (struct cmem_register){ .size = sizeof(*reg), .phys_addr = phys_addr };
+	return cmem_ioctl(fd, CMEM_IOCTL_REGISTER, reg);
+}
+
+static inline int cmem_register(int fd, __u64 phys_addr)
+{
+	struct cmem_register reg;
+
+	return cmem_register_info(fd, phys_addr, &reg);
+}
+
+static inline int cmem_resolve(int fd, const volatile void *addr, struct cmem_resolve *res)
+{
+	*res = (struct cmem_resolve){ .size = sizeof(*res), .user_addr = (unsigned long)addr };
+	return cmem_ioctl(fd, CMEM_IOCTL_RESOLVE, res);
+}
+
+static inline int cmem_sync_ranges(int fd, const struct cmem_sync_range *ranges, __u32 num)
+{
+	struct cmem_sync sync = {
+		.size = sizeof(sync), .ranges = (unsigned long)ranges, .num_ranges = num,
+	};
+
+	return cmem_ioctl(fd, CMEM_IOCTL_SYNC, &sync);
+}
+
+static inline int cmem_sync(int fd, const volatile void *addr, __u64 length, __u32 op)
+{
+	struct cmem_sync_range range = {
+		.user_addr = (unsigned long)addr, .length = length, .op = op,
+	};
+
+	return cmem_sync_ranges(fd, &range, 1);
+}
+
+static inline int cmem_sync_all(int fd, __u32 op)
+{
+	struct cmem_sync_all all = { .size = sizeof(all), .op = op };
+
+	return cmem_ioctl(fd, CMEM_IOCTL_SYNC_ALL, &all);
+}
+
+static inline void *cmem_map(int fd, const struct cmem_alloc *buf)
+{
+	return mmap(NULL, buf->length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, buf->mmap_offset);
+}
+
+#define ASSERT_MAPPED(addr) ASSERT_TRUE((addr) != MAP_FAILED)
+
+/* A picture of all blocks. */
+
+#define MAX_BLOCKS 16
+
+struct snapshot {
+	unsigned int num_blocks;
+	struct cmem_block_info block[MAX_BLOCKS];
+	struct cmem_pool_info pool[MAX_BLOCKS][CMEM_MAX_POOLS];
+};
+
+/*
+ * Through a file of its own, so that no test's file comes into it. Takes the
+ * sums that hold at every moment for granted: a picture in which they do not
+ * is no picture (-EPROTO).
+ */
+static inline int take_snapshot(struct snapshot *s)
+{
+	struct cmem_info info;
+	int fd = cmem_open();
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	memset(s, 0, sizeof(*s));
+	ret = cmem_get_info(fd, &info);
+	for (__s32 id = CMEM_BLOCK_CMA; !ret && id < (__s32)info.block_limit; id++) {
+		struct cmem_block_info *b = &s->block[s->num_blocks];
+
+		ret = cmem_get_block(fd, id, b);
+		if (ret == -ENOENT) {
+			ret = 0;
+			continue;
+		}
+		for (__u32 i = 0; !ret && i < b->num_pools; i++) {
+			struct cmem_pool_info *p = &s->pool[s->num_blocks][i];
+
+			ret = cmem_get_pool(fd, id, i, p);
+			if (!ret && (p->free != p->clean + p->dirty + p->scrubbing ||
+				     p->free > p->count))
+				ret = -EPROTO;
+		}
+		if (!ret && (b->heap_clean > b->heap_free || b->heap_free > b->heap_size ||
+			     b->heap_largest > b->heap_free))
+			ret = -EPROTO;
+		if (++s->num_blocks == MAX_BLOCKS)
+			break;
+	}
+	close(fd);
+	return ret;
+}
+
+/* All blocks are as full, and as fragmented, as they were. */
+#define expect_same(before) __expect_same(_metadata, before)
+static inline void __expect_same(struct __test_metadata *_metadata,
+				 const struct snapshot *before)
+{
+	static struct snapshot now;
+
+	ASSERT_EQ(0, take_snapshot(&now));
+	ASSERT_EQ(before->num_blocks, now.num_blocks);
+	for (unsigned int i = 0; i < now.num_blocks; i++) {
+		const struct cmem_block_info *a = &before->block[i], *b = &now.block[i];
+
+		EXPECT_EQ(a->block, b->block);
+		EXPECT_EQ(a->heap_free, b->heap_free)
+			TH_LOG("heap of block %d", a->block);
+		EXPECT_EQ(a->heap_largest, b->heap_largest)
+			TH_LOG("heap of block %d", a->block);
+		ASSERT_EQ(a->num_pools, b->num_pools);
+		for (__u32 p = 0; p < a->num_pools; p++) {
+			EXPECT_EQ(before->pool[i][p].free, now.pool[i][p].free)
+				TH_LOG("block %d pool %u", a->block, p);
+		}
+	}
+}
+
+/* The same without complaining: for eventually(). */
+static inline bool is_same(const struct snapshot *before)
+{
+	static struct snapshot now;
+
+	if (take_snapshot(&now) || before->num_blocks != now.num_blocks)
+		return false;
+	for (unsigned int i = 0; i < now.num_blocks; i++) {
+		if (before->block[i].heap_free != now.block[i].heap_free ||
+		    before->block[i].heap_largest != now.block[i].heap_largest)
+			return false;
+		for (__u32 p = 0; p < now.block[i].num_pools; p++)
+			if (before->pool[i][p].free != now.pool[i][p].free)
+				return false;
+	}
+	return true;
+}
+
+/* @call gives -@err, and nothing has changed. */
+#define EXPECT_REFUSED(err, call)					\
+	ASSERT_EQ(0, take_snapshot(&before_call));			\
+	EXPECT_EQ(-(err), unchanged(call))
+#define unchanged(ret) __unchanged(_metadata, ret)
+static struct snapshot before_call;
+
+static inline int __unchanged(struct __test_metadata *_metadata, int ret)
+{
+	expect_same(&before_call);
+	return ret;
+}
+
+/* Where there is memory: a pool, or a heap. */
+
+struct source {
+	__s32 block;
+	__s32 pool;		/* or CMEM_POOL_HEAP */
+	__u64 length;		/* of a buffer: the pool's, or what was asked for */
+};
+
+/* The pool of the smallest buffers with @min_free free ones of @min_length at least. */
+static inline bool find_pool_source(int kind, __u64 min_length, __u32 min_free,
+				    struct source *src)
+{
+	static struct snapshot s;
+	bool found = false;
+
+	if (take_snapshot(&s))
+		return false;
+	for (unsigned int i = 0; i < s.num_blocks; i++) {
+		if (kind != ANY_KIND && s.block[i].kind != (__u32)kind)
+			continue;
+		for (__u32 j = 0; j < s.block[i].num_pools; j++) {
+			const struct cmem_pool_info *p = &s.pool[i][j];
+
+			if (p->length < min_length || p->length > TOUCH_LIMIT ||
+			    p->free < min_free || (found && p->length >= src->length))
+				continue;
+			*src = (struct source){ p->block, j, p->length };
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* The smallest heap that has @length bytes in one piece. */
+static inline bool find_heap_source(int kind, __u64 length, struct source *src)
+{
+	static struct snapshot s;
+	__u64 smallest = 0;
+
+	if (take_snapshot(&s))
+		return false;
+	for (unsigned int i = 0; i < s.num_blocks; i++) {
+		const struct cmem_block_info *b = &s.block[i];
+
+		if ((kind != ANY_KIND && b->kind != (__u32)kind) || b->heap_largest < length ||
+		    (smallest && b->heap_size >= smallest))
+			continue;
+		*src = (struct source){ b->block, CMEM_POOL_HEAP, length };
+		smallest = b->heap_size;
+	}
+	return smallest;
+}
+
+static inline int source_alloc(int fd, const struct source *src, __u32 flags,
+			       struct cmem_alloc *buf)
+{
+	return cmem_alloc(fd, src->block, src->pool, src->length, flags, buf);
+}
+
+/* Free buffers of the source's pool, or bytes of its heap. */
+static inline __u64 source_free(int fd, const struct source *src)
+{
+	struct cmem_block_info block;
+	struct cmem_pool_info pool;
+
+	if (src->pool == CMEM_POOL_HEAP)
+		return cmem_get_block(fd, src->block, &block) ? 0 : block.heap_free;
+	return cmem_get_pool(fd, src->block, src->pool, &pool) ? 0 : pool.free;
+}
+
+/*
+ * Allocates all that is left of a pool, or of a heap, into @buf; returns how
+ * many buffers that took, or a negative errno, -ENOSPC when they are more
+ * than @max.
+ */
+static inline int drain(int fd, const struct source *src, __u32 flags, struct cmem_alloc *buf,
+			int max)
+{
+	__u64 page = page_size();
+	__u64 length = 0;
+	int count = 0, ret;
+
+	if (src->pool == CMEM_POOL_HEAP)
+		length = (source_free(fd, src) / 16 + page - 1) & -page;
+	for (;;) {
+		if (count == max)
+			return -ENOSPC;
+		ret = cmem_alloc(fd, src->block, src->pool, length, flags, &buf[count]);
+		if (!ret) {
+			count++;
+			continue;
+		}
+		if (ret != -ENOMEM)
+			return ret;
+		if (length <= page)
+			return count;
+		length = (length / 2 + page - 1) & -page;
+	}
+}
+
+static inline bool overlaps(const struct cmem_alloc *a, const struct cmem_alloc *b)
+{
+	return a->phys_addr < b->phys_addr + b->length && b->phys_addr < a->phys_addr + a->length;
+}
+
+/*
+ * Each kind of memory x pool or heap x cached or not. A fixture that runs on
+ * these has the members .kind, .heap and .flags in its FIXTURE_VARIANT.
+ */
+#define SOURCE_VARIANT(fixture, name, _kind, _heap, _flags)		\
+	FIXTURE_VARIANT_ADD(fixture, name) {				\
+		.kind = _kind, .heap = _heap, .flags = _flags }
+#define SOURCE_VARIANTS(fixture)						\
+	SOURCE_VARIANT(fixture, carveout_pool_cached,				\
+		       CMEM_KIND_CARVEOUT, false, CMEM_ALLOC_CACHED);		\
+	SOURCE_VARIANT(fixture, carveout_pool, CMEM_KIND_CARVEOUT, false, 0);	\
+	SOURCE_VARIANT(fixture, carveout_heap_cached,				\
+		       CMEM_KIND_CARVEOUT, true, CMEM_ALLOC_CACHED);		\
+	SOURCE_VARIANT(fixture, carveout_heap, CMEM_KIND_CARVEOUT, true, 0);	\
+	SOURCE_VARIANT(fixture, reserved_pool_cached,				\
+		       CMEM_KIND_RESERVED, false, CMEM_ALLOC_CACHED);		\
+	SOURCE_VARIANT(fixture, reserved_pool, CMEM_KIND_RESERVED, false, 0);	\
+	SOURCE_VARIANT(fixture, reserved_heap_cached,				\
+		       CMEM_KIND_RESERVED, true, CMEM_ALLOC_CACHED);		\
+	SOURCE_VARIANT(fixture, reserved_heap, CMEM_KIND_RESERVED, true, 0)
+
+static inline bool find_source(int kind, bool heap, __u64 min_length,
+			       struct source *src)
+{
+	return heap ? find_heap_source(kind, min_length, src) :
+		      find_pool_source(kind, min_length, 1, src);
+}
+
+/* Contents. */
+
+/* Every word tells whose it is and where it belongs. */
+static inline void fill(volatile void *addr, size_t length, __u32 tag)
+{
+	volatile __u64 *word = addr;
+
+	for (size_t i = 0; i < length / sizeof(*word); i++)
+		word[i] = (__u64)tag << 32 | i;
+}
+
+/* Offset of the first byte that is not as fill() left it, or -1. */
+static inline long long find_stranger(const volatile void *addr, size_t length, __u32 tag)
+{
+	const volatile __u64 *word = addr;
+
+	for (size_t i = 0; i < length / sizeof(*word); i++)
+		if (word[i] != ((__u64)tag << 32 | i))
+			return i * sizeof(*word);
+	return -1;
+}
+
+/* Offset of the first byte that is not zero, or -1. */
+static inline long long find_nonzero(const volatile void *addr, size_t length)
+{
+	const volatile __u64 *word = addr;
+
+	for (size_t i = 0; i < length / sizeof(*word); i++)
+		if (word[i])
+			return i * sizeof(*word);
+	return -1;
+}
+
+/* Processes. */
+
+/*
+ * Runs the statement that follows in a child; ends when that does, and the
+ * test fails unless it got to its end. In it only ASSERT_*() count.
+ */
+#define CHILD_EXIT_OK 77
+#define IN_CHILD(pid)							\
+	for ((pid) = fork_child(_metadata); (pid) == 0; _exit(CHILD_EXIT_OK))
+
+static inline pid_t fork_child(struct __test_metadata *_metadata)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	fflush(stderr);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	return pid;
+}
+
+#define join_child(pid) __join_child(_metadata, pid)
+static inline void __join_child(struct __test_metadata *_metadata, pid_t pid)
+{
+	int status;
+
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("child died of signal %d", WTERMSIG(status));
+	ASSERT_EQ(CHILD_EXIT_OK, WEXITSTATUS(status));
+}
+
+/* From now on someone without any capability. */
+static inline int become_user(uid_t uid)
+{
+	if (setgroups(0, NULL) || setresuid(uid, uid, uid))
+		return -errno;
+	return 0;
+}
+
+/* The signal that one access to @addr dies of, or 0. */
+static inline int access_signal(volatile void *addr, bool write)
+{
+	volatile char *byte = addr;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGBUS, SIG_DFL);
+		if (write)
+			*byte = 1;
+		else
+			(void)*byte;
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+#endif /* CMEM_TEST_H */

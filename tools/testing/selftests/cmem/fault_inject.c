@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every allocation and every access to user memory that a call makes is made
+ * to fail once, the first, the second, and so on until the call gets through
+ * (Documentation/fault-injection: fail-nth). A call fails with ENOMEM or EFAULT
+ * and has changed nothing, or it succeeds; FREE, munmap() and close() never lose
+ * anything. What else goes wrong, the kernel log tells: best run with KASAN,
+ * lockdep and kmemleak.
+ */
+#include <dirent.h>
+#include <sys/mount.h>
+
+#include "cmem_test.h"
+
+#define DEBUGFS "/sys/kernel/debug"
+/* More than any call here has; it only ends a sweep that never gets through. */
+#define SWEEP_CAP 500
+
+static bool put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+/* Lets all kinds of allocations fail, silently; false without fault injection. */
+static bool prepare_injection(void)
+{
+	struct dirent *entry;
+	DIR *dir;
+
+	if (access(DEBUGFS "/failslab", F_OK))
+		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
+	if (!put(DEBUGFS "/failslab/ignore-gfp-wait", "N"))
+		return false;
+	put(DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "N");
+	put(DEBUGFS "/fail_page_alloc/ignore-gfp-highmem", "N");
+	put(DEBUGFS "/fail_page_alloc/min-order", "0");
+	dir = opendir(DEBUGFS);
+	while (dir && (entry = readdir(dir))) {
+		char path[300];
+
+		if (strncmp(entry->d_name, "fail", 4))
+			continue;
+		snprintf(path, sizeof(path), DEBUGFS "/%s/verbose", entry->d_name);
+		put(path, "0");
+	}
+	if (dir)
+		closedir(dir);
+	return true;
+}
+
+FIXTURE(fail)
+{
+	int nth;			/* of this task */
+	int fd;
+	int other;
+	struct source src;
+	struct cmem_alloc own;		/* of fd */
+	struct cmem_alloc others;	/* of other */
+	char *map;			/* of own */
+	unsigned long page;
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT(fail)
+{
+	bool heap;
+};
+
+FIXTURE_VARIANT_ADD(fail, pool) { .heap = false };
+FIXTURE_VARIANT_ADD(fail, heap) { .heap = true };
+
+FIXTURE_SETUP(fail)
+{
+	char path[64];
+
+	self->page = page_size();
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", getpid());
+	self->nth = open(path, O_RDWR | O_CLOEXEC);
+	if (self->nth < 0 || !prepare_injection())
+		SKIP(return, "no fault injection in this kernel");
+	self->other = cmem_open();
+	ASSERT_LE(0, self->other);
+	if (!(variant->heap ? find_heap_source(ANY_KIND, 16 * self->page, &self->src) :
+			      find_pool_source(ANY_KIND, 2 * self->page, 4, &self->src)))
+		SKIP(return, "no room for four buffers");
+	if (variant->heap)
+		self->src.length = 4 * self->page;
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &self->own));
+	ASSERT_EQ(0, source_alloc(self->other, &self->src, CMEM_ALLOC_CACHED, &self->others));
+	self->map = cmem_map(self->fd, &self->own);
+	ASSERT_MAPPED(self->map);
+}
+
+FIXTURE_TEARDOWN(fail)
+{
+	munmap(self->map, self->own.length);
+	close(self->fd);
+	close(self->other);
+	close(self->nth);
+	expect_same(&self->before);
+}
+
+/* From now on the @n-th thing that can fail, does. */
+static bool arm(int nth_fd, unsigned int n)
+{
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%u", n);
+
+	return pwrite(nth_fd, text, length, 0) == length;
+}
+
+/* True if it did. Being itself something that can fail, this may take two calls. */
+static bool disarm(int nth_fd)
+{
+	char text[16] = "";
+	bool failed = false;
+
+	if (pread(nth_fd, text, sizeof(text), 0) < 0)
+		failed = false;		/* this was it, nothing in the call */
+	else
+		failed = text[0] == '0';
+	while (pwrite(nth_fd, "0", 1, 0) != 1)
+		;
+	return failed;
+}
+
+/*
+ * Sweeps @call, an expression with the value 0 or a negative errno. After a
+ * failure all is as it was; after a success @undo makes it so. Ends with the
+ * first call in which nothing failed any more, which must have succeeded; that
+ * something failed before shows that the sweep was one.
+ */
+#define SWEEP(call, undo) do {						\
+	static struct snapshot _start;					\
+	unsigned int _n, _failed = 0;					\
+									\
+	ASSERT_EQ(0, take_snapshot(&_start));				\
+	for (_n = 1; _n < SWEEP_CAP; _n++) {				\
+		bool _injected;						\
+		int _ret;						\
+									\
+		ASSERT_TRUE(arm(self->nth, _n));			\
+		_ret = (call);						\
+		_injected = disarm(self->nth);				\
+		_failed += _ret < 0;					\
+		ASSERT_TRUE(!_ret || (_injected && (_ret == -ENOMEM || _ret == -EFAULT))) \
+			TH_LOG("n %u: %s", _n, strerror(-_ret));	\
+		if (!_ret) {						\
+			undo;						\
+		}							\
+		expect_same(&_start);					\
+		ASSERT_EQ(0, _metadata->exit_code) TH_LOG("n %u: %d", _n, _ret); \
+		if (!_injected)						\
+			break;						\
+	}								\
+	ASSERT_GT(SWEEP_CAP, _n);					\
+	ASSERT_LT(0, _failed) TH_LOG("nothing was made to fail");	\
+} while (0)
+
+static int open_it(int *fd)
+{
+	*fd = cmem_open();
+	return *fd < 0 ? -errno : 0;
+}
+
+TEST_F(fail, open)
+{
+	int fd;
+
+	SWEEP(open_it(&fd), close(fd));
+}
+
+TEST_F(fail, get_info)
+{
+	struct cmem_info info;
+
+	SWEEP(cmem_get_info(self->fd, &info), (void)0);
+}
+
+TEST_F(fail, get_block)
+{
+	struct cmem_block_info info;
+
+	SWEEP(cmem_get_block(self->fd, self->src.block, &info), (void)0);
+}
+
+TEST_F(fail, get_pool_and_find_pool)
+{
+	struct cmem_pool_info info;
+	__s32 found;
+
+	if (variant->heap)
+		SKIP(return, "pools only");
+	SWEEP(cmem_get_pool(self->fd, self->src.block, self->src.pool, &info), (void)0);
+	SWEEP(cmem_find_pool(self->fd, self->src.block, 1, &found), (void)0);
+}
+
+TEST_F(fail, alloc)
+{
+	struct cmem_alloc buf;
+
+	SWEEP(source_alloc(self->fd, &self->src, 0, &buf),
+	      ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr)));
+	SWEEP(cmem_alloc(self->fd, self->src.block, CMEM_POOL_BEST, 1, CMEM_ALLOC_HEAP_FALLBACK,
+			 &buf),
+	      ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr)));
+}
+
+/* What has to be cleaned in the call */
+TEST_F(fail, alloc_of_what_another_owner_left)
+{
+	struct cmem_alloc buf;
+
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr));
+		SWEEP(source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &buf),
+		      ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr)));
+		ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &self->others));
+	}
+}
+
+TEST_F(fail, register)
+{
+	SWEEP(cmem_register(self->fd, self->others.phys_addr),
+	      ASSERT_EQ(0, cmem_free(self->fd, self->others.phys_addr)));
+	/* Nothing of the failed ones is left. */
+	EXPECT_EQ(-EPERM, cmem_free(self->fd, self->others.phys_addr));
+	SWEEP(cmem_register(self->fd, self->own.phys_addr),
+	      ASSERT_EQ(0, cmem_free(self->fd, self->own.phys_addr)));
+}
+
+/* FREE, of a buffer in the middle, so that a heap has to be mended. */
+TEST_F(fail, free_loses_nothing)
+{
+	struct cmem_alloc one, two, three;
+	static struct snapshot start;
+	unsigned int n, failed = 0;
+
+	for (n = 1; n < SWEEP_CAP; n++) {
+		bool injected;
+		int ret;
+
+		ASSERT_EQ(0, take_snapshot(&start));
+		ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &one));
+		if (source_alloc(self->fd, &self->src, 0, &two)) {
+			ASSERT_EQ(0, cmem_free(self->fd, one.phys_addr));
+			SKIP(return, "no room for more buffers");
+		}
+		ASSERT_EQ(0, cmem_register(self->other, two.phys_addr));
+		three = two;
+		ASSERT_TRUE(arm(self->nth, n));
+		ret = cmem_free(self->fd, two.phys_addr);
+		injected = disarm(self->nth);
+		failed += ret < 0;
+		ASSERT_TRUE(!ret || (injected && ret == -EFAULT)) TH_LOG("n %u: %d", n, ret);
+		if (ret) {
+			/* It is as registered as before. */
+			ASSERT_EQ(0, cmem_free(self->fd, two.phys_addr));
+		}
+		/* The last registration, that gives the memory back. */
+		ASSERT_TRUE(arm(self->nth, n));
+		ret = cmem_free(self->other, three.phys_addr);
+		injected |= disarm(self->nth);
+		ASSERT_TRUE(!ret || ret == -EFAULT) TH_LOG("n %u: %d", n, ret);
+		if (ret) {
+			ASSERT_EQ(0, cmem_free(self->other, three.phys_addr));
+		}
+		ASSERT_EQ(0, cmem_free(self->fd, one.phys_addr));
+		expect_same(&start);
+		ASSERT_EQ(0, _metadata->exit_code) TH_LOG("n %u", n);
+		if (!injected)
+			break;
+	}
+	ASSERT_GT(SWEEP_CAP, n);
+	ASSERT_LT(0, failed);
+}
+
+TEST_F(fail, resolve)
+{
+	struct cmem_resolve res;
+
+	SWEEP(cmem_resolve(self->fd, self->map, &res), (void)0);
+}
+
+TEST_F(fail, sync)
+{
+	static struct cmem_sync_range range[CMEM_MAX_SYNC_RANGES];
+
+	for (size_t i = 0; i < ARRAY_SIZE(range); i++) {
+		range[i] = (struct cmem_sync_range){
+			.user_addr = (unsigned long)self->map + i, .length = 1,
+			.op = CMEM_SYNC_WRITE_BACK,
+		};
+	}
+	SWEEP(cmem_sync_ranges(self->fd, range, ARRAY_SIZE(range)), (void)0);
+	SWEEP(cmem_sync_ranges(self->fd, range, 1), (void)0);
+}
+
+TEST_F(fail, sync_all)
+{
+	SWEEP(cmem_sync_all(self->fd, CMEM_SYNC_WRITE_BACK), (void)0);
+}
+
+static int map_it(int fd, const struct cmem_alloc *buf, size_t length, void **map)
+{
+	*map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, buf->mmap_offset);
+	return *map == MAP_FAILED ? -errno : 0;
+}
+
+TEST_F(fail, mmap)
+{
+	void *map;
+
+	SWEEP(map_it(self->fd, &self->own, self->own.length, &map),
+	      ASSERT_EQ(0, munmap(map, self->own.length)));
+	SWEEP(map_it(self->fd, &self->own, self->page, &map),
+	      ASSERT_EQ(0, munmap(map, self->page)));
+}
+
+/* What mmap() leaves for later, and what a move took away, comes by faults. */
+TEST_F(fail, faults)
+{
+	struct source src;
+	struct cmem_alloc buf;
+	size_t away;
+	char *map;
+
+	if (!find_source(ANY_KIND, variant->heap, 2 * SZ_2M, &src))
+		SKIP(return, "no buffer of 4 MiB");
+	ASSERT_EQ(0, source_alloc(self->fd, &src, 0, &buf));
+	for (unsigned int n = 1; n < 40; n++) {
+		map = cmem_map(self->fd, &buf);
+		ASSERT_MAPPED(map);
+		if (n % 2) {
+			/* Another alignment: 2 MiB entries are of no use any more. */
+			char *place = mmap(NULL, buf.length + SZ_2M, PROT_NONE,
+					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+			ASSERT_MAPPED(place);
+			away = ((unsigned long)map & (SZ_2M - 1)) ==
+			       ((unsigned long)place & (SZ_2M - 1)) ? self->page : 0;
+			ASSERT_TRUE(mremap(map, buf.length, buf.length,
+					   MREMAP_MAYMOVE | MREMAP_FIXED, place + away) ==
+				    place + away);
+			map = place + away;
+		}
+		ASSERT_TRUE(arm(self->nth, n));
+		for (size_t i = 0; i < buf.length; i += SZ_2M / 8)
+			((volatile char *)map)[i] = n;
+		disarm(self->nth);
+		for (size_t i = 0; i < buf.length; i += SZ_2M / 8) {
+			ASSERT_EQ((char)n, map[i]);
+		}
+		ASSERT_EQ(0, munmap(map, buf.length));
+	}
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+}
+
+static int unmap_it(void *map, size_t length)
+{
+	return munmap(map, length) ? -errno : 0;
+}
+
+static int protect_it(void *map, size_t length, int prot)
+{
+	return mprotect(map, length, prot) ? -errno : 0;
+}
+
+TEST_F(fail, splitting_a_mapping)
+{
+	struct cmem_resolve res;
+	unsigned int n;
+
+	/* munmap() of the middle makes two of one, which wants memory. */
+	for (n = 1; n < SWEEP_CAP; n++) {
+		char *map = cmem_map(self->fd, &self->own);
+		bool injected;
+		int ret;
+
+		ASSERT_MAPPED(map);
+		ASSERT_TRUE(arm(self->nth, n));
+		ret = protect_it(map, self->page, PROT_READ);
+		injected = disarm(self->nth);
+		ASSERT_TRUE(!ret || (injected && ret == -ENOMEM)) TH_LOG("n %u: %d", n, ret);
+		ASSERT_EQ(0, cmem_resolve(self->fd, map + self->page, &res));
+		EXPECT_EQ(self->own.phys_addr + self->page, res.phys_addr);
+		ASSERT_TRUE(arm(self->nth, n));
+		ret = unmap_it(map + self->page, self->page);
+		injected |= disarm(self->nth);
+		ASSERT_TRUE(!ret || ret == -ENOMEM) TH_LOG("n %u: %d", n, ret);
+		while (munmap(map, self->own.length))
+			;
+		if (!injected)
+			break;
+	}
+	ASSERT_GT(SWEEP_CAP, n);
+}
+
+static int fork_it(pid_t *pid)
+{
+	*pid = fork();
+	if (!*pid)
+		_exit(CHILD_EXIT_OK);
+	return *pid < 0 ? -errno : 0;
+}
+
+TEST_F(fail, fork)
+{
+	pid_t pid;
+
+	/* EAGAIN is fork()'s word for some of it. */
+	SWEEP(({
+		int ret = fork_it(&pid);
+
+		ret == -EAGAIN ? -ENOMEM : ret;
+	}), join_child(pid));
+}
+
+TEST_F(fail, close_loses_nothing)
+{
+	static struct snapshot start;
+	unsigned int n;
+
+	ASSERT_EQ(0, take_snapshot(&start));
+	for (n = 1; n < 40; n++) {
+		struct cmem_alloc buf[2];
+		int fd = cmem_open();
+
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf[0]));
+		ASSERT_EQ(0, cmem_register(fd, buf[0].phys_addr));
+		ASSERT_EQ(0, cmem_register(fd, self->own.phys_addr));
+		ASSERT_TRUE(arm(self->nth, n));
+		close(fd);
+		disarm(self->nth);
+		expect_same(&start);
+		ASSERT_EQ(0, _metadata->exit_code) TH_LOG("n %u", n);
+	}
+}
+
+TEST_F(fail, reading_proc)
+{
+	char text[512];
+
+	SWEEP(({
+		int fd = open("/proc/cmem", O_RDONLY | O_CLOEXEC), ret = fd < 0 ? -errno : 0;
+
+		while (!ret) {
+			ssize_t got = read(fd, text, sizeof(text));
+
+			if (got == 0 || lseek(fd, 0, SEEK_CUR) > 20000)
+				break;
+			if (got < 0)
+				ret = -errno;
+		}
+		if (fd >= 0)
+			close(fd);
+		ret;
+	}), (void)0);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The rules that all ioctls have in common: struct sizes from zero to larger
+ * than the kernel's, pointers good and bad, reserved members and unknown
+ * flags, numbers that are no ioctl; and the layouts, which are the same for
+ * 32-bit and 64-bit programs.
+ */
+#include <stddef.h>
+
+#include "cmem_test.h"
+
+_Static_assert(sizeof(struct cmem_info) == 40, "layout");
+_Static_assert(offsetof(struct cmem_info, features) == 32, "layout");
+_Static_assert(sizeof(struct cmem_block_info) == 72, "layout");
+_Static_assert(offsetof(struct cmem_block_info, base) == 16, "layout");
+_Static_assert(offsetof(struct cmem_block_info, heap_size) == 40, "layout");
+_Static_assert(sizeof(struct cmem_pool_info) == 64, "layout");
+_Static_assert(offsetof(struct cmem_pool_info, base) == 16, "layout");
+_Static_assert(offsetof(struct cmem_pool_info, count) == 40, "layout");
+_Static_assert(sizeof(struct cmem_find_pool) == 24, "layout");
+_Static_assert(offsetof(struct cmem_find_pool, length) == 16, "layout");
+_Static_assert(sizeof(struct cmem_alloc) == 48, "layout");
+_Static_assert(offsetof(struct cmem_alloc, length) == 16, "layout");
+_Static_assert(offsetof(struct cmem_alloc, mmap_offset) == 40, "layout");
+_Static_assert(sizeof(struct cmem_free) == 16, "layout");
+_Static_assert(sizeof(struct cmem_register) == 48, "layout");
+_Static_assert(offsetof(struct cmem_register, block) == 32, "layout");
+_Static_assert(sizeof(struct cmem_resolve) == 64, "layout");
+_Static_assert(offsetof(struct cmem_resolve, buffer_flags) == 48, "layout");
+_Static_assert(sizeof(struct cmem_sync_range) == 24, "layout");
+_Static_assert(sizeof(struct cmem_sync) == 24, "layout");
+_Static_assert(offsetof(struct cmem_sync, num_ranges) == 16, "layout");
+_Static_assert(sizeof(struct cmem_sync_all) == 16, "layout");
+
+union any_arg {
+	__u32 size;
+	struct cmem_info info;
+	struct cmem_block_info block;
+	struct cmem_pool_info pool;
+	struct cmem_find_pool find;
+	struct cmem_alloc alloc;
+	struct cmem_free free;
+	struct cmem_register reg;
+	struct cmem_resolve res;
+	struct cmem_sync sync;
+	struct cmem_sync_all all;
+	unsigned char bytes[96];
+};
+
+/* A 32-bit member that refuses all bits but @known. */
+struct strict {
+	size_t offset;
+	__u32 known;
+};
+
+FIXTURE(abi)
+{
+	int fd;
+	int other;			/* owns a buffer that @fd may register */
+	struct cmem_alloc own;
+	struct cmem_alloc others;
+	struct source src;
+	void *map;			/* of own */
+	struct cmem_sync_range range;
+	unsigned char *mem;		/* four pages, the last without access */
+	unsigned long page;
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT(abi)
+{
+	unsigned long cmd;
+	size_t size;
+	bool writes;			/* the struct is written back */
+	bool pools;			/* wants a pool */
+	struct strict strict[3];
+	/* Makes a call that will be served; the members that are only written hold junk. */
+	void (*prepare)(FIXTURE_DATA(abi) *self, union any_arg *arg);
+	/* Takes back what the served call did. */
+	int (*undo)(FIXTURE_DATA(abi) *self, union any_arg *arg);
+};
+
+static int undo_nothing(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	return 0;
+}
+
+static void prepare_info(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->info.flags = 0;
+	arg->info.__reserved = 0;
+}
+
+static void prepare_block(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->block.block = self->src.block;
+	arg->block.flags = 0;
+	arg->block.__reserved = 0;
+}
+
+static void prepare_pool(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->pool.block = self->src.block;
+	arg->pool.pool = self->src.pool;
+	arg->pool.flags = 0;
+	arg->pool.__reserved = 0;
+}
+
+static void prepare_find(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->find.block = self->src.block;
+	arg->find.flags = 0;
+	arg->find.length = self->src.length;
+}
+
+static void prepare_alloc(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->alloc.block = self->src.block;
+	arg->alloc.pool = self->src.pool;
+	arg->alloc.flags = CMEM_ALLOC_CACHED;
+	arg->alloc.length = self->src.length;
+	arg->alloc.alignment = 0;
+}
+
+static int undo_alloc(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	return cmem_free(self->fd, arg->alloc.phys_addr);
+}
+
+static void prepare_free(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->free.flags = 0;
+	arg->free.phys_addr = self->others.phys_addr;
+}
+
+static int undo_free(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	return cmem_register(self->fd, self->others.phys_addr);
+}
+
+static void prepare_register(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->reg.flags = 0;
+	arg->reg.phys_addr = self->others.phys_addr;
+	arg->reg.__reserved = 0;
+}
+
+static int undo_register(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	return cmem_free(self->fd, self->others.phys_addr);
+}
+
+static void prepare_resolve(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->res.flags = 0;
+	arg->res.user_addr = (unsigned long)self->map;
+	arg->res.__reserved = 0;
+}
+
+static void prepare_sync(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	self->range = (struct cmem_sync_range){
+		.user_addr = (unsigned long)self->map,
+		.length = self->page,
+		.op = CMEM_SYNC_WRITE_BACK,
+	};
+	arg->sync.flags = 0;
+	arg->sync.ranges = (unsigned long)&self->range;
+	arg->sync.num_ranges = 1;
+	arg->sync.__reserved = 0;
+}
+
+static void prepare_sync_all(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->all.flags = 0;
+	arg->all.op = CMEM_SYNC_WRITE_BACK;
+	arg->all.__reserved = 0;
+}
+
+#define FLAGS(type, known) { offsetof(struct type, flags), known }
+#define RESERVED(type) { offsetof(struct type, __reserved), 0 }
+
+FIXTURE_VARIANT_ADD(abi, get_info) {
+	.cmd = CMEM_IOCTL_GET_INFO, .size = sizeof(struct cmem_info), .writes = true,
+	.strict = { FLAGS(cmem_info, 0), RESERVED(cmem_info) },
+	.prepare = prepare_info, .undo = undo_nothing,
+};
+FIXTURE_VARIANT_ADD(abi, get_block) {
+	.cmd = CMEM_IOCTL_GET_BLOCK, .size = sizeof(struct cmem_block_info), .writes = true,
+	.strict = { FLAGS(cmem_block_info, 0), RESERVED(cmem_block_info) },
+	.prepare = prepare_block, .undo = undo_nothing,
+};
+FIXTURE_VARIANT_ADD(abi, get_pool) {
+	.cmd = CMEM_IOCTL_GET_POOL, .size = sizeof(struct cmem_pool_info), .writes = true,
+	.pools = true,
+	.strict = { FLAGS(cmem_pool_info, 0), RESERVED(cmem_pool_info) },
+	.prepare = prepare_pool, .undo = undo_nothing,
+};
+FIXTURE_VARIANT_ADD(abi, find_pool) {
+	.cmd = CMEM_IOCTL_FIND_POOL, .size = sizeof(struct cmem_find_pool), .writes = true,
+	.pools = true,
+	.strict = { FLAGS(cmem_find_pool, 0) },
+	.prepare = prepare_find, .undo = undo_nothing,
+};
+FIXTURE_VARIANT_ADD(abi, alloc) {
+	.cmd = CMEM_IOCTL_ALLOC, .size = sizeof(struct cmem_alloc), .writes = true,
+	.strict = { FLAGS(cmem_alloc, CMEM_ALLOC_CACHED | CMEM_ALLOC_PRIVATE |
+				      CMEM_ALLOC_HEAP_FALLBACK) },
+	.prepare = prepare_alloc, .undo = undo_alloc,
+};
+FIXTURE_VARIANT_ADD(abi, free) {
+	.cmd = CMEM_IOCTL_FREE, .size = sizeof(struct cmem_free), .writes = false,
+	.strict = { FLAGS(cmem_free, 0) },
+	.prepare = prepare_free, .undo = undo_free,
+};
+FIXTURE_VARIANT_ADD(abi, register) {
+	.cmd = CMEM_IOCTL_REGISTER, .size = sizeof(struct cmem_register), .writes = true,
+	.strict = { FLAGS(cmem_register, 0), RESERVED(cmem_register) },
+	.prepare = prepare_register, .undo = undo_register,
+};
+FIXTURE_VARIANT_ADD(abi, resolve) {
+	.cmd = CMEM_IOCTL_RESOLVE, .size = sizeof(struct cmem_resolve), .writes = true,
+	.strict = { FLAGS(cmem_resolve, 0), RESERVED(cmem_resolve) },
+	.prepare = prepare_resolve, .undo = undo_nothing,
+};
+FIXTURE_VARIANT_ADD(abi, sync) {
+	.cmd = CMEM_IOCTL_SYNC, .size = sizeof(struct cmem_sync), .writes = false,
+	.strict = { FLAGS(cmem_sync, 0), RESERVED(cmem_sync) },
+	.prepare = prepare_sync, .undo = undo_nothing,
+};
+FIXTURE_VARIANT_ADD(abi, sync_all) {
+	.cmd = CMEM_IOCTL_SYNC_ALL, .size = sizeof(struct cmem_sync_all), .writes = false,
+	.strict = { FLAGS(cmem_sync_all, 0), RESERVED(cmem_sync_all) },
+	.prepare = prepare_sync_all, .undo = undo_nothing,
+};
+
+FIXTURE_SETUP(abi)
+{
+	self->page = page_size();
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	/* Two buffers are live, the call to test may want a third. */
+	if (!find_pool_source(ANY_KIND, 1, 3, &self->src) &&
+	    (variant->pools || !find_heap_source(ANY_KIND, 3 * self->page, &self->src)))
+		SKIP(return, "no %s with room for three buffers",
+		     variant->pools ? "pool" : "pool or heap");
+	if (self->src.pool == CMEM_POOL_HEAP)
+		self->src.length = self->page;
+	self->other = cmem_open();
+	ASSERT_LE(0, self->other);
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &self->own));
+	ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &self->others));
+	ASSERT_EQ(0, cmem_register(self->fd, self->others.phys_addr));
+	self->map = cmem_map(self->fd, &self->own);
+	ASSERT_MAPPED(self->map);
+	self->mem = mmap(NULL, 4 * self->page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_MAPPED(self->mem);
+	ASSERT_EQ(0, mprotect(self->mem + 3 * self->page, self->page, PROT_NONE));
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	munmap(self->map, self->own.length);
+	munmap(self->mem, 4 * self->page);
+	close(self->fd);
+	close(self->other);
+	expect_same(&self->before);
+}
+
+/* A call that will be served, its struct as long as the kernel's. */
+static void valid(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant,
+		  union any_arg *arg)
+{
+	memset(arg, 0xa5, sizeof(*arg));
+	variant->prepare(self, arg);
+	arg->size = variant->size;
+}
+
+/* Puts the call at @at in memory, with @size in its first member. */
+static void put(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant, void *at,
+		__u32 size)
+{
+	union any_arg arg;
+
+	valid(self, variant, &arg);
+	memcpy(at, &arg, variant->size);
+	memcpy(at, &size, sizeof(size));
+}
+
+#define call(at) cmem_ioctl(self->fd, variant->cmd, at)
+
+/* The call at @at is served, and taken back. */
+#define EXPECT_SERVED(at) do {						\
+	union any_arg _done;						\
+	ASSERT_EQ(0, call(at));						\
+	memcpy(&_done, at, variant->size);				\
+	ASSERT_EQ(0, variant->undo(self, &_done));			\
+} while (0)
+
+TEST_F(abi, a_correct_call_is_served_and_size_is_left_alone)
+{
+	union any_arg arg, sent;
+
+	valid(self, variant, &arg);
+	sent = arg;
+	ASSERT_EQ(0, call(&arg));
+	EXPECT_EQ(variant->size, arg.size);
+	if (!variant->writes) {
+		EXPECT_EQ(0, memcmp(&sent, &arg, sizeof(arg)));
+	} else {
+		EXPECT_NE(0, memcmp(&sent, &arg, variant->size));
+	}
+	/* Nothing behind the struct is touched. */
+	EXPECT_EQ(0, memcmp(sent.bytes + variant->size, arg.bytes + variant->size,
+			    sizeof(arg) - variant->size));
+	ASSERT_EQ(0, variant->undo(self, &arg));
+}
+
+TEST_F(abi, a_struct_at_an_odd_address_is_served)
+{
+	put(self, variant, self->mem + 1, variant->size);
+	EXPECT_SERVED(self->mem + 1);
+}
+
+TEST_F(abi, a_struct_across_a_page_boundary_is_served)
+{
+	unsigned char *at = self->mem + self->page - variant->size / 2;
+
+	put(self, variant, at, variant->size);
+	EXPECT_SERVED(at);
+}
+
+TEST_F(abi, a_struct_that_ends_where_memory_ends_is_served)
+{
+	unsigned char *at = self->mem + 3 * self->page - variant->size;
+
+	put(self, variant, at, variant->size);
+	EXPECT_SERVED(at);
+}
+
+TEST_F(abi, shorter_than_the_first_version_is_EINVAL)
+{
+	for (__u32 size = 0; size < variant->size; size++) {
+		put(self, variant, self->mem, size);
+		EXPECT_REFUSED(EINVAL, call(self->mem)) TH_LOG("size %u", size);
+	}
+}
+
+TEST_F(abi, longer_with_a_zero_tail_is_served_and_the_tail_stays_zero)
+{
+	const __u32 tails[] = { 1, 4, 8, 64, 1024, self->page - variant->size };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+		memset(self->mem, 0, 3 * self->page);
+		put(self, variant, self->mem, variant->size + tails[i]);
+		EXPECT_SERVED(self->mem);
+		EXPECT_EQ(variant->size + tails[i], *(__u32 *)self->mem);
+		for (size_t b = variant->size; b < variant->size + tails[i]; b++) {
+			ASSERT_EQ(0, self->mem[b]);
+		}
+	}
+}
+
+TEST_F(abi, longer_with_a_nonzero_tail_is_E2BIG)
+{
+	const __u32 tails[] = { 1, 4, 8, 64, 1024, self->page - variant->size };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+		const __u32 at[] = { 0, tails[i] / 2, tails[i] - 1 };
+
+		for (size_t j = 0; j < ARRAY_SIZE(at); j++) {
+			memset(self->mem, 0, 3 * self->page);
+			put(self, variant, self->mem, variant->size + tails[i]);
+			self->mem[variant->size + at[j]] = 0x80;
+			EXPECT_REFUSED(E2BIG, call(self->mem))
+				TH_LOG("tail of %u, byte %u", tails[i], at[j]);
+		}
+	}
+}
+
+TEST_F(abi, longer_with_a_tail_that_can_not_be_read_is_EFAULT)
+{
+	unsigned char *at = self->mem + 3 * self->page - variant->size;
+	const __u32 tails[] = { 1, 4, 8, 64, self->page - variant->size };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+		put(self, variant, at, variant->size + tails[i]);
+		EXPECT_REFUSED(EFAULT, call(at)) TH_LOG("tail of %u", tails[i]);
+	}
+	/* But for its last byte it can. */
+	at = self->mem + 2 * self->page + 1;
+	memset(self->mem, 0, 3 * self->page);
+	put(self, variant, at, self->page);
+	EXPECT_REFUSED(EFAULT, call(at));
+}
+
+TEST_F(abi, longer_than_a_page_is_E2BIG_whatever_is_in_it)
+{
+	unsigned char *end = self->mem + 3 * self->page - variant->size;
+	const __u32 sizes[] = {
+		self->page + 1, 2 * self->page, 3 * self->page, 1u << 30, 1u << 31, ~0u,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		memset(self->mem, 0, 3 * self->page);
+		put(self, variant, self->mem, sizes[i]);
+		EXPECT_REFUSED(E2BIG, call(self->mem)) TH_LOG("size %u", sizes[i]);
+		put(self, variant, end, sizes[i]);
+		EXPECT_REFUSED(E2BIG, call(end)) TH_LOG("size %u", sizes[i]);
+	}
+}
+
+TEST_F(abi, bad_pointers_are_EFAULT)
+{
+	void *unmapped = mmap(NULL, self->page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *const bad[] = {
+		NULL, (void *)8, unmapped, self->mem + 3 * self->page,
+		(void *)(~0UL - 4095), (void *)(~0UL - 3), (void *)~0UL,
+		/* where the kernel is: the linear map of arm64, arm, x86_64 */
+		(void *)(1UL << (sizeof(long) * 8 - 1) | 1UL << (sizeof(long) * 8 - 2)),
+		(void *)(~0UL << (sizeof(long) == 8 ? 48 : 30)),
+	};
+
+	ASSERT_MAPPED(unmapped);
+	ASSERT_EQ(0, munmap(unmapped, self->page));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_REFUSED(EFAULT, call(bad[i])) TH_LOG("pointer %p", bad[i]);
+	}
+}
+
+TEST_F(abi, a_struct_that_reaches_into_nothing_is_EFAULT)
+{
+	unsigned char *end = self->mem + 3 * self->page;
+
+	for (size_t in = 1; in < variant->size; in++) {
+		union any_arg arg;
+
+		valid(self, variant, &arg);
+		memcpy(end - in, &arg, in);
+		EXPECT_REFUSED(EFAULT, call(end - in)) TH_LOG("%zu bytes readable", in);
+	}
+}
+
+TEST_F(abi, a_result_that_can_not_be_written_is_EFAULT_and_nothing_is_left_behind)
+{
+	unsigned char *second = self->mem + self->page;
+	unsigned char *const at[] = { second, second - variant->size + 8 };
+	__u64 had = source_free(self->fd, &self->src);
+
+	/* All of the struct is read-only, then but its last 8 bytes. */
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		/* FIND_POOL has no result in its last 8 bytes. */
+		if (i && variant->cmd == CMEM_IOCTL_FIND_POOL)
+			continue;
+		put(self, variant, at[i], variant->size);
+		ASSERT_EQ(0, mprotect(second, self->page, PROT_READ));
+		if (variant->writes) {
+			EXPECT_REFUSED(EFAULT, call(at[i]));
+		} else {
+			EXPECT_SERVED(at[i]);
+		}
+		ASSERT_EQ(0, mprotect(second, self->page, PROT_READ | PROT_WRITE));
+	}
+	EXPECT_EQ(had, source_free(self->fd, &self->src));
+
+	/* What the file holds is as before, too: one registration. */
+	EXPECT_EQ(0, cmem_free(self->fd, self->others.phys_addr));
+	EXPECT_EQ(-EPERM, cmem_free(self->fd, self->others.phys_addr));
+}
+
+TEST_F(abi, unknown_flags_and_reserved_members_are_EOPNOTSUPP)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(variant->strict); i++) {
+		const struct strict *s = &variant->strict[i];
+
+		for (int bit = 0; s->offset && bit < 32; bit++) {
+			union any_arg arg;
+			__u32 word;
+
+			if (s->known >> bit & 1)
+				continue;
+			valid(self, variant, &arg);
+			memcpy(&word, arg.bytes + s->offset, sizeof(word));
+			word |= 1u << bit;
+			memcpy(arg.bytes + s->offset, &word, sizeof(word));
+			EXPECT_REFUSED(EOPNOTSUPP, call(&arg))
+				TH_LOG("offset %zu bit %d", s->offset, bit);
+		}
+	}
+}
+
+TEST_F(abi, another_direction_size_or_type_is_ENOTTY)
+{
+	unsigned int nr = _IOC_NR(variant->cmd);
+	const unsigned int types[] = { CMEM_IOCTL_TYPE - 1, CMEM_IOCTL_TYPE + 1 };
+	const unsigned int dirs[] = { _IOC_READ, _IOC_WRITE, _IOC_READ | _IOC_WRITE };
+	union any_arg arg;
+
+	ASSERT_EQ(variant->cmd, _IO(CMEM_IOCTL_TYPE, nr));
+	valid(self, variant, &arg);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		EXPECT_REFUSED(ENOTTY, cmem_ioctl(self->fd, _IO(types[i], nr), &arg));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		unsigned long cmd = _IOC(dirs[i], CMEM_IOCTL_TYPE, nr, variant->size);
+
+		EXPECT_REFUSED(ENOTTY, cmem_ioctl(self->fd, cmd, &arg));
+		cmd = _IOC(dirs[i], CMEM_IOCTL_TYPE, nr, 0);
+		EXPECT_REFUSED(ENOTTY, cmem_ioctl(self->fd, cmd, &arg));
+	}
+	/* A size alone, without a direction. */
+	EXPECT_REFUSED(ENOTTY, cmem_ioctl(self->fd, variant->cmd | variant->size << 16, &arg));
+}
+
+FIXTURE(numbers)
+{
+	int fd;
+};
+
+FIXTURE_SETUP(numbers)
+{
+	OPEN_OR_SKIP(self->fd);
+}
+
+FIXTURE_TEARDOWN(numbers)
+{
+	close(self->fd);
+}
+
+TEST_F(numbers, unknown_ioctls_are_ENOTTY_whatever_their_argument)
+{
+	unsigned char page[4096] = { 64 };
+	struct cmem_info info;
+
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	if (info.abi_version != 1)
+		SKIP(return, "ABI version %u may have more", info.abi_version);
+	for (unsigned int nr = CMEM_CMD_SYNC_ALL + 1; nr < 256; nr++) {
+		unsigned long cmd = _IO(CMEM_IOCTL_TYPE, nr);
+
+		EXPECT_EQ(-ENOTTY, cmem_ioctl(self->fd, cmd, page)) TH_LOG("number %u", nr);
+		EXPECT_EQ(-ENOTTY, cmem_ioctl(self->fd, cmd, NULL)) TH_LOG("number %u", nr);
+		EXPECT_EQ(-ENOTTY, cmem_ioctl(self->fd, cmd, (void *)~0UL));
+	}
+}
+
+TEST_F(numbers, EXPORT_and_BLOCK_ADD_and_BLOCK_REMOVE_are_ENOTTY_in_version_1)
+{
+	unsigned char page[4096] = { 64 };
+	struct cmem_info info;
+	const unsigned int later[] = {
+		CMEM_CMD_EXPORT, CMEM_CMD_BLOCK_ADD, CMEM_CMD_BLOCK_REMOVE,
+	};
+
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	if (info.abi_version != 1)
+		SKIP(return, "ABI version %u may have them", info.abi_version);
+	for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
+		EXPECT_REFUSED(ENOTTY, cmem_ioctl(self->fd, _IO(CMEM_IOCTL_TYPE, later[i]), page));
+	}
+}
+
+TEST_HARNESS_MAIN

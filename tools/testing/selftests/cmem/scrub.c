@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A new owner never sees an old byte, whatever the memory, however it was and
+ * will be mapped, and whoever else held it; an owner gets his own back without
+ * waiting; and what is free gets clean by itself.
+ */
+#include "cmem_trace.h"
+
+#define MAX_BUFFERS 2048
+
+FIXTURE(scrub)
+{
+	int a;
+	int b;
+	struct source src;
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT(scrub)
+{
+	int kind;
+	bool heap;
+	__u32 flags;			/* of the new owner */
+};
+
+SOURCE_VARIANTS(scrub);
+
+static const __u32 old_flags[] = { CMEM_ALLOC_CACHED, 0 };
+
+/* Pools and heaps of this kind that can be used up: one after the other. */
+static bool next_source(const struct snapshot *s, int kind, bool heap, int *next,
+			struct source *src)
+{
+	int n = 0;
+
+	for (unsigned int i = 0; i < s->num_blocks; i++) {
+		const struct cmem_block_info *b = &s->block[i];
+
+		if (b->kind != (__u32)kind || b->flags & CMEM_BLOCK_KEEP_CONTENTS)
+			continue;
+		if (heap && b->heap_free && b->heap_free <= TOUCH_LIMIT && n++ == *next) {
+			*src = (struct source){ b->block, CMEM_POOL_HEAP, b->heap_free };
+			++*next;
+			return true;
+		}
+		for (__u32 j = 0; !heap && j < b->num_pools; j++) {
+			const struct cmem_pool_info *p = &s->pool[i][j];
+
+			if (!p->free || p->free > COUNT_LIMIT ||
+			    p->free * p->length > TOUCH_LIMIT || n++ != *next)
+				continue;
+			*src = (struct source){ p->block, j, p->length };
+			++*next;
+			return true;
+		}
+	}
+	return false;
+}
+
+FIXTURE_SETUP(scrub)
+{
+	__u64 least = 0;
+	struct source src;
+	int next = 0;
+
+	OPEN_OR_SKIP(self->a);
+	self->b = cmem_open();
+	ASSERT_LE(0, self->b);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	/* The one with the least memory, but enough for the cleaner to be caught at it. */
+	while (next_source(&self->before, variant->kind, variant->heap, &next, &src)) {
+		__u64 bytes = source_free(self->a, &src) * (variant->heap ? 1 : src.length);
+
+		if (bytes >= 1 << 20 && (!least || bytes < least)) {
+			least = bytes;
+			self->src = src;
+		}
+	}
+	if (!least)
+		SKIP(return, "no such memory on this board, or too much of it");
+}
+
+FIXTURE_TEARDOWN(scrub)
+{
+	close(self->a);
+	close(self->b);
+	expect_same(&self->before);
+}
+
+static struct cmem_alloc buf[MAX_BUFFERS];
+
+/* Takes all of the source through @fd and fills it; returns the number of buffers. */
+static int fill_all(struct __test_metadata *_metadata, int fd, const struct source *src,
+		    __u32 flags, __u32 tag)
+{
+	int count = drain(fd, src, flags, buf, MAX_BUFFERS);
+
+	ASSERT_LT(0, count);
+	for (int i = 0; i < count; i++) {
+		char *map = cmem_map(fd, &buf[i]);
+
+		ASSERT_MAPPED(map);
+		fill(map, buf[i].length, tag);
+		ASSERT_EQ(0, munmap(map, buf[i].length));
+	}
+	return count;
+}
+
+/* Takes all of the source through @fd: each word is 0. */
+static int expect_all_zero(struct __test_metadata *_metadata, int fd, const struct source *src,
+			   __u32 flags)
+{
+	int count = drain(fd, src, flags, buf, MAX_BUFFERS);
+
+	ASSERT_LT(0, count);
+	for (int i = 0; i < count; i++) {
+		__u64 *map = cmem_map(fd, &buf[i]);
+		long long at;
+
+		ASSERT_MAPPED(map);
+		at = find_nonzero(map, buf[i].length);
+		EXPECT_EQ(-1, at)
+			TH_LOG("buffer %#llx: byte %#llx is from %#llx", buf[i].phys_addr, at,
+			       map[at / sizeof(*map)]);
+		ASSERT_EQ(0, munmap(map, buf[i].length));
+	}
+	return count;
+}
+
+static void free_all(struct __test_metadata *_metadata, int fd, int count)
+{
+	while (count--) {
+		ASSERT_EQ(0, cmem_free(fd, buf[count].phys_addr));
+	}
+}
+
+TEST_F(scrub, a_new_owner_finds_all_of_every_pool_and_heap_zero)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(old_flags); i++) {
+		int next = 0;
+
+		while (next_source(&self->before, variant->kind, variant->heap, &next,
+				   &self->src)) {
+			int count = fill_all(_metadata, self->a, &self->src, old_flags[i], 0xabcd);
+
+			free_all(_metadata, self->a, count);
+			count = expect_all_zero(_metadata, self->b, &self->src, variant->flags);
+			free_all(_metadata, self->b, count);
+		}
+	}
+}
+
+TEST_F(scrub, the_owner_of_a_file_opened_later_is_a_new_one)
+{
+	fill_all(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED, 0xabcd);
+	close(self->a);
+	/* Most likely the same descriptor, and the same memory for its struct. */
+	self->a = cmem_open();
+	expect_all_zero(_metadata, self->a, &self->src, variant->flags);
+}
+
+TEST_F(scrub, the_next_owner_after_a_kill_finds_zeros)
+{
+	pid_t pid;
+
+	IN_CHILD(pid) {
+		fill_all(_metadata, cmem_open(), &self->src, CMEM_ALLOC_CACHED, 0xabcd);
+	}
+	join_child(pid);
+	expect_all_zero(_metadata, self->a, &self->src, variant->flags);
+}
+
+TEST_F(scrub, with_another_attribute_the_same_owner_gets_zeros)
+{
+	__u32 other = variant->flags ^ CMEM_ALLOC_CACHED;
+	int count = fill_all(_metadata, self->a, &self->src, other, 0xabcd);
+
+	free_all(_metadata, self->a, count);
+	expect_all_zero(_metadata, self->a, &self->src, variant->flags);
+}
+
+TEST_F(scrub, the_same_owner_gets_zeros_or_his_own_and_nothing_else)
+{
+	struct cmem_alloc own;
+
+	for (unsigned int n = 0; n < scaled(128); n++) {
+		__u64 *map;
+
+		ASSERT_EQ(0, cmem_alloc(self->a, self->src.block, self->src.pool, 1,
+					variant->flags, &own));
+		map = cmem_map(self->a, &own);
+		ASSERT_MAPPED(map);
+		for (size_t i = 0; i < own.length / sizeof(*map); i++) {
+			ASSERT_TRUE(!map[i] || map[i] == ((__u64)0xabcd << 32 | i))
+				TH_LOG("word %zu is %#llx", i, map[i]);
+		}
+		fill(map, own.length < SZ_2M ? own.length : SZ_2M, 0xabcd);
+		ASSERT_EQ(0, munmap(map, own.length));
+		ASSERT_EQ(0, cmem_free(self->a, own.phys_addr));
+		/* Sometimes the cleaner gets in between. */
+		if (n % 16 == 0)
+			usleep(n * 2000);
+	}
+}
+
+/* One buffer with tag 0xabcd, of a, which had nothing else: where it is now. */
+static void fill_one(struct __test_metadata *_metadata, FIXTURE_DATA(scrub) *self,
+		     struct cmem_alloc *shared, char **map)
+{
+	__u64 length = self->src.pool == CMEM_POOL_HEAP ? 16 * page_size() : 0;
+
+	ASSERT_EQ(0, cmem_alloc(self->a, self->src.block, self->src.pool, length,
+				CMEM_ALLOC_CACHED, shared));
+	*map = cmem_map(self->a, shared);
+	ASSERT_MAPPED(*map);
+	fill(*map, shared->length, 0xabcd);
+}
+
+TEST_F(scrub, what_another_file_was_registered_for_comes_back_clean_even_to_its_owner)
+{
+	struct cmem_alloc shared;
+	char *map;
+
+	for (int owner_last = 0; owner_last < 2; owner_last++) {
+		fill_one(_metadata, self, &shared, &map);
+		ASSERT_EQ(0, munmap(map, shared.length));
+		ASSERT_EQ(0, cmem_register(self->b, shared.phys_addr));
+		ASSERT_EQ(0, cmem_free(owner_last ? self->b : self->a, shared.phys_addr));
+		ASSERT_EQ(0, cmem_free(owner_last ? self->a : self->b, shared.phys_addr));
+		/* All of it, to be sure that this buffer is among it. */
+		free_all(_metadata, self->a,
+			 expect_all_zero(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED));
+	}
+	/* b wrote it: that is not b's to get back, either. */
+	fill_one(_metadata, self, &shared, &map);
+	ASSERT_EQ(0, munmap(map, shared.length));
+	ASSERT_EQ(0, cmem_register(self->b, shared.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->a, shared.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->b, shared.phys_addr));
+	expect_all_zero(_metadata, self->b, &self->src, CMEM_ALLOC_CACHED);
+}
+
+TEST_F(scrub, what_a_child_inherited_comes_back_clean_even_to_its_owner)
+{
+	struct cmem_alloc shared;
+	char *map;
+	pid_t pid;
+
+	fill_one(_metadata, self, &shared, &map);
+	IN_CHILD(pid) {
+		fill(map, shared.length, 0xabcd);
+	}
+	join_child(pid);
+	ASSERT_EQ(0, munmap(map, shared.length));
+	ASSERT_EQ(0, cmem_free(self->a, shared.phys_addr));
+	expect_all_zero(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED);
+}
+
+TEST_F(scrub, what_was_mapped_at_the_free_is_clean_for_the_next_owner_after_the_munmap)
+{
+	struct cmem_alloc shared;
+	char *map;
+
+	fill_one(_metadata, self, &shared, &map);
+	ASSERT_EQ(0, cmem_free(self->a, shared.phys_addr));
+	fill(map, shared.length, 0xabce);
+	ASSERT_EQ(0, munmap(map, shared.length));
+	expect_all_zero(_metadata, self->b, &self->src, variant->flags);
+}
+
+static bool all_clean(int fd, const struct source *src)
+{
+	struct cmem_block_info block;
+	struct cmem_pool_info pool;
+
+	if (src->pool == CMEM_POOL_HEAP)
+		return !cmem_get_block(fd, src->block, &block) &&
+		       block.heap_clean == block.heap_free;
+	return !cmem_get_pool(fd, src->block, src->pool, &pool) && pool.clean == pool.free;
+}
+
+TEST_F(scrub, what_is_free_gets_clean_by_itself)
+{
+	EXPECT_TRUE(eventually(all_clean(self->b, &self->src)));
+	fill_all(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED, 0xabcd);
+	close(self->a);
+	EXPECT_TRUE(eventually(all_clean(self->b, &self->src)));
+	/* And then it is. */
+	self->a = cmem_open();
+	expect_all_zero(_metadata, self->a, &self->src, variant->flags);
+}
+
+TEST_F(scrub, what_is_being_cleaned_is_waited_for_and_not_refused)
+{
+	for (unsigned int n = 0; n < scaled(variant->heap ? 6 : 30); n++) {
+		int fd = n % 2 ? self->a : self->b;
+		int count = drain(fd, &self->src, variant->flags, buf, MAX_BUFFERS);
+
+		ASSERT_LT(0, count);
+		/* Not one is missing, at whatever moment the cleaner is caught. */
+		ASSERT_EQ(0, source_free(fd, &self->src));
+		free_all(_metadata, fd, count);
+		usleep(n % 10 * 5000);
+	}
+}
+
+/*
+ * The owner who takes turns with himself
+ */
+
+static void count_scrub(const char *name, const char *fields, void *arg)
+{
+	int *count = arg;
+
+	*count += !strcmp(name, "cmem_scrub");
+}
+
+TEST_F(scrub, an_owner_never_has_to_clean_what_was_only_his)
+{
+	struct cmem_alloc own;
+	int scrubbed = 0;
+	__u64 first;
+
+	if (!trace_begin())
+		SKIP(return, "no tracefs");
+	if (!trace_has("cmem/cmem_scrub")) {
+		trace_end();
+		SKIP(return, "no tracepoints");
+	}
+	ASSERT_TRUE(eventually(all_clean(self->a, &self->src)));
+	ASSERT_EQ(0, cmem_alloc(self->a, self->src.block, self->src.pool, 1, variant->flags,
+				&own));
+	first = own.phys_addr;
+	ASSERT_TRUE(trace_enable("cmem/cmem_scrub", getpid()));
+	for (unsigned int n = 0; n < scaled(2000); n++) {
+		ASSERT_EQ(0, cmem_free(self->a, own.phys_addr));
+		ASSERT_EQ(0, cmem_alloc(self->a, self->src.block, self->src.pool, 1,
+					variant->flags, &own));
+		EXPECT_EQ(first, own.phys_addr);
+	}
+	ASSERT_LE(0, trace_for_each(count_scrub, &scrubbed));
+	EXPECT_EQ(0, scrubbed);
+
+	/* That the trace would have shown it: b takes everything while it is dirty. */
+	free_all(_metadata, self->a, fill_all(_metadata, self->a, &self->src, 0, 0xabcd));
+	drain(self->b, &self->src, 0, buf, MAX_BUFFERS);
+	ASSERT_LE(0, trace_for_each(count_scrub, &scrubbed));
+	EXPECT_LT(0, scrubbed);
+	trace_end();
+}
+
+/*
+ * Blocks that opted out
+ */
+
+FIXTURE(keep)
+{
+	int a;
+	int b;
+	__s32 block;
+	struct snapshot before;
+};
+
+FIXTURE_SETUP(keep)
+{
+	bool found = false;
+
+	OPEN_OR_SKIP(self->a);
+	self->b = cmem_open();
+	ASSERT_LE(0, self->b);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	for (unsigned int i = 0; i < self->before.num_blocks && !found; i++) {
+		found = self->before.block[i].flags & CMEM_BLOCK_KEEP_CONTENTS;
+		self->block = self->before.block[i].block;
+	}
+	if (!found)
+		SKIP(return, "no block that keeps its contents");
+}
+
+FIXTURE_TEARDOWN(keep)
+{
+	close(self->a);
+	close(self->b);
+	expect_same(&self->before);
+}
+
+TEST_F(keep, the_next_owner_finds_what_the_last_one_left)
+{
+	struct source src = { self->block, CMEM_POOL_HEAP, 0 };
+	struct cmem_alloc old;
+	bool seen = false;
+	int count;
+	char *map;
+
+	ASSERT_EQ(0, cmem_alloc(self->a, self->block, CMEM_POOL_BEST, 1,
+				CMEM_ALLOC_HEAP_FALLBACK, &old));
+	src.pool = old.pool;
+	map = cmem_map(self->a, &old);
+	ASSERT_MAPPED(map);
+	fill(map, old.length, 0xabcd);
+	ASSERT_EQ(0, munmap(map, old.length));
+	ASSERT_EQ(0, cmem_free(self->a, old.phys_addr));
+	count = drain(self->b, &src, 0, buf, MAX_BUFFERS);
+	ASSERT_LT(0, count);
+	for (int i = 0; i < count && !seen; i++) {
+		__u64 offset = old.phys_addr - buf[i].phys_addr;
+
+		if (!overlaps(&buf[i], &old))
+			continue;
+		map = cmem_map(self->b, &buf[i]);
+		ASSERT_MAPPED(map);
+		EXPECT_EQ(-1, find_stranger(map + offset, old.length, 0xabcd));
+		ASSERT_EQ(0, munmap(map, buf[i].length));
+		seen = true;
+	}
+	EXPECT_TRUE(seen);
+}
+
+TEST_HARNESS_MAIN

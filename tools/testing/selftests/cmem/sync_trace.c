@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What SYNC, SYNC_ALL and scrubbing execute: exactly the right cache primitive
+ * over exactly the right bytes. Seen by kprobes on the architecture's
+ * primitives, and compared with what the driver's tracepoint says.
+ *
+ * A range may be worked on in pieces, page by page on 32 bit: neighbouring
+ * pieces are joined before they are compared. All that lies one after the other
+ * is done in the order of the request.
+ */
+#include <sys/utsname.h>
+
+#include "cmem_trace.h"
+
+#define MAX_RUNS 8192
+
+struct run {
+	__u64 phys_addr;
+	__u64 length;
+	__u32 op;
+};
+
+struct runs {
+	int count;
+	struct run run[MAX_RUNS];
+};
+
+static struct runs expected;		/* by the request */
+static struct runs traced;		/* by the driver's tracepoint */
+static struct runs executed;		/* by the primitives */
+
+enum arch { ARM64, ARM_LPAE, ARM, OTHER };
+
+static enum arch arch;
+/* On arm64: kernel address of a byte of the block, less its physical one. */
+static __u64 alias;
+
+static const struct { const char *event, *arm64, *arm; __u32 op; } primitives[] = {
+	{ "clean", "dcache_clean_poc", "arm_dcache_clean_poc", CMEM_SYNC_WRITE_BACK },
+	{ "inval", "dcache_inval_poc", "arm_dcache_inval_poc", CMEM_SYNC_INVALIDATE },
+	{ "clean_inval", "dcache_clean_inval_poc", "arm_dcache_clean_inval_poc",
+	  CMEM_SYNC_WRITE_BACK_INVALIDATE },
+};
+
+static void add_run(struct runs *runs, __u64 phys_addr, __u64 length, __u32 op)
+{
+	struct run *last = runs->count ? &runs->run[runs->count - 1] : NULL;
+
+	if (last && last->op == op && last->phys_addr + last->length == phys_addr)
+		last->length += length;
+	else if (runs->count < MAX_RUNS)
+		runs->run[runs->count++] = (struct run){ phys_addr, length, op };
+}
+
+static void remove_kprobes(void)
+{
+	trace_write("0", INSTANCE "/events/cmem_test/enable");
+	for (size_t i = 0; i < ARRAY_SIZE(primitives); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "-:cmem_test/%s", primitives[i].event);
+		trace_write(text, TRACEFS "/kprobe_events");
+	}
+}
+
+/* On arm the length of phys_addr_t decides which register has what. */
+static bool add_kprobes(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(primitives); i++) {
+		char text[256];
+
+		if (arch == ARM64)
+			snprintf(text, sizeof(text), "p:cmem_test/%s %s start=%%x0:x64 end=%%x1:x64",
+				 primitives[i].event, primitives[i].arm64);
+		else
+			snprintf(text, sizeof(text),
+				 "p:cmem_test/%s %s r1=%%r1:x32 r2=%%r2:x32 r3=%%r3:x32 s0=$stack0:x32",
+				 primitives[i].event, primitives[i].arm);
+		if (!trace_write(text, TRACEFS "/kprobe_events"))
+			return false;
+	}
+	return true;
+}
+
+static __u32 op_of(const char *fields)
+{
+	return trace_field_is(fields, "op", "write-back") ? CMEM_SYNC_WRITE_BACK :
+	       trace_field_is(fields, "op", "invalidate") ? CMEM_SYNC_INVALIDATE :
+	       trace_field_is(fields, "op", "write-back-invalidate") ?
+	       CMEM_SYNC_WRITE_BACK_INVALIDATE : 0;
+}
+
+static void sort_event(const char *name, const char *fields, void *arg)
+{
+	if (!strcmp(name, "cmem_sync"))
+		add_run(&traced, trace_field(fields, "phys"), trace_field(fields, "length"),
+			op_of(fields));
+	/* Scrubbing is zero, write back and invalidate. */
+	if (!strcmp(name, "cmem_scrub"))
+		add_run(&traced, trace_field(fields, "phys"), trace_field(fields, "length"),
+			CMEM_SYNC_WRITE_BACK_INVALIDATE);
+	for (size_t i = 0; i < ARRAY_SIZE(primitives); i++) {
+		__u64 start = trace_field(fields, "start");
+
+		if (strcmp(name, primitives[i].event))
+			continue;
+		if (arch == ARM64)
+			add_run(&executed, start - alias, trace_field(fields, "end") - start,
+				primitives[i].op);
+		else if (arch == ARM_LPAE)
+			add_run(&executed, trace_field(fields, "r3") << 32 |
+					   trace_field(fields, "r2"),
+				trace_field(fields, "s0"), primitives[i].op);
+		else
+			add_run(&executed, trace_field(fields, "r1"), trace_field(fields, "r2"),
+				primitives[i].op);
+	}
+}
+
+/* Reads what was recorded since the last time. */
+static int read_trace(void)
+{
+	traced.count = 0;
+	executed.count = 0;
+	return trace_for_each(sort_event, NULL);
+}
+
+FIXTURE(trace)
+{
+	int fd;
+	struct source src;
+	struct cmem_alloc buf;
+	char *map;
+	unsigned long page;
+	bool works;			/* there is something to maintain */
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT(trace)
+{
+	int kind;
+	bool heap;
+	__u32 flags;
+};
+
+SOURCE_VARIANTS(trace);
+
+/* One known range tells where the kernel sees the block, or how wide phys_addr_t is. */
+static void calibrate(struct __test_metadata *_metadata, int fd, struct source src)
+{
+	struct cmem_alloc known;
+	void *map;
+
+	ASSERT_EQ(0, source_alloc(fd, &src, CMEM_ALLOC_CACHED, &known));
+	map = cmem_map(fd, &known);
+	ASSERT_MAPPED(map);
+	alias = 0;
+	read_trace();
+	ASSERT_EQ(0, cmem_sync(fd, map, 64, CMEM_SYNC_WRITE_BACK));
+	ASSERT_EQ(2, read_trace());
+	ASSERT_EQ(1, executed.count);
+	if (arch == ARM64)
+		alias = executed.run[0].phys_addr - known.phys_addr;
+	else if (executed.run[0].length != 64)
+		arch = ARM;
+	ASSERT_EQ(0, munmap(map, known.length));
+	ASSERT_EQ(0, cmem_free(fd, known.phys_addr));
+}
+
+FIXTURE_SETUP(trace)
+{
+	struct cmem_info info;
+	struct utsname name;
+
+	self->page = page_size();
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	self->works = variant->flags & CMEM_ALLOC_CACHED && !(info.flags & CMEM_INFO_COHERENT);
+	/* Room for five buffers of eight pages. */
+	if (variant->heap ? !find_heap_source(variant->kind, 40 * self->page, &self->src) :
+			    !find_pool_source(variant->kind, 8 * self->page, 5, &self->src))
+		SKIP(return, "no such memory on this board");
+	if (variant->heap)
+		self->src.length = 8 * self->page;
+	ASSERT_EQ(0, uname(&name));
+	arch = !strcmp(name.machine, "aarch64") || !strncmp(name.machine, "armv8", 5) ? ARM64 :
+	       !strncmp(name.machine, "arm", 3) ? ARM_LPAE : OTHER;
+	if (arch == OTHER)
+		SKIP(return, "no known cache primitives on %s", name.machine);
+	if (!trace_begin())
+		SKIP(return, "no tracefs");
+	remove_kprobes();
+	if (!trace_has("cmem/cmem_sync") || !add_kprobes()) {
+		remove_kprobes();
+		trace_end();
+		SKIP(return, "no tracepoints, or no kprobe events");
+	}
+	ASSERT_TRUE(trace_enable("cmem/cmem_sync", getpid()));
+	for (size_t i = 0; i < ARRAY_SIZE(primitives); i++) {
+		char event[64];
+
+		snprintf(event, sizeof(event), "cmem_test/%s", primitives[i].event);
+		ASSERT_TRUE(trace_enable(event, getpid()));
+	}
+	if (!(info.flags & CMEM_INFO_COHERENT))
+		calibrate(_metadata, self->fd, self->src);
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &self->buf));
+	self->map = cmem_map(self->fd, &self->buf);
+	ASSERT_MAPPED(self->map);
+}
+
+FIXTURE_TEARDOWN(trace)
+{
+	munmap(self->map, self->buf.length);
+	close(self->fd);
+	remove_kprobes();
+	trace_end();
+	expect_same(&self->before);
+}
+
+static void expect_equal(struct __test_metadata *_metadata, const char *what,
+			 const struct runs *seen)
+{
+	EXPECT_EQ(expected.count, seen->count) TH_LOG("%s", what);
+	for (int i = 0; i < expected.count && i < seen->count; i++) {
+		EXPECT_EQ(expected.run[i].phys_addr, seen->run[i].phys_addr)
+			TH_LOG("%s: run %d", what, i);
+		EXPECT_EQ(expected.run[i].length, seen->run[i].length)
+			TH_LOG("%s: run %d", what, i);
+		EXPECT_EQ(expected.run[i].op, seen->run[i].op) TH_LOG("%s: run %d", what, i);
+	}
+}
+
+/* What was recorded is what was expected; nothing, where there is no cache to maintain. */
+#define EXPECT_EXECUTED() do {						\
+	if (!self->works)						\
+		expected.count = 0;					\
+	ASSERT_LE(0, read_trace());					\
+	expect_equal(_metadata, "tracepoint", &traced);			\
+	expect_equal(_metadata, "primitive", &executed);		\
+	expected.count = 0;						\
+} while (0)
+
+static const __u32 ops[] = {
+	CMEM_SYNC_WRITE_BACK, CMEM_SYNC_INVALIDATE, CMEM_SYNC_WRITE_BACK_INVALIDATE,
+};
+
+TEST_F(trace, each_operation_is_its_primitive_over_the_whole_buffer)
+{
+	for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+		ASSERT_EQ(0, cmem_sync(self->fd, self->map, self->buf.length, ops[k]));
+		add_run(&expected, self->buf.phys_addr, self->buf.length, ops[k]);
+		EXPECT_EXECUTED();
+	}
+}
+
+TEST_F(trace, parts_are_maintained_to_the_byte)
+{
+	const struct { __u64 first, length; } parts[] = {
+		{ 0, 1 }, { 1, 1 }, { 63, 2 }, { 64, 64 }, { 5, 200 },
+		{ self->page - 1, 1 }, { self->page - 1, 2 }, { self->page, self->page },
+		{ self->page + 13, 3 * self->page }, { self->buf.length - 1, 1 },
+		{ 1, self->buf.length - 2 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+			ASSERT_EQ(0, cmem_sync(self->fd, self->map + parts[i].first,
+					       parts[i].length, ops[k]));
+			add_run(&expected, self->buf.phys_addr + parts[i].first,
+				parts[i].length, ops[k]);
+			EXPECT_EXECUTED();
+		}
+	}
+}
+
+TEST_F(trace, a_part_of_a_part_that_is_mapped)
+{
+	char *part = mmap(NULL, 2 * self->page, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd,
+			  self->buf.mmap_offset + 3 * self->page);
+
+	ASSERT_MAPPED(part);
+	ASSERT_EQ(0, cmem_sync(self->fd, part + 100, self->page, CMEM_SYNC_INVALIDATE));
+	add_run(&expected, self->buf.phys_addr + 3 * self->page + 100, self->page,
+		CMEM_SYNC_INVALIDATE);
+	EXPECT_EXECUTED();
+	ASSERT_EQ(0, munmap(part, 2 * self->page));
+}
+
+TEST_F(trace, a_batch_is_done_in_its_order)
+{
+	static struct cmem_sync_range batch[100];
+
+	srand(4);
+	for (size_t i = 0; i < ARRAY_SIZE(batch); i++) {
+		__u64 first = rand() % (self->buf.length - 1);
+		__u64 left = self->buf.length - first;
+		__u64 length = 1 + rand() % (left < 3 * self->page ? left : 3 * self->page);
+
+		batch[i] = (struct cmem_sync_range){
+			.user_addr = (unsigned long)self->map + first, .length = length,
+			.op = ops[rand() % 3],
+		};
+		add_run(&expected, self->buf.phys_addr + first, length, batch[i].op);
+	}
+	ASSERT_EQ(0, cmem_sync_ranges(self->fd, batch, ARRAY_SIZE(batch)));
+	EXPECT_EXECUTED();
+}
+
+TEST_F(trace, a_range_over_several_mappings_follows_their_physical_addresses)
+{
+	char *area = mmap(NULL, 4 * self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_MAPPED(area);
+	for (int i = 0; i < 4; i++) {
+		ASSERT_MAPPED(mmap(area + i * self->page, self->page, PROT_READ,
+				   MAP_SHARED | MAP_FIXED, self->fd,
+				   self->buf.mmap_offset + (3 - i) * self->page));
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+		ASSERT_EQ(0, cmem_sync(self->fd, area + 10, 4 * self->page - 20, ops[k]));
+		add_run(&expected, self->buf.phys_addr + 3 * self->page + 10, self->page - 10,
+			ops[k]);
+		add_run(&expected, self->buf.phys_addr + 2 * self->page, self->page, ops[k]);
+		add_run(&expected, self->buf.phys_addr + self->page, self->page, ops[k]);
+		add_run(&expected, self->buf.phys_addr, self->page - 10, ops[k]);
+		EXPECT_EXECUTED();
+	}
+	ASSERT_EQ(0, munmap(area, 4 * self->page));
+}
+
+TEST_F(trace, a_buffer_of_the_other_attribute_is_judged_by_its_own)
+{
+	struct cmem_alloc other;
+	char *area;
+
+	if (!self->works)
+		SKIP(return, "the other way round is the same");
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &other));
+	area = mmap(NULL, 2 * self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_MAPPED(area);
+	ASSERT_MAPPED(mmap(area, self->page, PROT_READ, MAP_SHARED | MAP_FIXED, self->fd,
+			   self->buf.mmap_offset));
+	ASSERT_MAPPED(mmap(area + self->page, self->page, PROT_READ, MAP_SHARED | MAP_FIXED,
+			   self->fd, other.mmap_offset));
+	read_trace();
+	/* One range over both: only the cached one's bytes. */
+	ASSERT_EQ(0, cmem_sync(self->fd, area + 1, 2 * self->page - 2, CMEM_SYNC_WRITE_BACK));
+	add_run(&expected, self->buf.phys_addr + 1, self->page - 1, CMEM_SYNC_WRITE_BACK);
+	EXPECT_EXECUTED();
+	ASSERT_EQ(0, munmap(area, 2 * self->page));
+}
+
+TEST_F(trace, large_ranges_are_complete)
+{
+	struct source src;
+	struct cmem_alloc buf;
+	char *map;
+
+	if (!find_source(variant->kind, variant->heap, SZ_2M, &src))
+		SKIP(return, "no buffer of 2 MiB");
+	if (self->works)
+		calibrate(_metadata, self->fd, src);
+	ASSERT_EQ(0, source_alloc(self->fd, &src, variant->flags, &buf));
+	map = cmem_map(self->fd, &buf);
+	ASSERT_MAPPED(map);
+	read_trace();
+	for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+		ASSERT_EQ(0, cmem_sync(self->fd, map + 3, buf.length - 5, ops[k]));
+		add_run(&expected, buf.phys_addr + 3, buf.length - 5, ops[k]);
+		EXPECT_EXECUTED();
+	}
+	ASSERT_EQ(0, munmap(map, buf.length));
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct run *one = a, *two = b;
+
+	return one->phys_addr < two->phys_addr ? -1 : one->phys_addr > two->phys_addr;
+}
+
+static void sort(struct runs *runs)
+{
+	static struct runs sorted;
+
+	sorted.count = 0;
+	qsort(runs->run, runs->count, sizeof(runs->run[0]), by_address);
+	for (int i = 0; i < runs->count; i++)
+		add_run(&sorted, runs->run[i].phys_addr, runs->run[i].length, runs->run[i].op);
+	*runs = sorted;
+}
+
+TEST_F(trace, SYNC_ALL_is_every_cached_buffer_of_the_file_once_and_no_other)
+{
+	const __u32 all_ops[] = { CMEM_SYNC_WRITE_BACK, CMEM_SYNC_WRITE_BACK_INVALIDATE };
+	struct cmem_alloc mine, others, unrelated, noncached;
+	int other = cmem_open();
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &mine));
+	ASSERT_EQ(0, source_alloc(other, &self->src, variant->flags, &others));
+	ASSERT_EQ(0, source_alloc(other, &self->src, variant->flags, &unrelated));
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &noncached));
+	ASSERT_EQ(0, cmem_register(self->fd, others.phys_addr));
+	ASSERT_EQ(0, cmem_register(self->fd, others.phys_addr));
+	ASSERT_EQ(0, cmem_register(self->fd, mine.phys_addr));
+	read_trace();
+	for (size_t k = 0; k < ARRAY_SIZE(all_ops); k++) {
+		ASSERT_EQ(0, cmem_sync_all(self->fd, all_ops[k]));
+		ASSERT_LE(0, read_trace());
+		expected.count = 0;
+		if (self->works) {
+			add_run(&expected, self->buf.phys_addr, self->buf.length, all_ops[k]);
+			add_run(&expected, mine.phys_addr, mine.length, all_ops[k]);
+			add_run(&expected, others.phys_addr, others.length, all_ops[k]);
+		}
+		sort(&expected);
+		sort(&traced);
+		sort(&executed);
+		expect_equal(_metadata, "tracepoint", &traced);
+		expect_equal(_metadata, "primitive", &executed);
+	}
+	/* Mapped or not does not matter, freed does. */
+	ASSERT_EQ(0, cmem_free(self->fd, others.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->fd, others.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->fd, mine.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->fd, mine.phys_addr));
+	read_trace();
+	ASSERT_EQ(0, cmem_sync_all(self->fd, CMEM_SYNC_WRITE_BACK));
+	expected.count = 0;
+	add_run(&expected, self->buf.phys_addr, self->buf.length, CMEM_SYNC_WRITE_BACK);
+	EXPECT_EXECUTED();
+	close(other);
+}
+
+TEST_F(trace, mapping_writing_and_unmapping_maintain_nothing)
+{
+	char *map;
+
+	expected.count = 0;
+	read_trace();
+	map = cmem_map(self->fd, &self->buf);
+	ASSERT_MAPPED(map);
+	fill(map, self->buf.length, 1);
+	ASSERT_EQ(0, munmap(map, self->buf.length));
+	EXPECT_EXECUTED();
+}
+
+TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
+{
+	static struct cmem_alloc buf[2048];
+	struct cmem_info info;
+	int other = cmem_open();
+	int count;
+
+	ASSERT_LE(0, other);
+	if (source_free(self->fd, &self->src) * (variant->heap ? 1 : self->src.length) >
+	    TOUCH_LIMIT)
+		SKIP(return, "too much memory of this kind");
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	/* Everything dirty by one owner, and in the same moment wanted by another. */
+	count = drain(other, &self->src, CMEM_ALLOC_CACHED, buf, ARRAY_SIZE(buf));
+	ASSERT_LT(0, count);
+	while (count--) {
+		ASSERT_EQ(0, cmem_free(other, buf[count].phys_addr));
+	}
+	read_trace();
+	ASSERT_TRUE(trace_enable("cmem/cmem_scrub", getpid()));
+	count = drain(self->fd, &self->src, variant->flags, buf, ARRAY_SIZE(buf));
+	ASSERT_LT(0, count);
+	ASSERT_LT(0, read_trace());
+	ASSERT_LT(0, traced.count);
+	expected = traced;
+	if (info.flags & CMEM_INFO_COHERENT)
+		expected.count = 0;
+	sort(&expected);
+	sort(&executed);
+	expect_equal(_metadata, "primitive", &executed);
+	while (count--) {
+		ASSERT_EQ(0, cmem_free(self->fd, buf[count].phys_addr));
+	}
+	close(other);
+}
+
+TEST_HARNESS_MAIN
