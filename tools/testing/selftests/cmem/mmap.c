@@ -214,7 +214,7 @@ TEST_F(map, every_page_of_2M_mappings_is_the_right_one)
 	}
 	for (__u64 i = 0; i < buf.length / sizeof(*map); i += words) {
 		ASSERT_EQ(i, map[i]);
-		ASSERT_EQ(~(__u64)i, map[i + words - 1]);
+		ASSERT_EQ(~i, map[i + words - 1]);
 	}
 	EXPECT_EQ(0, munmap((void *)map, buf.length));
 	EXPECT_EQ(0, munmap(area, buf.length + 2 * SZ_2M));

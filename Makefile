@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0
+# The commands of this repository. Each is a script in lab/; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo check series kselftest bench shell clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ## a program and a "DSP" work on one picture in one buffer [PICTURE=file.png]
+	@lab/run demo $${PICTURE:+"$$PICTURE"}
+
+check: ## everything that must hold before a change lands
+	@lab/check
+
+series: ## write patches/ anew from the overlay and the edits
+	@lab/setup && lab/series/generate
+
+kselftest: ## the selftests in the guest [TEST=life,mmap BOARD= VARIANT= CONFIG=]
+	@lab/run kselftest
+
+bench: ## what each operation costs, in guest instructions
+	@lab/run bench
+
+shell: ## a prompt in the guest [BOARD= VARIANT= CONFIG=]
+	@lab/run shell
+
+clean: ## remove results and logs; the cache of sources and builds stays
+	rm -rf lab/out

@@ -1,0 +1,780 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The guest's half of "make bench": what CMEM's operations cost, and what the
+ * kernel's other allocators of shareable memory take for the same.
+ *
+ * It is made for QEMU's -icount shift=0 on one CPU, where a nanosecond is an
+ * instruction; lab/bench/run starts it so. arm64's clock ticks once in 16
+ * instructions, so many operations are timed at once. Each result is one line of
+ * JSON on the standard output; what is a good one, lab/bench/limits.json knows.
+ *
+ *	instructions	of all there is, while this thread was at it, RCU and timer
+ *			ticks included, but without those of
+ *	worker		the kernel threads that clear freed buffers, counted until they
+ *			have caught up
+ *	thread		of this thread alone, the kernel's on its behalf included
+ *	faults		page faults of this thread
+ *	waits		how often this thread went to sleep
+ *
+ * all of them for one operation: the median of the samples.
+ *
+ *	bench [SAMPLES]		measure all rows
+ *	bench memory		tell how much memory is free, and no more: of two boots,
+ *				one of them without a pool, what the pool takes
+ *	bench ROW:COUNT		only run one row's operation that often, for lab/bench/profile
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/cmem.h>
+#include <linux/dma-heap.h>
+#include <linux/udmabuf.h>
+
+#define KIB			1024UL
+#define MIB			(1024 * KIB)
+#define PAGE			(4 * KIB)
+
+#define LEAST_OPERATIONS	64		/* a sample, because of the clock's tick */
+#define SAMPLE_INSTRUCTIONS	(8 * 1000000.0)	/* is a sample of fewer operations long enough */
+#define MOST_WORKERS		64
+#define LIVE_BUFFERS		100000
+#define WEIGHED_BUFFERS		50000
+#define FRAGMENTS		4096
+
+static int cmem;		/* the owner of all buffers, but for the rows with two owners */
+static int samples = 11;
+static const char *only_row;	/* to be run, not measured, */
+static long only_count;		/* this often */
+
+static void __attribute__((noreturn, format(printf, 1, 2)))
+fail(const char *format, ...)
+{
+	va_list arguments;
+
+	printf("bench: ");
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	printf("\n");
+	exit(EXIT_FAILURE);
+}
+
+static void *checked(void *memory)
+{
+	if (!memory)
+		fail("the guest is out of memory: give it more with QEMU's -m");
+	return memory;
+}
+
+/* CMEM */
+
+struct source {		/* where buffers come from, and how long they are */
+	int block;
+	int pool;
+	size_t length;
+};
+
+static uint64_t allocate(int owner, const struct source *from)
+{
+	struct cmem_alloc request = {
+		.size = sizeof(request), .block = from->block, .pool = from->pool,
+		.flags = CMEM_ALLOC_CACHED, .length = from->length,
+	};
+
+	if (ioctl(owner, CMEM_IOCTL_ALLOC, &request))
+		fail("CMEM_IOCTL_ALLOC of %zu bytes from block %d, pool %d: %s",
+		     from->length, from->block, from->pool, strerror(errno));
+	return request.phys_addr;
+}
+
+static void release(int owner, uint64_t phys_addr)
+{
+	struct cmem_free request = { .size = sizeof(request), .phys_addr = phys_addr };
+
+	if (ioctl(owner, CMEM_IOCTL_FREE, &request))
+		fail("CMEM_IOCTL_FREE of 0x%llx: %s", (unsigned long long)phys_addr,
+		     strerror(errno));
+}
+
+static struct cmem_info get_info(void)
+{
+	struct cmem_info info = { .size = sizeof(info) };
+
+	if (ioctl(cmem, CMEM_IOCTL_GET_INFO, &info))
+		fail("CMEM_IOCTL_GET_INFO: %s", strerror(errno));
+	return info;
+}
+
+static bool get_block(int number, struct cmem_block_info *block)
+{
+	*block = (struct cmem_block_info) { .size = sizeof(*block), .block = number };
+	if (!ioctl(cmem, CMEM_IOCTL_GET_BLOCK, block))
+		return true;
+	if (errno != ENOENT)
+		fail("CMEM_IOCTL_GET_BLOCK of block %d: %s", number, strerror(errno));
+	return false;
+}
+
+static struct cmem_pool_info get_pool(int block, int number)
+{
+	struct cmem_pool_info pool = {
+		.size = sizeof(pool), .block = block, .pool = number,
+	};
+
+	if (ioctl(cmem, CMEM_IOCTL_GET_POOL, &pool))
+		fail("CMEM_IOCTL_GET_POOL of block %d, pool %d: %s", block, number,
+		     strerror(errno));
+	return pool;
+}
+
+/* The pool of buffers of this length that has most of them. */
+static struct source find_pool(size_t length, uint32_t least)
+{
+	struct source found = { .length = length };
+	struct cmem_block_info block;
+	uint32_t count = 0;
+
+	for (uint32_t b = 0; b < get_info().block_limit; b++) {
+		if (!get_block(b, &block))
+			continue;
+		for (uint32_t p = 0; p < block.num_pools; p++) {
+			struct cmem_pool_info pool = get_pool(b, p);
+
+			if (pool.length == length && pool.count > count) {
+				found.block = b;
+				found.pool = p;
+				count = pool.count;
+			}
+		}
+	}
+	if (count < least)
+		fail("no pool has %u buffers of %zu KiB: start the board qemu-arm64, or give its benchmark block such a pool",
+		     least, length / KIB);
+	return found;
+}
+
+static struct source find_heap(size_t length)
+{
+	struct source found = { .pool = CMEM_POOL_HEAP, .length = length };
+	struct cmem_block_info block;
+	uint64_t largest = 0;
+
+	for (uint32_t b = 0; b < get_info().block_limit; b++)
+		if (get_block(b, &block) && block.heap_largest > largest) {
+			found.block = b;
+			largest = block.heap_largest;
+		}
+	/* Twice as many pages as there will be fragments, and room behind them. */
+	if (largest < 2 * FRAGMENTS * PAGE + 2 * MIB)
+		fail("no block has a heap of %lu MiB: start the board qemu-arm64, or make its heap larger",
+		     2 * FRAGMENTS * PAGE / MIB + 2);
+	return found;
+}
+
+static bool all_clean(void)
+{
+	struct cmem_block_info block;
+
+	for (uint32_t b = 0; b < get_info().block_limit; b++) {
+		if (!get_block(b, &block) || block.flags & CMEM_BLOCK_KEEP_CONTENTS)
+			continue;
+		if (block.heap_clean != block.heap_free)
+			return false;
+		for (uint32_t p = 0; p < block.num_pools; p++) {
+			struct cmem_pool_info pool = get_pool(b, p);
+
+			if (pool.clean != pool.free)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Free memory is cleared in the background: at boot all of it, later what was freed. */
+static void settle(void)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000000 };
+	int tries = 60 * 100;
+
+	while (!all_clean()) {
+		if (!tries--)
+			fail("free memory is still not all clean after a minute: see \"dirty\" in /proc/cmem or GET_POOL");
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Measuring */
+
+static clockid_t workers[MOST_WORKERS];
+static int num_workers;
+
+/* Any process's CPU clock can be read, a kernel thread's too. */
+static void find_workers(void)
+{
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+	char path[PATH_MAX], name[32];
+
+	while (processes && (entry = readdir(processes))) {
+		FILE *comm;
+
+		if (!isdigit(entry->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		comm = fopen(path, "r");
+		if (!comm)
+			continue;
+		if (fgets(name, sizeof(name), comm) && !strncmp(name, "cmem-scrub", 10) &&
+		    num_workers < MOST_WORKERS &&
+		    !clock_getcpuclockid(atoi(entry->d_name), &workers[num_workers]))
+			num_workers++;
+		fclose(comm);
+	}
+	if (processes)
+		closedir(processes);
+	if (!num_workers)
+		fail("there is no kernel thread cmem-scrub/...: what clears freed memory would not be counted");
+}
+
+static double read_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	if (clock_gettime(clock, &now))
+		fail("reading a clock: %s", strerror(errno));
+	return now.tv_sec * 1e9 + now.tv_nsec;
+}
+
+static double read_workers(void)
+{
+	double sum = 0;
+
+	for (int i = 0; i < num_workers; i++)
+		sum += read_clock(workers[i]);
+	return sum;
+}
+
+enum { INSTRUCTIONS, WORKER, THREAD, FAULTS, WAITS, NUM_COLUMNS };
+
+static const char * const column_names[NUM_COLUMNS] = {
+	"instructions", "worker", "thread", "faults", "waits",
+};
+
+struct reading {
+	double column[NUM_COLUMNS];
+};
+
+/* All but WORKER, which is read when they have caught up. */
+static struct reading read_counters(void)
+{
+	struct rusage usage;
+	struct reading now = { 0 };
+
+	getrusage(RUSAGE_THREAD, &usage);
+	now.column[FAULTS] = usage.ru_minflt + usage.ru_majflt;
+	now.column[WAITS] = usage.ru_nvcsw;
+	now.column[THREAD] = read_clock(CLOCK_THREAD_CPUTIME_ID);
+	now.column[INSTRUCTIONS] = read_clock(CLOCK_MONOTONIC_RAW) - read_workers();
+	return now;
+}
+
+/* What reading the counters adds to what they count. */
+static struct reading own_cost;
+
+typedef void (*operation)(void *context);
+
+static void run_batch(operation operate, void *context, long count, struct reading *sum)
+{
+	struct reading start = read_counters(), end;
+
+	for (long i = 0; i < count; i++)
+		operate(context);
+	end = read_counters();
+	for (int c = 0; c < NUM_COLUMNS; c++)
+		sum->column[c] += end.column[c] - start.column[c] - own_cost.column[c];
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *values, int count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return count % 2 ? values[count / 2] :
+		(values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+static void calibrate(void)
+{
+	double instructions[101], thread[101];
+
+	for (int i = 0; i < 101; i++) {
+		struct reading nothing = { 0 };
+
+		run_batch(NULL, NULL, 0, &nothing);
+		instructions[i] = nothing.column[INSTRUCTIONS];
+		thread[i] = nothing.column[THREAD];
+	}
+	own_cost.column[INSTRUCTIONS] = median(instructions, 101);
+	own_cost.column[THREAD] = median(thread, 101);
+}
+
+/*
+ * The rows. Between two batches of at most @batch operations all freed memory is
+ * cleared, so that an operation that needs clean memory finds some.
+ */
+static void measure_in_batches(const char *row, operation operate, void *context, long batch)
+{
+	struct reading first = { 0 }, sample;
+	double (*values)[samples] = checked(malloc(sizeof(double) * samples * NUM_COLUMNS));
+	long operations = LEAST_OPERATIONS;
+
+	if (only_row) {
+		if (strcmp(row, only_row))
+			return;
+		operate(context);
+		settle();
+		for (long left = only_count; left > 0; left -= batch) {
+			run_batch(operate, context, left < batch ? left : batch, &first);
+			settle();
+		}
+		printf("{\"row\": \"%s\", \"operations\": %ld}\n", row, only_count);
+		exit(EXIT_SUCCESS);
+	}
+
+	/* Once to warm up, and once to see how long one is. */
+	operate(context);
+	settle();
+	run_batch(operate, context, 1, &first);
+	settle();
+	if (first.column[INSTRUCTIONS] * operations > SAMPLE_INSTRUCTIONS)
+		operations = SAMPLE_INSTRUCTIONS / first.column[INSTRUCTIONS] + 1;
+
+	for (int i = 0; i < samples; i++) {
+		double workers_before = read_workers();
+
+		sample = (struct reading) { 0 };
+		for (long left = operations; left > 0; left -= batch) {
+			run_batch(operate, context, left < batch ? left : batch, &sample);
+			settle();
+		}
+		sample.column[WORKER] = read_workers() - workers_before;
+		for (int c = 0; c < NUM_COLUMNS; c++)
+			values[c][i] = sample.column[c] / operations;
+	}
+
+	printf("{\"row\": \"%s\", \"samples\": %d, \"operations\": %ld", row, samples, operations);
+	for (int c = 0; c < NUM_COLUMNS; c++)
+		printf(", \"%s\": %.2f", column_names[c], median(values[c], samples));
+	printf("}\n");
+	fflush(stdout);
+	free(values);
+}
+
+static void measure(const char *row, operation operate, void *context)
+{
+	measure_in_batches(row, operate, context, LONG_MAX);
+}
+
+/* The operations on CMEM */
+
+static void empty_ioctl(void *context)
+{
+	(void)context;
+	/* A number of CMEM's type that no kernel has. */
+	if (ioctl(cmem, _IO(CMEM_IOCTL_TYPE, 0xff), 0) != -1)
+		fail("an unknown ioctl of /dev/cmem did not fail");
+}
+
+static void allocate_free(void *context)
+{
+	release(cmem, allocate(cmem, context));
+}
+
+struct two_owners {
+	int owner[2];
+	unsigned int turn;
+	struct source from;
+};
+
+static void take_turns(void *context)
+{
+	struct two_owners *two = context;
+	int owner = two->owner[two->turn++ % 2];
+
+	release(owner, allocate(owner, &two->from));
+}
+
+/* One store a page. */
+static void touch(void *memory, size_t length)
+{
+	for (volatile char *page = memory, *end = page + length; page < end; page += PAGE)
+		*page = 1;
+}
+
+static void touch_mapping(int fd, size_t length, uint64_t offset)
+{
+	void *mapping = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+
+	if (mapping == MAP_FAILED)
+		fail("mmap of %zu bytes: %s", length, strerror(errno));
+	touch(mapping, length);
+	if (munmap(mapping, length))
+		fail("munmap: %s", strerror(errno));
+}
+
+static void cmem_cycle(void *context)
+{
+	const struct source *from = context;
+	struct cmem_alloc request = {
+		.size = sizeof(request), .block = from->block, .pool = from->pool,
+		.flags = CMEM_ALLOC_CACHED, .length = from->length,
+	};
+
+	if (ioctl(cmem, CMEM_IOCTL_ALLOC, &request))
+		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", from->length, strerror(errno));
+	touch_mapping(cmem, from->length, request.mmap_offset);
+	release(cmem, request.phys_addr);
+}
+
+struct mapped {
+	void *mapping;
+	size_t length;
+};
+
+static void resolve(void *context)
+{
+	struct mapped *buffer = context;
+	struct cmem_resolve request = {
+		.size = sizeof(request), .user_addr = (uintptr_t)buffer->mapping,
+	};
+
+	if (ioctl(cmem, CMEM_IOCTL_RESOLVE, &request))
+		fail("CMEM_IOCTL_RESOLVE: %s", strerror(errno));
+}
+
+static void write_back(void *context)
+{
+	struct mapped *buffer = context;
+	struct cmem_sync_range range = {
+		.user_addr = (uintptr_t)buffer->mapping, .length = buffer->length,
+		.op = CMEM_SYNC_WRITE_BACK,
+	};
+	struct cmem_sync request = {
+		.size = sizeof(request), .ranges = (uintptr_t)&range, .num_ranges = 1,
+	};
+
+	if (ioctl(cmem, CMEM_IOCTL_SYNC, &request))
+		fail("CMEM_IOCTL_SYNC: %s", strerror(errno));
+}
+
+/* The peers: each gives a dma-buf, closing it frees the memory. */
+
+struct peer {
+	const char *name;
+	int device;
+	int (*allocate)(const struct peer *peer, size_t length);
+	size_t length;
+};
+
+static int heap_allocate(const struct peer *peer, size_t length)
+{
+	struct dma_heap_allocation_data request = {
+		.len = length, .fd_flags = O_RDWR | O_CLOEXEC,
+	};
+
+	if (ioctl(peer->device, DMA_HEAP_IOCTL_ALLOC, &request))
+		fail("dma-heap %s has no %zu bytes: %s: the guest needs more memory, or a larger cma=",
+		     peer->name, length, strerror(errno));
+	return request.fd;
+}
+
+static int udmabuf_allocate(const struct peer *peer, size_t length)
+{
+	int memory = memfd_create("bench", MFD_ALLOW_SEALING | MFD_CLOEXEC), buffer;
+	struct udmabuf_create request = {
+		.memfd = memory, .flags = UDMABUF_FLAGS_CLOEXEC, .size = length,
+	};
+
+	if (memory < 0 || ftruncate(memory, length) ||
+	    fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK))
+		fail("a memfd of %zu bytes: %s", length, strerror(errno));
+	buffer = ioctl(peer->device, UDMABUF_CREATE, &request);
+	if (buffer < 0)
+		fail("udmabuf of %zu bytes: %s", length, strerror(errno));
+	close(memory);
+	return buffer;
+}
+
+static void peer_allocate_free(void *context)
+{
+	struct peer *peer = context;
+
+	close(peer->allocate(peer, peer->length));
+}
+
+static void peer_cycle(void *context)
+{
+	struct peer *peer = context;
+	int buffer = peer->allocate(peer, peer->length);
+
+	touch_mapping(buffer, peer->length, 0);
+	close(buffer);
+}
+
+static int open_peer(const char *path, const char *option)
+{
+	int device = open(path, O_RDWR | O_CLOEXEC);
+
+	if (device < 0 && option)
+		fail("%s: %s: the kernel needs %s", path, strerror(errno), option);
+	return device;
+}
+
+/* The rows */
+
+static void measure_pools(void)
+{
+	static const struct {
+		const char *row;
+		size_t length;
+	} sizes[] = {
+		{ "pool-4k", 4 * KIB }, { "pool-64k", 64 * KIB }, { "pool-1m", MIB },
+		{ "pool-16m", 16 * MIB }, { "pool-64m", 64 * MIB },
+	};
+	struct source from = find_pool(4 * KIB, LIVE_BUFFERS + 1);
+	uint64_t *live = checked(malloc(LIVE_BUFFERS * sizeof(*live)));
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct source pool = find_pool(sizes[i].length, 1);
+
+		measure(sizes[i].row, allocate_free, &pool);
+	}
+
+	live[0] = allocate(cmem, &from);
+	measure("pool-4k-live-1", allocate_free, &from);
+	for (int i = 1; i < LIVE_BUFFERS; i++)
+		live[i] = allocate(cmem, &from);
+	measure("pool-4k-live-100000", allocate_free, &from);
+	for (int i = 0; i < LIVE_BUFFERS; i++)
+		release(cmem, live[i]);
+	settle();
+	free(live);
+
+	/* The same by length instead of the pool's number. */
+	from.pool = CMEM_POOL_BEST;
+	measure("pool-best-4k", allocate_free, &from);
+}
+
+static int open_cmem(void)
+{
+	int fd = open("/dev/cmem", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		fail("/dev/cmem: %s: it takes a kernel with CONFIG_TI_CMEM=y, booted with a device tree that has a ti,cmem node",
+		     strerror(errno));
+	return fd;
+}
+
+static void measure_two_owners(const char *row, size_t length)
+{
+	struct two_owners two = {
+		.owner = { open_cmem(), open_cmem() }, .from = find_pool(length, 4),
+	};
+	struct cmem_pool_info pool = get_pool(two.from.block, two.from.pool);
+
+	/* Half of a pool at a time: there is always a clean buffer left. */
+	measure_in_batches(row, take_turns, &two, pool.count / 2);
+	close(two.owner[0]);
+	close(two.owner[1]);
+	settle();
+}
+
+static void measure_heap(void)
+{
+	uint64_t *pages = checked(malloc(2 * FRAGMENTS * sizeof(*pages)));
+	struct source small = find_heap(4 * KIB), large = find_heap(MIB);
+
+	measure("heap-4k", allocate_free, &small);
+	measure("heap-1m", allocate_free, &large);
+
+	for (int i = 0; i < 2 * FRAGMENTS; i++)
+		pages[i] = allocate(cmem, &small);
+	for (int i = 0; i < 2 * FRAGMENTS; i += 2)
+		release(cmem, pages[i]);
+	settle();
+	measure("heap-4k-fragments", allocate_free, &small);
+	measure("heap-1m-fragments", allocate_free, &large);
+	for (int i = 1; i < 2 * FRAGMENTS; i += 2)
+		release(cmem, pages[i]);
+	settle();
+	free(pages);
+}
+
+static void measure_mapped(void)
+{
+	struct source from = find_pool(64 * KIB, 1);
+	struct cmem_alloc request = {
+		.size = sizeof(request), .block = from.block, .pool = from.pool,
+		.flags = CMEM_ALLOC_CACHED, .length = from.length,
+	};
+	struct mapped buffer;
+
+	if (ioctl(cmem, CMEM_IOCTL_ALLOC, &request))
+		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", from.length, strerror(errno));
+	buffer.mapping = mmap(NULL, from.length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
+			      request.mmap_offset);
+	if (buffer.mapping == MAP_FAILED)
+		fail("mmap of %zu bytes: %s", from.length, strerror(errno));
+	touch(buffer.mapping, from.length);
+
+	measure("resolve", resolve, &buffer);
+	buffer.length = 64;
+	measure("sync-64", write_back, &buffer);
+	buffer.length = 4 * KIB;
+	measure("sync-4k", write_back, &buffer);
+	buffer.length = 64 * KIB;
+	measure("sync-64k", write_back, &buffer);
+
+	munmap(buffer.mapping, from.length);
+	release(cmem, request.phys_addr);
+	settle();
+}
+
+/*
+ * Free memory, with the pages that wait in the CPUs' own lists, which can be
+ * thousands and which MemFree of /proc/meminfo leaves out.
+ */
+static long free_kib(void)
+{
+	FILE *zones = fopen("/proc/zoneinfo", "r");
+	char line[256];
+	long pages, sum = 0;
+
+	while (zones && fgets(line, sizeof(line), zones))
+		if (sscanf(line, " nr_free_pages %ld", &pages) == 1 ||
+		    sscanf(line, " count: %ld", &pages) == 1)
+			sum += pages;
+	if (!sum)
+		fail("/proc/zoneinfo tells of no free pages");
+	fclose(zones);
+	return sum * (PAGE / KIB);
+}
+
+/*
+ * The buffers themselves lie outside of the kernel's free memory, so all that
+ * disappears while they are allocated is the kernel's own.
+ */
+static void weigh_live_buffers(const char *row, struct source from, int count)
+{
+	uint64_t *live = checked(malloc(count * sizeof(*live)));
+	long before, after;
+
+	memset(live, 1, count * sizeof(*live));
+	before = free_kib();
+	for (int i = 0; i < count; i++)
+		live[i] = allocate(cmem, &from);
+	after = free_kib();
+	for (int i = 0; i < count; i++)
+		release(cmem, live[i]);
+	settle();
+	free(live);
+	printf("{\"row\": \"%s\", \"bytes\": %.1f}\n", row,
+	       (before - after) * 1024.0 / count);
+}
+
+static void measure_peers(void)
+{
+	static const struct {
+		const char *name;
+		size_t length;
+	} sizes[] = { { "4k", 4 * KIB }, { "1m", MIB }, { "64m", 64 * MIB } };
+	struct peer peers[] = {
+		{ "system", open_peer("/dev/dma_heap/system", "CONFIG_DMABUF_HEAPS_SYSTEM=y"),
+		  heap_allocate, 0 },
+		{ "cma", open_peer("/dev/dma_heap/reserved", NULL), heap_allocate, 0 },
+		{ "udmabuf", open_peer("/dev/udmabuf", "CONFIG_UDMABUF=y"), udmabuf_allocate, 0 },
+	};
+	char row[32];
+
+	/* The CMA heap has the name of its area, which later kernels changed. */
+	if (peers[1].device < 0)
+		peers[1].device = open_peer("/dev/dma_heap/default_cma_region",
+					    "CONFIG_DMABUF_HEAPS_CMA=y and cma=128M");
+	for (size_t p = 0; p < sizeof(peers) / sizeof(peers[0]); p++)
+		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+			peers[p].length = sizes[s].length;
+			snprintf(row, sizeof(row), "%s-%s", peers[p].name, sizes[s].name);
+			measure(row, peer_allocate_free, &peers[p]);
+			if (sizes[s].length == MIB)
+				continue;
+			snprintf(row, sizeof(row), "%s-cycle-%s", peers[p].name, sizes[s].name);
+			measure(row, peer_cycle, &peers[p]);
+		}
+}
+
+int main(int argc, char **argv)
+{
+	struct source four_kib, sixty_four_mib;
+	bool memory_only = argc == 2 && !strcmp(argv[1], "memory");
+	char *colon = argc == 2 ? strchr(argv[1], ':') : NULL;
+
+	if (colon) {
+		*colon = '\0';
+		only_row = argv[1];
+		only_count = atol(colon + 1);
+	} else if (argc == 2 && !memory_only) {
+		samples = atoi(argv[1]);
+	}
+	if (argc > 2 || samples < 1 || samples > 1001 || only_count < 0)
+		fail("usage: bench [SAMPLES | memory | ROW:COUNT], with 1 to 1001 samples");
+
+	cmem = open_cmem();
+	settle();
+	printf("{\"row\": \"memory-at-boot\", \"kib\": %ld}\n", free_kib());
+	if (memory_only)
+		return EXIT_SUCCESS;
+
+	/* Before anything else could have left kernel memory behind for reuse. */
+	if (!only_row) {
+		weigh_live_buffers("memory-live", find_pool(4 * KIB, WEIGHED_BUFFERS),
+				   WEIGHED_BUFFERS);
+		weigh_live_buffers("memory-heap", find_heap(4 * KIB), 2 * FRAGMENTS);
+	}
+
+	find_workers();
+	calibrate();
+	measure("ioctl", empty_ioctl, NULL);
+	measure_pools();
+	measure_two_owners("turns-4k", 4 * KIB);
+	measure_two_owners("turns-1m", MIB);
+	measure_heap();
+	four_kib = find_pool(4 * KIB, 1);
+	sixty_four_mib = find_pool(64 * MIB, 1);
+	measure("cycle-4k", cmem_cycle, &four_kib);
+	measure("cycle-64m", cmem_cycle, &sixty_four_mib);
+	measure_mapped();
+	measure_peers();
+	if (only_row)
+		fail("there is no row %s: lab/bench/limits.json lists them", only_row);
+	return EXIT_SUCCESS;
+}

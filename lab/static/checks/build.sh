@@ -1,0 +1,199 @@
+# shellcheck shell=bash disable=SC2154
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by lab/static/check: the checks that need a kernel prepared for building.
+# Only the directories that the series touches are built, never a whole kernel.
+
+architectures="arm64 arm"
+driver=drivers/misc/cmem
+
+# Each has a build directory of its own, so that going from one to the next, or back to
+# an earlier commit, builds only what differs: $build/static-<arch>-<gcc|clang|off>, with
+# gcc in the last one, but without the driver.
+
+# kmake <arch> <gcc|clang|off> <make arguments>
+kmake()
+{
+	local arch=$1 variant=$2 arguments
+	shift 2
+	mapfile -t arguments < <(make_arguments "$arch")
+	[ "$variant" != clang ] || arguments+=(LLVM=1 CC="ccache clang")
+	nice make -s -C "$tree" O="$build/static-$arch-$variant" -j"$(nproc)" \
+		"${arguments[@]}" "$@"
+}
+
+# configure <arch> <gcc|clang|off>: the lab's kernel, with the tests of the driver. A
+# warning is no error here, so that all of them are seen.
+configure()
+{
+	local arch=$1 variant=$2 o=$build/static-$1-$2 on=y option options key
+	[ "$variant" != off ] || on=n
+	options=(WERROR=n KUNIT=y OF_OVERLAY=y TI_CMEM="$on" TI_CMEM_KUNIT_TEST="$on")
+	mkdir -p "$o"
+	{
+		printf 'CONFIG_%s\n' "${options[@]}"
+		sed -E "/^(# )?CONFIG_($(IFS='|'; echo "${options[*]%=*}"))[ =]/d" \
+			"$lab/kernel/configs/base.config" "$lab/kernel/configs/$arch.config" \
+			"$top/Kconfig.fragment"
+	} >"$o/requested"
+	key=$(cd "$tree" && cat "$o/requested" drivers/misc/Kconfig "arch/$arch/mm/Kconfig" \
+		$driver/Kconfig 2>/dev/null | sha256sum) || :
+	if [ ! -f "$o/.config" ] || [ "$(cat "$o/configured" 2>/dev/null)" != "$key" ]; then
+		rm -f "$o/configured"
+		KCONFIG_ALLCONFIG=$o/requested kmake "$arch" "$variant" allnoconfig
+	fi
+	for option in TI_CMEM TI_CMEM_KUNIT_TEST; do
+		if [ $on = y ] && grep -qs "^config $option$" "$tree/$driver/Kconfig" &&
+			! grep -q "^CONFIG_$option=y" "$o/.config"; then
+			echo "$arch: CONFIG_$option can not be had: its dependencies are not met"
+			return 1
+		fi
+	done
+	echo "$key" >"$o/configured"
+}
+
+# The directories with code for $1 that the first $2 commits touch, less those below others.
+code_directories()
+{
+	local arch=$1 k
+	for ((k = 1; k <= $2; k++)); do
+		"$lab/series/set-tree" --touched "$k"
+	done | sed -nE "s,^((drivers|kernel|mm|arch/$arch)/.*/)([^/]*\.[chS]|Makefile|Kconfig)$,\1,p" |
+		sort -u | awk '!above || index($0, above) != 1 { print; above = $0 }'
+}
+
+# unresolved <arch> <directories>: what their objects need from elsewhere
+unresolved()
+{
+	local o=$build/static-$1-gcc objects
+	shift
+	objects=$(cd "$o" && find "$@" -name '*.o' ! -name 'built-in*')
+	[ -n "$objects" ] || return 0
+	(cd "$o" && xargs -d '\n' nm -g <<<"$objects") |
+		awk '$1 == "U" { need[$2] } NF == 3 { have[$3] }
+		     END { for (s in need) if (!(s in have)) print s }' | sort
+}
+
+# Objects that were built at a later state of the tree are not there at an earlier one.
+forget_objects()
+{
+	local path
+	"$lab/series/set-tree" --touched | while IFS= read -r path; do
+		[ -e "$tree/$path" ] || rm -f "$build"/static-*/"${path%.*}"{,.dtbo}.o
+	done
+}
+
+# Each state between two commits builds, with the option on and off. That it links, too,
+# is seen without linking: whatever it needs from outside of the directories that the
+# series touches, the whole series needs from there, too, and the lab's kernels link.
+check_prefixes()
+{
+	local count k arch variant directories touched
+	count=$("$lab/series/set-tree" --count)
+	local scratch
+	scratch=$(mktemp -d "$cache/static/prefixes.XXXXXX")
+	# shellcheck disable=SC2064
+	trap "rm -rf '$scratch'" EXIT
+	for ((k = 1; k <= count; k++)); do
+		set_tree "$k"
+		forget_objects
+		for arch in $architectures; do
+			directories=$(code_directories "$arch" "$k")
+			[ -n "$directories" ] || continue
+			# A commit without code changes nothing of what was built before it.
+			touched=$("$lab/series/set-tree" --touched "$k")
+			[ $k = "$count" ] ||
+				grep -qE '^(drivers|kernel|mm|arch|include)/' <<<"$touched" || continue
+			for variant in off gcc; do
+				echo "== $k of $count commits, $arch, $variant"
+				configure "$arch" $variant
+				# shellcheck disable=SC2086
+				kmake "$arch" $variant $directories
+			done
+			# shellcheck disable=SC2086
+			unresolved "$arch" $directories >"$scratch/$arch-$k"
+		done
+	done
+	for arch in $architectures; do
+		for ((k = 1; k < count; k++)); do
+			[ -f "$scratch/$arch-$k" ] || continue
+			if comm -23 "$scratch/$arch-$k" "$scratch/$arch-$count" | grep .; then
+				echo "$arch: needed after $k commits, but only a later one has it"
+				return 1
+			fi
+		done
+	done
+}
+
+# remarks <arch> <compiler> <make arguments>: builds anew all that the series touches, and
+# fails if anything is said of a file of the series. What make has to say of others, which
+# it also looks at again because the arguments differ, does not count.
+remarks()
+{
+	local arch=$1 compiler=$2 o=$build/static-$1-$2 directories touched log
+	set_tree
+	configure "$arch" "$compiler"
+	directories=$(code_directories "$arch" "$("$lab/series/set-tree" --count)")
+	touched=$("$lab/series/set-tree" --touched)
+	sed -n "s,\.[cS]$,.o,p" <<<"$touched" | (cd "$o" && xargs -d '\n' rm -f)
+	echo "== $arch, $compiler:" "${@:3}"
+	log=$o/remarks
+	# shellcheck disable=SC2086
+	kmake "$@" $directories >"$log" 2>&1 || { cat "$log"; return 1; }
+	if grep -F "$touched" "$log"; then
+		return 1
+	fi
+}
+
+check_sparse()
+{
+	local arch
+	for arch in $architectures; do
+		remarks "$arch" gcc C=2
+	done
+}
+
+check_gcc()
+{
+	local arch
+	for arch in $architectures; do
+		remarks "$arch" gcc W=1
+	done
+}
+
+check_clang()
+{
+	local arch
+	for arch in $architectures; do
+		remarks "$arch" clang W=1
+	done
+}
+
+check_selftests()
+{
+	local arch arguments o
+	set_tree
+	for arch in $architectures; do
+		kmake "$arch" gcc headers
+		mapfile -t arguments < <(make_arguments "$arch")
+		o=$build/static-selftests-$arch
+		rm -rf "$o"
+		mkdir "$o"
+		echo "== $arch"
+		# lib.mk names what it compiles even so.
+		make -s -C "$tree/tools/testing/selftests/cmem" -j"$(nproc)" OUTPUT="$o" \
+			"${arguments[@]}" \
+			KHDR_INCLUDES="-isystem $build/static-$arch-gcc/usr/include" >"$o.log" 2>&1 ||
+			{ cat "$o.log"; return 1; }
+		silent sed '/^  CC  /d' "$o.log"
+	done
+}
+
+# One script at a time over the driver's directory, as many at once as there are CPUs.
+check_coccicheck()
+{
+	set_tree
+	configure arm64 gcc
+	find "$tree/scripts/coccinelle" -name '*.cocci' | sort |
+		xargs -n 1 -P "$(nproc)" "$static/coccicheck" "$tree" "$driver" | grep . && return 1
+	return 0
+}

@@ -1,0 +1,133 @@
+# shellcheck shell=bash disable=SC2154
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by lab/static/check: the checks of what others read: the binding, the UAPI
+# header, comments and patches.
+
+# Debian's dt-schema is older than the kernel's make dt_binding_check wants, so its
+# parts are called one by one.
+check_dt_schema()
+{
+	local bindings=Documentation/devicetree/bindings yaml board variant dtb
+	local dt=$build/static-dt-schema
+	yaml=$bindings/misc/ti,cmem.yaml
+	set_tree
+	rm -rf "$dt"
+	mkdir -p "$dt"
+	cd "$tree" || return
+	echo "== $yaml"
+	silent yamllint -f parsable -c $bindings/.yamllint $yaml
+	silent dt-doc-validate -u "$tree/$bindings" "$tree/$yaml"
+	if ! grep -qF "$(sed -n 's/^M:\s*//p' "$top/MAINTAINERS.snippet")" $yaml; then
+		echo "$yaml: its maintainer is not the one of MAINTAINERS.snippet"
+		return 1
+	fi
+
+	echo "== examples"
+	# Next to ours the bindings that its examples use; a lone file would be taken for
+	# a processed schema.
+	dt-mk-schema -j -o "$dt/schema.json" $yaml $bindings/sram/sram.yaml
+	dt-extract-example $yaml >"$dt/example.dts"
+	cpp -nostdinc -undef -x assembler-with-cpp -I include "$dt/example.dts" >"$dt/example.i"
+	silent dtc -I dts -O dtb -@ -o "$dt/example.dtb" -Wno-avoid_unnecessary_addr_size \
+		"$dt/example.i"
+	silent dt-validate -m -s "$dt/schema.json" "$dt/example.dtb"
+
+	for board in "$lab"/boards/*/board.dtso "$lab"/boards/*/*.dtso; do
+		variant=${board##*/}
+		board=$(basename "${board%/*}")
+		echo "== $board, $variant"
+		if [ "$variant" = board.dtso ]; then
+			dtb=$("$lab/boards/dtb" "$board")
+		else
+			dtb=$("$lab/boards/dtb" "$board" "${variant%.dtso}")
+		fi
+		silent dt-validate -l misc/ti,cmem -s "$dt/schema.json" "$dtb"
+	done
+}
+
+# As usr/include/Makefile does with CONFIG_UAPI_HEADER_TEST, with more warnings; then as
+# C++; and the structs have one layout on all architectures.
+check_uapi()
+{
+	local headers target arch std
+	set_tree
+	for arch in $architectures; do
+		kmake "$arch" gcc headers
+	done
+	headers=$build/static-arm64-gcc/usr/include
+	# The headers that it includes itself are the kernel's, and not pedantic.
+	local own=$build/static-uapi
+	rm -rf "$own"
+	mkdir -p "$own/linux"
+	cp "$headers/linux/cmem.h" "$own/linux"
+	local flags=(-Wall -Wextra -Werror -fsyntax-only -nostdinc -I "$own"
+		     -isystem "$headers" -isystem "$tree/usr/dummy-include"
+		     -include linux/cmem.h -include linux/cmem.h)
+	# Kernel headers end an enum with a comma, which C90 and C++98 do not know: it is
+	# pedantry to say so, and only there.
+	for std in c90 "c99 -pedantic" "gnu11 -pedantic"; do
+		echo "== C: $std"
+		# shellcheck disable=SC2086
+		silent gcc "${flags[@]}" -x c -std=$std /dev/null
+	done
+	for std in c++98 "c++11 -pedantic" "gnu++20 -pedantic"; do
+		echo "== C++: $std"
+		# shellcheck disable=SC2086
+		silent g++ "${flags[@]}" -x c++ -std=$std /dev/null
+	done
+	echo "== headers_check"
+	(cd "$tree" && silent perl usr/include/headers_check.pl "$headers" arm64 \
+		"$headers/linux/cmem.h")
+
+	for target in aarch64-linux-gnu arm-linux-gnueabihf x86_64-linux-gnu i386-linux-gnu; do
+		echo "== layout on $target"
+		# A struct is laid out when something uses it.
+		{
+			echo '#include <linux/cmem.h>'
+			sed -nE 's/^struct (cmem_[a-z_]+) \{$/int \1[sizeof(struct \1)];/p' \
+				"$headers/linux/cmem.h"
+		} | clang --target=$target -nostdinc -I "$headers" -x c -fsyntax-only \
+			-Xclang -fdump-record-layouts-simple - >"$build/static-layout.$target"
+		grep -c '^Layout' "$build/static-layout.$target"
+		cmp "$build/static-layout.$target" "$build/static-layout.aarch64-linux-gnu"
+	done
+}
+
+check_kernel_doc()
+{
+	local all
+	set_tree
+	mapfile -t all < <(driver_files)
+	(cd "$tree" && silent scripts/kernel-doc -none -Wall -Werror "${all[@]}")
+}
+
+# Which messages do not count, checkpatch-ignore.txt says: types (with commas between
+# them), a file or a pattern of files, and the reason.
+check_checkpatch()
+{
+	local scratch said line type path types pattern reason ignored bad=0
+	set_tree
+	scratch=$(mktemp -d "$cache/static/checkpatch.XXXXXX")
+	# shellcheck disable=SC2064
+	trap "rm -rf '$scratch'" EXIT
+	"$lab/series/generate" "$scratch" >/dev/null
+	cd "$tree" || return
+	# A patch that adds a file is all of the file.
+	said=$(find "$scratch" -name '*.patch' ! -name '0000-*' -print0 | xargs -0 -n 1 -P "$(nproc)" \
+		scripts/checkpatch.pl --strict --terse --showfile --show-types --no-summary 2>&1 |
+		sort -u) || :
+	while IFS= read -r line; do
+		[ -n "$line" ] || continue
+		path=${line%%:*}
+		type=$(sed -nE 's/^[^ ]* (ERROR|WARNING|CHECK):([A-Z0-9_]+): .*/\2/p' <<<"$line")
+		ignored=0
+		while read -r types pattern reason; do
+			# shellcheck disable=SC2053
+			if [ -n "$reason" ] && [[ ",$types," == *",$type,"* && $path == $pattern ]]; then
+				ignored=1
+			fi
+		done < <(grep -v '^#' "$static/checkpatch-ignore.txt")
+		[ $ignored = 1 ] || { echo "$line"; bad=1; }
+	done <<<"$said"
+	[ $bad = 0 ]
+}
