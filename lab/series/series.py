@@ -41,6 +41,7 @@ SNIPPET = "MAINTAINERS.snippet"
 FIRST_DATE = datetime(2025, 1, 1, tzinfo=timezone.utc)
 MOST_COMMITS = 12
 BASE_LINE = "Base: "
+COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
 
 
 class Error(Exception):
@@ -292,23 +293,30 @@ class Series:
                      "--cover-from-description=subject", "--numbered", "--zero-commit",
                      "--no-renames", "--abbrev=12", "--no-signature",
                      "--output-directory", str(out), "base")
+            (out / "0000-cover-letter.patch").rename(out / COVER)
         return sorted(p.name for p in out.iterdir())
 
 
-def base_release():
-    """Which kernel the series is for: 6.12, or what CMEM_BASE says, as in lab/paths.sh."""
-    return os.environ.get("CMEM_BASE", "6.12")
+def release(base):
+    """The kernel release that a pristine source is of: 6.12 of 6.12.117-1~deb12u1."""
+    return ".".join(base.name.split(".")[:2])
+
+
+def patches(base):
+    """Where the series for a pristine source is."""
+    return TOP / "patches" / f"v{release(base)}"
 
 
 def installed_base(base):
     """The name of a pristine source, as the cover letter records it."""
-    return f"Debian linux-source-{base_release()} {base.name}"
+    return f"Debian linux-source-{release(base)} {base.name}"
 
 
-def recorded_base(patches):
+def recorded_base(directory):
     """The base that a generated series was made for: its cover letter alone says so."""
-    for cover in patches.glob("0000-*.patch"):
+    cover = directory / COVER
+    if cover.is_file():
         for line in cover.read_text().splitlines():
             if line.startswith(BASE_LINE):
                 return line.removeprefix(BASE_LINE)
-    raise Error(f"{patches}: no cover letter with a line '{BASE_LINE}...': run make series")
+    raise Error(f"{cover}: no line '{BASE_LINE}...' to be found: run make series")

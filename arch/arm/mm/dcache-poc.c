@@ -7,10 +7,10 @@
  * outer ones by its physical address. Lines at the ends that reach beyond the
  * range are written back before they are invalidated.
  */
+#include <linux/cacheflush.h>
 #include <linux/dma-direction.h>
 #include <linux/types.h>
 
-#include <asm/cacheflush.h>
 #include <asm/dcache_poc.h>
 #include <asm/outercache.h>
 

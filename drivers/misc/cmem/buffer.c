@@ -194,6 +194,8 @@ static bool cmem_same_user(const struct file *a, const struct file *b)
  * cmem_buffer_may_register - tell if a file may register, by what users it has
  * @buffer: a buffer of a block that is locked
  * @filp: the file: what counts is who opened it
+ *
+ * Return: true if it may.
  */
 bool cmem_buffer_may_register(const struct cmem_buffer *buffer,
 			      const struct file *filp)
@@ -447,7 +449,8 @@ int cmem_buffer_alloc(struct cmem_file *file, u32 id,
 		      struct cmem_request *request)
 {
 	/* Not only the owner: how it is mapped must stay the same as well. */
-	u64 tag = file->owner << 1 | !!(request->flags & CMEM_ALLOC_CACHED);
+	u64 tag = file->owner << 1 |
+		  (request->flags & CMEM_ALLOC_CACHED ? 1 : 0);
 	struct cmem_heap_buffer *spare = NULL;
 	struct cmem_buffer *buffer;
 	struct cmem_block *block;
@@ -471,13 +474,13 @@ int cmem_buffer_alloc(struct cmem_file *file, u32 id,
 	}
 
 	for (;;) {
-			mutex_lock(&block->lock);
+		mutex_lock(&block->lock);
 		ret = cmem_buffer_take(block, request, tag, &spare, &buffer);
 		if (ret == CMEM_TAKEN_READY)
 			cmem_buffer_admit(file, buffer, request);
 		round = block->scrub_round;
 		mutex_unlock(&block->lock);
-			if (ret != -EAGAIN)
+		if (ret != -EAGAIN)
 			break;
 
 		if (wait_event_killable(block->scrub_wait,
@@ -492,7 +495,7 @@ int cmem_buffer_alloc(struct cmem_file *file, u32 id,
 		ret = cmem_scrub_pages(block, request->extent.start,
 				       request->extent.pages, true);
 
-			mutex_lock(&block->lock);
+		mutex_lock(&block->lock);
 		if (ret)
 			cmem_buffer_return(buffer, true);
 		else

@@ -386,7 +386,7 @@ static void cmem_config_reads_a_block_in_boot_tree(struct kunit *test)
 {
 	struct device_node *region = (struct device_node *)test->param_value;
 	struct cmem_config_test *t = test->priv;
-	const char *words[] = { "block 7:", "memory-region", region->name };
+	const char *words[3];
 	struct device_node *node, *block;
 	struct reserved_mem *mem;
 	struct resource reg;
@@ -401,6 +401,9 @@ static void cmem_config_reads_a_block_in_boot_tree(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, of_address_to_resource(region, 0, &reg), 0);
 	mem = of_reserved_mem_lookup(region);
 
+	words[0] = "block 7:";
+	words[1] = "memory-region";
+	words[2] = region->name;
 	ret = cmem_config_of_block(t->dev, block, 1, &t->config);
 	if (!mem || !mem->size) {
 		KUNIT_EXPECT_EQ(test, ret, -ENODEV);

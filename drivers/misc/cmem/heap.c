@@ -399,6 +399,8 @@ void cmem_heap_age(struct cmem_heap *heap)
  * @heap: the heap
  *
  * What was freed last is left for its last user, until it has aged.
+ *
+ * Return: true if there is.
  */
 bool cmem_heap_has_old(struct cmem_heap *heap)
 {
@@ -475,6 +477,8 @@ void cmem_heap_scrub_end(struct cmem_heap *heap, unsigned long start,
  * @heap: the heap
  *
  * Walks the tree: for reports, not for allocation.
+ *
+ * Return: its length in pages, 0 if nothing is free.
  */
 unsigned long cmem_heap_largest(struct cmem_heap *heap)
 {

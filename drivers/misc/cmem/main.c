@@ -446,6 +446,8 @@ static int cmem_release(struct inode *inode, struct file *filp)
 /**
  * cmem_file_of - the owner behind an open file
  * @filp: an open file of /dev/cmem
+ *
+ * Return: the owner.
  */
 struct cmem_file *cmem_file_of(const struct file *filp)
 {

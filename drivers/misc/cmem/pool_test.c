@@ -435,7 +435,7 @@ static void cmem_pool_compare(struct kunit *test, const struct cmem_pool *pool,
 			cmem_pool_list_length(pool, pool->old,
 					      CMEM_SLOT_DIRTY));
 	for (i = 0; i < CMEM_MODEL_SLOTS; i++)
-		KUNIT_ASSERT_EQ(test, pool->slots[i].state,
+		KUNIT_ASSERT_EQ(test, (u32)pool->slots[i].state,
 				model->slots[i].state);
 }
 

@@ -107,7 +107,7 @@ static void cmem_scrub_heap(struct cmem_block *block)
 	while (!ret && cmem_heap_has_old(heap)) {
 		pages = cmem_heap_scrub_begin(heap, CMEM_SCRUB_PAGES, &start);
 		if (pages < 0)
-			return;
+			break;
 
 		mutex_unlock(&block->lock);
 		if (pages)

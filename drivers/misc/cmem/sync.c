@@ -12,6 +12,7 @@
  * worked on with no lock held. The alias of a live buffer that is not cached is
  * never touched: one cached line of it would be a second truth.
  */
+#include <linux/cacheflush.h>
 #include <linux/highmem.h>
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -21,9 +22,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#if defined(CONFIG_ARM64)
-#include <asm/cacheflush.h>
-#elif defined(CONFIG_ARM)
+#ifdef CONFIG_ARM
 #include <asm/dcache_poc.h>
 #endif
 

@@ -69,7 +69,7 @@
 #define CMEM_MAX_POOLS		32
 
 /** CMEM_MAX_REGISTRATIONS - how often one file may register one buffer */
-#define CMEM_MAX_REGISTRATIONS	65535
+#define CMEM_MAX_REGISTRATIONS	4095
 
 /** CMEM_MAX_HOLDERS - how many files may be registered for one buffer */
 #define CMEM_MAX_HOLDERS	256

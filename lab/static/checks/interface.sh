@@ -113,7 +113,7 @@ check_checkpatch()
 	"$lab/series/generate" "$scratch" >/dev/null
 	cd "$tree" || return
 	# A patch that adds a file is all of the file.
-	said=$(find "$scratch" -name '*.patch' ! -name '0000-*' -print0 | xargs -0 -n 1 -P "$(nproc)" \
+	said=$(find "$scratch" -name '*.patch' -print0 | xargs -0 -n 1 -P "$(nproc)" \
 		scripts/checkpatch.pl --strict --terse --showfile --show-types --no-summary 2>&1 |
 		sort -u) || :
 	while IFS= read -r line; do

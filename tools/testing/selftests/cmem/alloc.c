@@ -210,6 +210,7 @@ TEST_F(alloc, lengths_longer_than_the_block_are_EINVAL_everywhere)
 
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
+		const __u32 fallback = CMEM_ALLOC_HEAP_FALLBACK;
 		const __u64 lengths[] = {
 			b->length + 1, b->length + page_size(), 1ULL << 52, 1ULL << 63,
 			(1ULL << 63) + 1, ~0ULL, ~0ULL - 1, ~0ULL - 4094, ~0ULL - 4095,
@@ -217,21 +218,18 @@ TEST_F(alloc, lengths_longer_than_the_block_are_EINVAL_everywhere)
 		};
 
 		for (size_t k = 0; k < ARRAY_SIZE(lengths); k++) {
+			const __u64 length = lengths[k];
+
 			EXPECT_REFUSED(EINVAL, cmem_alloc(self->fd, b->block, CMEM_POOL_HEAP,
-							  lengths[k], 0, &buf));
+							  length, 0, &buf));
 			EXPECT_REFUSED(EINVAL, cmem_alloc(self->fd, b->block, CMEM_POOL_BEST,
-							  lengths[k], 0, &buf));
+							  length, 0, &buf));
 			EXPECT_REFUSED(EINVAL, cmem_alloc(self->fd, b->block, CMEM_POOL_BEST,
-							  lengths[k], CMEM_ALLOC_HEAP_FALLBACK,
-							  &buf));
+							  length, fallback, &buf));
 			if (b->num_pools) {
-				EXPECT_REFUSED(EINVAL, cmem_alloc(self->fd, b->block, 0,
-							lengths[k], CMEM_ALLOC_HEAP_FALLBACK,
-							&buf));
+				EXPECT_REFUSED(EINVAL, cmem_alloc(self->fd, b->block, 0, length,
+								  fallback, &buf));
 			}
-			EXPECT_REFUSED(EINVAL, cmem_alloc_aligned(self->fd, b->block,
-							CMEM_POOL_HEAP, lengths[k], 1ULL << 63,
-							0, &buf));
 		}
 	}
 }
@@ -256,6 +254,14 @@ TEST_F(alloc, more_than_the_heap_but_not_than_the_block_is_ENOMEM)
 	}
 }
 
+/* One byte with an alignment that will be refused. */
+static int alloc_aligned(int fd, __s32 block, __s32 pool, __u64 alignment)
+{
+	struct cmem_alloc buf;
+
+	return cmem_alloc_aligned(fd, block, pool, 1, alignment, 0, &buf);
+}
+
 TEST_F(alloc, an_alignment_that_is_no_power_of_two_is_EINVAL)
 {
 	const __u64 wrong[] = {
@@ -263,19 +269,17 @@ TEST_F(alloc, an_alignment_that_is_no_power_of_two_is_EINVAL)
 		(1ULL << 32) + 1, (1ULL << 32) + 4096, (1ULL << 63) + 1, 3ULL << 62,
 		~0ULL, ~0ULL - 4095,
 	};
-	struct cmem_alloc buf;
+	const __s32 pools[] = { CMEM_POOL_HEAP, CMEM_POOL_BEST, 0 };
 
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
 
 		for (size_t k = 0; k < ARRAY_SIZE(wrong); k++) {
-			EXPECT_REFUSED(EINVAL, cmem_alloc_aligned(self->fd, b->block,
-						CMEM_POOL_HEAP, 1, wrong[k], 0, &buf));
-			EXPECT_REFUSED(EINVAL, cmem_alloc_aligned(self->fd, b->block,
-						CMEM_POOL_BEST, 1, wrong[k], 0, &buf));
-			if (b->num_pools) {
-				EXPECT_REFUSED(EINVAL, cmem_alloc_aligned(self->fd, b->block,
-						0, 1, wrong[k], 0, &buf));
+			for (size_t p = 0; p < ARRAY_SIZE(pools); p++) {
+				if (pools[p] == 0 && !b->num_pools)
+					continue;
+				EXPECT_REFUSED(EINVAL, alloc_aligned(self->fd, b->block, pools[p],
+								     wrong[k]));
 			}
 		}
 	}
@@ -290,8 +294,8 @@ TEST_F(alloc, alignments_up_to_a_page_are_always_granted)
 			struct cmem_alloc buf;
 
 			if (b->heap_largest) {
-				ASSERT_EQ(0, cmem_alloc_aligned(self->fd, b->block,
-						CMEM_POOL_HEAP, 1, align, 0, &buf));
+				ASSERT_EQ(0, cmem_alloc_aligned(self->fd, b->block, CMEM_POOL_HEAP,
+								1, align, 0, &buf));
 				EXPECT_EQ(0, buf.phys_addr % page_size());
 				EXPECT_EQ(page_size(), buf.length);
 				EXPECT_EQ(0, cmem_free(self->fd, buf.phys_addr));
@@ -337,15 +341,13 @@ TEST_F(alloc, a_heap_honours_larger_alignments)
 
 TEST_F(alloc, an_alignment_no_address_of_the_heap_has_is_ENOMEM)
 {
-	struct cmem_alloc buf;
-
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
 
 		for (int bit = 63; bit > 40; bit--) {
 			if (!(b->base >> bit)) {
-				EXPECT_REFUSED(ENOMEM, cmem_alloc_aligned(self->fd, b->block,
-						CMEM_POOL_HEAP, 1, 1ULL << bit, 0, &buf));
+				EXPECT_REFUSED(ENOMEM, alloc_aligned(self->fd, b->block,
+								     CMEM_POOL_HEAP, 1ULL << bit));
 			}
 		}
 	}
@@ -367,8 +369,8 @@ TEST_F(alloc, a_pool_serves_a_larger_alignment_only_if_all_its_buffers_have_it)
 				struct cmem_alloc buf;
 
 				if (p->base % align || (p->count > 1 && p->length % align)) {
-					EXPECT_REFUSED(EINVAL, cmem_alloc_aligned(self->fd,
-							p->block, j, 0, align, 0, &buf))
+					EXPECT_REFUSED(EINVAL, alloc_aligned(self->fd, p->block, j,
+									     align))
 						TH_LOG("pool %u alignment %#llx", j, align);
 					continue;
 				}
@@ -473,10 +475,13 @@ TEST_F(alloc, the_best_pool_is_the_one_with_the_smallest_buffers_that_fit)
 				__u64 best = 0;
 				int ret;
 
-				for (__u32 p = 0; p < s->block[i].num_pools; p++)
-					if (s->pool[i][p].free && s->pool[i][p].length >= lengths[k] &&
-					    (!best || s->pool[i][p].length < best))
-						best = s->pool[i][p].length;
+				for (__u32 n = 0; n < s->block[i].num_pools; n++) {
+					const struct cmem_pool_info *p = &s->pool[i][n];
+
+					if (p->free && p->length >= lengths[k] &&
+					    (!best || p->length < best))
+						best = p->length;
+				}
 				tried = true;
 				ret = cmem_alloc(self->fd, s->block[i].block, CMEM_POOL_BEST,
 						 lengths[k], 0, &buf);
@@ -537,8 +542,8 @@ TEST_F(alloc, an_exhausted_best_pool_is_promoted_to_the_next_larger)
 			EXPECT_EQ(page_size(), buf.length);
 		} else {
 			EXPECT_REFUSED(ENOMEM, cmem_alloc(self->fd, s->block[i].block,
-						CMEM_POOL_BEST, 1, CMEM_ALLOC_HEAP_FALLBACK,
-						&buf));
+							  CMEM_POOL_BEST, 1,
+							  CMEM_ALLOC_HEAP_FALLBACK, &buf));
 		}
 	}
 	close(self->fd);
@@ -742,9 +747,10 @@ TEST_F(alloc, a_fragmented_heap_becomes_one_piece_again)
 		tried = true;
 		for (unsigned int n = scaled(4000); n; n--) {
 			if (count < ARRAY_SIZE(live) && rand() % 5 < 3) {
-				ASSERT_EQ(0, cmem_alloc_aligned(self->fd, b->block,
-						CMEM_POOL_HEAP, 1 + rand() % room,
-						1ULL << (rand() % 15), 0, &live[count]));
+				ASSERT_EQ(0, cmem_alloc_aligned(self->fd, b->block, CMEM_POOL_HEAP,
+								1 + rand() % room,
+								1ULL << (rand() % 15), 0,
+								&live[count]));
 				used += live[count++].length;
 			} else if (count) {
 				unsigned int k = rand() % count;

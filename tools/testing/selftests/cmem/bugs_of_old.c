@@ -181,7 +181,7 @@ TEST_F(bug, no_05_mmap_takes_neither_anybodys_buffer_nor_a_length_that_wraps)
 	close(other);
 }
 
-static unsigned long meminfo(const char *key)
+static unsigned long kib_of(const char *key)
 {
 	FILE *file = fopen("/proc/meminfo", "re");
 	size_t length = strlen(key);
@@ -210,7 +210,7 @@ TEST_F(bug, no_06_RESOLVE_tells_no_kernel_addresses_and_leaks_no_pages)
 		res = (struct cmem_resolve){ .size = sizeof(res), .user_addr = kernel[i] };
 		EXPECT_EQ(-EFAULT, cmem_ioctl(self->fd, CMEM_IOCTL_RESOLVE, &res));
 	}
-	before = meminfo("MemFree");
+	before = kib_of("MemFree");
 	for (unsigned int i = 0; i < pages; i++) {
 		char *map = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -221,7 +221,7 @@ TEST_F(bug, no_06_RESOLVE_tells_no_kernel_addresses_and_leaks_no_pages)
 		ASSERT_EQ(0, munmap(map, self->page));
 	}
 	/* A page a call would be all of it; half of it is no coincidence. */
-	EXPECT_LT(before, meminfo("MemFree") + pages * (self->page / 1024) / 2);
+	EXPECT_LT(before, kib_of("MemFree") + pages * (self->page / 1024) / 2);
 }
 
 /*
@@ -278,14 +278,14 @@ TEST_F(bug, no_09_REGISTER_in_a_loop_ends_and_takes_no_kernel_memory)
 	if (!find_source(ANY_KIND, false, 1, &src) && !find_source(ANY_KIND, true, 1, &src))
 		SKIP(return, "no memory");
 	ASSERT_EQ(0, source_alloc(self->fd, &src, 0, &buf));
-	before = meminfo("Slab");
+	before = kib_of("Slab");
 	while (!(ret = cmem_register(self->fd, buf.phys_addr))) {
 		ASSERT_GT(1000000, ++count);
 	}
 	EXPECT_EQ(-EOVERFLOW, ret);
 	EXPECT_EQ(CMEM_MAX_REGISTRATIONS - 1, count);
 	/* 64 bytes for each would be 4 MiB. */
-	EXPECT_GT(before + 2048, meminfo("Slab"));
+	EXPECT_GT(before + 2048, kib_of("Slab"));
 }
 
 TEST_F(bug, no_10_a_process_killed_with_more_signals_pending_leaks_nothing)
@@ -531,7 +531,7 @@ TEST_F(bug, no_16_non_cached_is_not_device_memory)
 	map = cmem_map(self->fd, &buf);
 	ASSERT_MAPPED(map);
 	for (size_t at = 0; at < 64; at++) {
-		struct __attribute__((packed)) { __u64 word; } *odd = (void *)(map + at);
+		struct { __u64 word; } __packed *odd = (void *)(map + at);
 
 		/* memset() of arm64 clears by cache line, which faults on Device memory. */
 		memset(map + at, at, self->page - at);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include <linux/cmem.h>
@@ -29,6 +30,8 @@
 /* A cap for what hangs. Emulated debug kernels are slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 600
+
+#define __packed	__attribute__((packed))
 
 #define CMEM_DEVICE	"/dev/cmem"
 #define SZ_2M		(2UL << 20)
@@ -42,6 +45,14 @@
 #define OTHER_UID	1000
 
 #define ANY_KIND	(-1)
+
+/* A 32-bit program may run on a 64-bit kernel: what counts here is the kernel. */
+static inline bool on_32_bit_kernel(void)
+{
+	struct utsname name;
+
+	return !uname(&name) && !strstr(name.machine, "64") && strcmp(name.machine, "armv8l");
+}
 
 /*
  * How much of @full repetitions to do: CMEM_TEST_SCALE percent of it, by
@@ -215,10 +226,12 @@ struct snapshot {
  */
 static inline int take_snapshot(struct snapshot *s)
 {
+	static int fd = -1;
 	struct cmem_info info;
-	int fd = cmem_open();
 	int ret;
 
+	if (fd < 0)
+		fd = cmem_open();
 	if (fd < 0)
 		return -errno;
 	memset(s, 0, sizeof(*s));
@@ -245,7 +258,6 @@ static inline int take_snapshot(struct snapshot *s)
 		if (++s->num_blocks == MAX_BLOCKS)
 			break;
 	}
-	close(fd);
 	return ret;
 }
 

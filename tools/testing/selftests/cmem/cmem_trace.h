@@ -72,6 +72,12 @@ static inline bool trace_enable(const char *event, pid_t pid)
 	       trace_write("1", INSTANCE "/events/%s/enable", event);
 }
 
+/* Goes on with an event that was enabled, for all processes. */
+static inline bool trace_everybody(const char *event)
+{
+	return trace_write("0", INSTANCE "/events/%s/filter", event);
+}
+
 static inline bool trace_has(const char *event)
 {
 	char path[256];

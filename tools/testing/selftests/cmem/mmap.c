@@ -264,7 +264,7 @@ TEST_F(map, unaligned_access_and_string_functions_work)
 	for (size_t i = 0; i < sizeof(copy); i++)
 		copy[i] = i * 7;
 	for (size_t at = 0; at < 16; at++) {
-		struct __attribute__((packed)) { __u64 word; } *odd = (void *)(map + at);
+		struct { __u64 word; } __packed *odd = (void *)(map + at);
 
 		odd->word = 0x0123456789abcdefULL + at;
 		EXPECT_EQ(0x0123456789abcdefULL + at, odd->word);
@@ -337,7 +337,11 @@ TEST_F(map, addresses_in_no_buffer_are_EINVAL)
 	struct cmem_alloc freed;
 
 	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
-		EXPECT_REFUSED(EINVAL, try_map(self->fd, far[i], self->page, RW, MAP_SHARED))
+		/* A 32-bit kernel has no page behind the last, and says so itself. */
+		bool last = far[i] + self->page == 1ULL << 44 && on_32_bit_kernel();
+
+		EXPECT_REFUSED(last ? EOVERFLOW : EINVAL,
+			       try_map(self->fd, far[i], self->page, RW, MAP_SHARED))
 			TH_LOG("%#llx", far[i]);
 	}
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
@@ -720,13 +724,16 @@ TEST_F(map, core_dumps_leave_it_out_and_it_neither_grows_nor_executes)
 
 TEST_F(map, proc_mem_reads_and_writes_it)
 {
+	if (on_32_bit_kernel())
+		SKIP(return, "32-bit arm has no ioremap_prot(): its core does not ask the driver");
+
 	char *map = cmem_map(self->fd, &self->buf);
 	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	char text[32] = "";
 
 	ASSERT_MAPPED(map);
 	ASSERT_LE(0, mem);
-	strcpy(map + self->page - 5, "hello debugger");
+	memcpy(map + self->page - 5, "hello debugger", 15);
 	ASSERT_EQ(15, pread(mem, text, 15, (unsigned long)map + self->page - 5));
 	EXPECT_STREQ("hello debugger", text);
 	ASSERT_EQ(8, pwrite(mem, "patched", 8, (unsigned long)map + 2 * self->page - 3));
@@ -740,6 +747,9 @@ TEST_F(map, proc_mem_reads_and_writes_it)
 
 TEST_F(map, a_debugger_peeks_and_pokes_it)
 {
+	if (on_32_bit_kernel())
+		SKIP(return, "32-bit arm has no ioremap_prot(): its core does not ask the driver");
+
 	long *map = cmem_map(self->fd, &self->buf);
 	int status;
 	pid_t pid;
@@ -766,19 +776,19 @@ TEST_F(map, a_debugger_peeks_and_pokes_it)
 TEST_F(map, process_vm_readv_is_EFAULT)
 {
 	char *map = cmem_map(self->fd, &self->buf);
-	char bytes[16];
-	struct iovec local = { bytes, sizeof(bytes) }, remote = { map, sizeof(bytes) };
-	int err;
+	char bytes[16], own[16] = "";
+	struct iovec local = { bytes, sizeof(bytes) }, remote = { own, sizeof(own) };
 
 	ASSERT_MAPPED(map);
 	map[0] = 1;
-	EXPECT_EQ(-1, process_vm_readv(getpid(), &local, 1, &remote, 1, 0));
-	err = errno;
-	EXPECT_EQ(0, munmap(map, self->buf.length));
-	/* A kernel may be built without it. */
-	if (err != ENOSYS) {
-		EXPECT_EQ(EFAULT, err);
+	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != sizeof(own)) {
+		munmap(map, self->buf.length);
+		SKIP(return, "no process_vm_readv() in this kernel");
 	}
+	remote.iov_base = map;
+	EXPECT_EQ(-1, process_vm_readv(getpid(), &local, 1, &remote, 1, 0));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(0, munmap(map, self->buf.length));
 }
 
 TEST_HARNESS_MAIN

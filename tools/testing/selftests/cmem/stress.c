@@ -70,10 +70,11 @@ struct held {
 
 static void take(struct worker *w, struct held *h)
 {
-	const struct cmem_block_info *b = &w->blocks->block[rand_r(&w->seed) % w->blocks->num_blocks];
+	const struct cmem_block_info *b;
 	unsigned long page = page_size();
 	int ret;
 
+	b = &w->blocks->block[rand_r(&w->seed) % w->blocks->num_blocks];
 	h->fd = rand_r(&w->seed) % 2 ? w->fd : w->own;
 	ret = cmem_alloc(h->fd, b->block, rand_r(&w->seed) % 2 ? CMEM_POOL_HEAP : CMEM_POOL_BEST,
 			 1 + rand_r(&w->seed) % (1 << (8 + rand_r(&w->seed) % 10)),
