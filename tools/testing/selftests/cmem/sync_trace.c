@@ -472,8 +472,9 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	int count;
 
 	ASSERT_LE(0, other);
+	/* Page by page, on 32 bit: of many thousand hits a kprobe misses some. */
 	if (source_free(self->fd, &self->src) * (variant->heap ? 1 : self->src.length) >
-	    TOUCH_LIMIT)
+	    (arch == ARM64 ? TOUCH_LIMIT : 2 * SZ_2M))
 		SKIP(return, "too much memory of this kind");
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	/* What an owner holds is not being scrubbed. From then on, whoever does it. */
