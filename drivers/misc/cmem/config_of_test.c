@@ -33,7 +33,7 @@ static int cmem_config_test_overlay;
 static int cmem_config_suite_init(struct kunit_suite *suite)
 {
 	cmem_config_test_overlay = 0;
-	if (!of_have_populated_dt())
+	if (!of_root)
 		return 0;
 
 	return of_overlay_fdt_apply(__dtbo_config_of_test_begin,
@@ -68,7 +68,7 @@ static int cmem_config_test_init(struct kunit *test)
 {
 	struct cmem_config_test *t;
 
-	if (!of_have_populated_dt())
+	if (!of_root)
 		kunit_skip(test, "no device tree to add to");
 
 	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);

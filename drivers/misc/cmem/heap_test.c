@@ -714,7 +714,8 @@ static void cmem_heap_search_lets_others_in(struct kunit *test)
 	} while (!pages && calls < 3000);
 	KUNIT_EXPECT_EQ(test, pages, 1);
 	KUNIT_EXPECT_EQ(test, start, 2999);
-	KUNIT_EXPECT_GT(test, calls, 1);
+	/* two calls would do if one went all the way */
+	KUNIT_EXPECT_GT(test, calls, 2);
 	KUNIT_EXPECT_LT(test, calls, 100);
 	cmem_heap_test_scrub_end(t, start, 1, true);
 }
