@@ -3,87 +3,54 @@
  * A block: makes sure of its memory, carves it into pools and a heap, and puts
  * it into the table by which all others find it.
  *
- * The table is read under RCU, and replaced under cmem_blocks_lock. Who found a
- * block holds a reference.
+ * A block that was made stays for good: who found one needs no reference, and
+ * every ioctl saves two. What is in it is under its own lock.
  */
 #include <linux/device.h>
+#include <linux/initrd.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/mm.h>
-#include <linux/rcupdate.h>
+#include <linux/rculist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 
+#include <asm/sections.h>
+
 #include "cmem.h"
 
-/**
- * struct cmem_block_table - all blocks
- * @rcu: for when it is replaced
- * @count: how many there are
- * @blocks: in the order of their addresses
- *
- * A machine has a handful of blocks, which every ioctl looks for: an array that
- * one reads through costs a fifth of an xarray and a maple tree.
- */
-struct cmem_block_table {
-	struct rcu_head rcu;
-	unsigned int count;
-	struct cmem_block *blocks[] __counted_by(count);
-};
-
+/* In the order of their numbers. Only ever added to, under the lock. */
+static LIST_HEAD(cmem_blocks);
 static DEFINE_MUTEX(cmem_blocks_lock);
-static struct cmem_block_table __rcu *cmem_blocks;
-
-/* Give the block of a slot in the table to a reader, who is under RCU. */
-static inline struct cmem_block *cmem_block_hold(struct cmem_block *block)
-{
-	return block && kref_get_unless_zero(&block->ref) ? block : NULL;
-}
 
 /**
- * cmem_block_get - find a block by its number
- * @id: the number
- *
- * Return: the block, to be given back with cmem_block_put(), or NULL.
- */
-struct cmem_block *cmem_block_get(u32 id)
-{
-	const struct cmem_block_table *table;
-	struct cmem_block *found = NULL;
-	unsigned int i;
-
-	rcu_read_lock();
-	table = rcu_dereference(cmem_blocks);
-	for (i = 0; table && i < table->count; i++)
-		if (table->blocks[i]->id == id)
-			found = table->blocks[i];
-	found = cmem_block_hold(found);
-	rcu_read_unlock();
-	return found;
-}
-
-/**
- * cmem_block_get_next - find the block with the next number
+ * cmem_block_find_from - find the block with the next number
  * @id: the lowest number that counts
  *
- * Return: as cmem_block_get().
+ * Return: the block, or NULL if there is none from there on.
  */
-struct cmem_block *cmem_block_get_next(u32 id)
+struct cmem_block *cmem_block_find_from(u32 id)
 {
-	const struct cmem_block_table *table;
-	struct cmem_block *found = NULL;
-	unsigned int i;
+	struct cmem_block *block;
 
-	rcu_read_lock();
-	table = rcu_dereference(cmem_blocks);
-	for (i = 0; table && i < table->count; i++)
-		if (table->blocks[i]->id >= id &&
-		    (!found || table->blocks[i]->id < found->id))
-			found = table->blocks[i];
-	found = cmem_block_hold(found);
-	rcu_read_unlock();
-	return found;
+	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
+		if (block->id >= id)
+			return block;
+	return NULL;
+}
+
+/**
+ * cmem_block_find - find a block by its number
+ * @id: the number
+ *
+ * Return: the block or NULL.
+ */
+struct cmem_block *cmem_block_find(u32 id)
+{
+	struct cmem_block *block = cmem_block_find_from(id);
+
+	return block && block->id == id ? block : NULL;
 }
 
 static bool cmem_block_has(const struct cmem_block *block, unsigned long pfn)
@@ -92,25 +59,19 @@ static bool cmem_block_has(const struct cmem_block *block, unsigned long pfn)
 }
 
 /**
- * cmem_block_get_pfn - find the block that has a page
+ * cmem_block_find_pfn - find the block that has a page
  * @pfn: page frame number
  *
- * Return: as cmem_block_get().
+ * Return: the block or NULL.
  */
-struct cmem_block *cmem_block_get_pfn(unsigned long pfn)
+struct cmem_block *cmem_block_find_pfn(unsigned long pfn)
 {
-	const struct cmem_block_table *table;
-	struct cmem_block *found = NULL;
-	unsigned int i;
+	struct cmem_block *block;
 
-	rcu_read_lock();
-	table = rcu_dereference(cmem_blocks);
-	for (i = 0; table && i < table->count; i++)
-		if (cmem_block_has(table->blocks[i], pfn))
-			found = table->blocks[i];
-	found = cmem_block_hold(found);
-	rcu_read_unlock();
-	return found;
+	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
+		if (cmem_block_has(block, pfn))
+			return block;
+	return NULL;
 }
 
 /**
@@ -121,20 +82,16 @@ struct cmem_block *cmem_block_get_pfn(unsigned long pfn)
  */
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 {
-	const struct cmem_block_table *table;
-	unsigned int i;
+	const struct cmem_block *block;
 
 	*count = 0;
 	*limit = 0;
 	*coherent = true;
-	rcu_read_lock();
-	table = rcu_dereference(cmem_blocks);
-	for (i = 0; table && i < table->count; i++) {
+	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
 		(*count)++;
-		*limit = max(*limit, table->blocks[i]->id + 1);
-		*coherent &= table->blocks[i]->coherent;
+		*limit = block->id + 1;
+		*coherent &= block->coherent;
 	}
-	rcu_read_unlock();
 }
 
 /* region_intersects() takes a size_t, which is small on 32 bit. */
@@ -153,6 +110,22 @@ static bool cmem_block_is_system_ram(const struct cmem_block_config *config)
 }
 
 /*
+ * What the kernel already used when it reserved the region is reserved as well:
+ * its own image, and the initial RAM disk, which it frees later.
+ */
+static const char *cmem_block_used_by(const struct cmem_block_config *config)
+{
+	phys_addr_t last = config->base + config->length - 1;
+
+	if (config->base < __pa_symbol(_end) && last >= __pa_symbol(_text))
+		return "the kernel";
+	if (IS_ENABLED(CONFIG_BLK_DEV_INITRD) && initrd_start &&
+	    config->base < __pa(initrd_end) && last >= __pa(initrd_start))
+		return "the initial RAM disk";
+	return NULL;
+}
+
+/*
  * The memory must be kept from the page allocator: handing out a page that it
  * hands out as well is the worst that this driver could do.
  */
@@ -160,6 +133,13 @@ static int cmem_block_check_memory(struct device *dev,
 				   const struct cmem_block_config *config)
 {
 	unsigned long pfn, end = PHYS_PFN(config->base + config->length - 1) + 1;
+	const char *user = cmem_block_used_by(config);
+
+	if (user) {
+		dev_err(dev, "block %u: %#llx bytes at %pa overlap %s, which the boot loader put there\n",
+			config->id, config->length, &config->base, user);
+		return -EBUSY;
+	}
 
 	if (config->kind == CMEM_KIND_CARVEOUT &&
 	    cmem_block_is_system_ram(config)) {
@@ -182,19 +162,12 @@ static int cmem_block_check_memory(struct device *dev,
 	return 0;
 }
 
-static struct cmem_block_table *cmem_block_table_locked(void)
-{
-	return rcu_dereference_protected(cmem_blocks,
-					 lockdep_is_held(&cmem_blocks_lock));
-}
-
 static int cmem_block_check_free(struct device *dev,
 				 const struct cmem_block_config *config)
 {
-	const struct cmem_block_table *table = cmem_block_table_locked();
 	unsigned long first = PHYS_PFN(config->base);
 	unsigned long last = PHYS_PFN(config->base + config->length - 1);
-	unsigned int i;
+	const struct cmem_block *other;
 
 	if (!config->length || config->base + config->length - 1 < config->base) {
 		dev_err(dev, "block %u: %#llx bytes at %pa are no range of memory\n",
@@ -202,9 +175,7 @@ static int cmem_block_check_free(struct device *dev,
 		return -EINVAL;
 	}
 
-	for (i = 0; table && i < table->count; i++) {
-		const struct cmem_block *other = table->blocks[i];
-
+	list_for_each_entry(other, &cmem_blocks, in_blocks) {
 		if (other->id == config->id) {
 			dev_err(dev, "block %u: there is a block of this number already\n",
 				config->id);
@@ -354,39 +325,12 @@ static void cmem_block_destroy(struct cmem_block *block)
 	kfree(block);
 }
 
-void cmem_block_release(struct kref *ref)
+static void cmem_block_publish(struct cmem_block *block)
 {
-	struct cmem_block *block = container_of(ref, struct cmem_block, ref);
+	struct cmem_block *next = cmem_block_find_from(block->id);
 
-	/* Readers of the table may still look at the reference count. */
-	synchronize_rcu();
-	cmem_block_destroy(block);
-}
-
-static int cmem_block_publish(struct cmem_block *block)
-{
-	struct cmem_block_table *old = cmem_block_table_locked();
-	unsigned int count = old ? old->count : 0;
-	struct cmem_block_table *table;
-	unsigned int i, at = 0;
-
-	table = kmalloc(struct_size(table, blocks, count + 1), GFP_KERNEL);
-	if (!table)
-		return -ENOMEM;
-
-	table->count = count + 1;
-	while (at < count && old->blocks[at]->base_pfn < block->base_pfn)
-		at++;
-	for (i = 0; i < at; i++)
-		table->blocks[i] = old->blocks[i];
-	table->blocks[at] = block;
-	for (; i < count; i++)
-		table->blocks[i + 1] = old->blocks[i];
-
-	rcu_assign_pointer(cmem_blocks, table);
-	if (old)
-		kfree_rcu(old, rcu);
-	return 0;
+	list_add_tail_rcu(&block->in_blocks, next ? &next->in_blocks :
+						    &cmem_blocks);
 }
 
 /**
@@ -418,7 +362,6 @@ int cmem_block_create(struct device *dev,
 	if (!block)
 		return -ENOMEM;
 
-	kref_init(&block->ref);
 	mutex_init(&block->lock);
 	block->id = config->id;
 	block->kind = config->kind;
@@ -453,9 +396,7 @@ int cmem_block_create(struct device *dev,
 	ret = cmem_scrub_start(block);
 	if (ret)
 		goto err_destroy;
-	ret = cmem_block_publish(block);
-	if (ret)
-		goto err_destroy;
+	cmem_block_publish(block);
 
 	dev_info(dev, "block %u: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
 		 block->id, config->length, &config->base, block->num_pools,

@@ -6,14 +6,13 @@
  * A registration is one file's hold on one buffer, however often it is counted.
  * That of the file which allocated the buffer is kept in the buffer itself, so
  * that the common case costs no memory; others have a struct cmem_sharer.
- *
- * A live buffer holds its block.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
@@ -76,7 +75,7 @@ static const struct kernel_param_ops cmem_share_ops = {
 module_param_cb(share, &cmem_share_ops, NULL, 0644);
 MODULE_PARM_DESC(share, "who may register a buffer by its address: user (of one who is registered, default) or any (who can open /dev/cmem)");
 
-int cmem_buffer_init(void)
+int __init cmem_buffer_init(void)
 {
 	cmem_heap_buffer_cache = KMEM_CACHE(cmem_heap_buffer, SLAB_ACCOUNT);
 	if (!cmem_heap_buffer_cache)
@@ -88,6 +87,12 @@ int cmem_buffer_init(void)
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+void __init cmem_buffer_exit(void)
+{
+	kmem_cache_destroy(cmem_sharer_cache);
+	kmem_cache_destroy(cmem_heap_buffer_cache);
 }
 
 /**
@@ -234,7 +239,7 @@ static void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 	cmem_scrub_kick(block);
 }
 
-/* The last hold is gone. The block is locked, and is given back afterwards. */
+/* The last hold is gone. The block is locked. */
 static void cmem_buffer_release(struct cmem_buffer *buffer)
 {
 	struct cmem_extent extent;
@@ -270,7 +275,6 @@ void cmem_buffer_put(struct cmem_buffer *buffer)
 
 	cmem_buffer_release(buffer);
 	mutex_unlock(&block->lock);
-	cmem_block_put(block);
 }
 
 /**
@@ -457,20 +461,18 @@ int cmem_buffer_alloc(struct cmem_file *file, u32 id,
 	unsigned int round;
 	int ret;
 
-	block = cmem_block_get(id);
+	block = cmem_block_find(id);
 	if (!block)
 		return -ENOENT;
 	ret = cmem_request_check(block, request);
 	if (ret)
-		goto out;
+		return ret;
 
 	if (request->pool == CMEM_POOL_HEAP ||
 	    request->flags & CMEM_ALLOC_HEAP_FALLBACK) {
 		spare = kmem_cache_zalloc(cmem_heap_buffer_cache, GFP_KERNEL);
-		if (!spare) {
-			ret = -ENOMEM;
-			goto out;
-		}
+		if (!spare)
+			return -ENOMEM;
 	}
 
 	for (;;) {
@@ -501,23 +503,15 @@ int cmem_buffer_alloc(struct cmem_file *file, u32 id,
 		else
 			cmem_buffer_admit(file, buffer, request);
 		mutex_unlock(&block->lock);
-		}
+	}
 
 	if (spare)
 		kmem_cache_free(cmem_heap_buffer_cache, spare);
-out:
-	/* A buffer keeps the reference. */
-	if (ret)
-		cmem_block_put(block);
 	return ret;
 }
 
-/*
- * End a registration. The block is locked.
- *
- * Return: true if that was the last hold: the caller puts the block.
- */
-static bool cmem_buffer_unregister(struct cmem_file *file,
+/* End a registration. The block is locked. */
+static void cmem_buffer_unregister(struct cmem_file *file,
 				   struct cmem_buffer *buffer,
 				   struct cmem_sharer *sharer,
 				   unsigned long pages)
@@ -535,10 +529,8 @@ static bool cmem_buffer_unregister(struct cmem_file *file,
 		buffer->file = NULL;
 	}
 
-	if (!refcount_dec_and_test(&buffer->refs))
-		return false;
-	cmem_buffer_release(buffer);
-	return true;
+	if (refcount_dec_and_test(&buffer->refs))
+		cmem_buffer_release(buffer);
 }
 
 /**
@@ -555,10 +547,9 @@ int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 	struct cmem_block *block;
-	bool last = false;
 	int ret = 0;
 
-	block = cmem_block_get_pfn(pfn);
+	block = cmem_block_find_pfn(pfn);
 	if (!block)
 		return -ENOENT;
 
@@ -578,14 +569,9 @@ int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 
 	trace_cmem_free(file, &extent, buffer->flags);
 	if (!--*(sharer ? &sharer->count : &buffer->count))
-		last = cmem_buffer_unregister(file, buffer, sharer,
-					      extent.pages);
+		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
 out:
 	mutex_unlock(&block->lock);
-	/* The buffer's reference as well as the one from the table */
-	if (last)
-		cmem_block_put(block);
-	cmem_block_put(block);
 	return ret;
 }
 
@@ -655,15 +641,13 @@ int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
 	struct cmem_block *block;
 	int ret;
 
-	block = cmem_block_get_pfn(pfn);
+	block = cmem_block_find_pfn(pfn);
 	if (!block)
 		return -ENOENT;
 
 	spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
-	if (!spare) {
-		cmem_block_put(block);
+	if (!spare)
 		return -ENOMEM;
-	}
 
 	mutex_lock(&block->lock);
 	buffer = cmem_buffer_lookup_start(block, pfn, extent);
@@ -681,7 +665,6 @@ int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
 
 	if (spare)
 		kmem_cache_free(cmem_sharer_cache, spare);
-	cmem_block_put(block);
 	return ret;
 }
 
@@ -703,7 +686,7 @@ struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 	struct cmem_block *block;
 	unsigned long page;
 
-	block = cmem_block_get_pfn(pfn);
+	block = cmem_block_find_pfn(pfn);
 	if (!block)
 		return ERR_PTR(-EINVAL);
 
@@ -723,7 +706,6 @@ struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 		cmem_buffer_get(buffer);
 out:
 	mutex_unlock(&block->lock);
-	cmem_block_put(block);
 	return buffer;
 }
 
@@ -783,7 +765,6 @@ void cmem_file_release(struct cmem_file *file)
 	struct cmem_sharer *sharer;
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
-	bool last;
 
 	while (file->num_allocated || file->num_shared) {
 		if (file->num_allocated) {
@@ -799,11 +780,8 @@ void cmem_file_release(struct cmem_file *file)
 		cmem_buffer_locate(buffer, &extent);
 		mutex_lock(&extent.block->lock);
 		trace_cmem_free(file, &extent, buffer->flags);
-		last = cmem_buffer_unregister(file, buffer, sharer,
-					      extent.pages);
+		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
 		mutex_unlock(&extent.block->lock);
-		if (last)
-			cmem_block_put(extent.block);
 		cond_resched();
 	}
 }

@@ -21,7 +21,6 @@
 #ifndef _CMEM_CMEM_H
 #define _CMEM_CMEM_H
 
-#include <linux/kref.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -70,7 +69,7 @@ struct cmem_carved_pool {
 
 /**
  * struct cmem_block - a range of memory
- * @ref: held by the table of blocks, and by who works with the block
+ * @in_blocks: in the list of all blocks
  * @id: the block's number, as users know it
  * @kind: what memory it is
  * @keep_contents: never zero this memory
@@ -100,7 +99,7 @@ struct cmem_carved_pool {
  * @scrub_work: its work
  */
 struct cmem_block {
-	struct kref ref;
+	struct list_head in_blocks;
 	u32 id;
 	enum cmem_block_kind kind;
 	bool keep_contents;
@@ -129,16 +128,10 @@ struct cmem_block {
 
 int cmem_block_create(struct device *dev,
 		      const struct cmem_block_config *config, bool coherent);
-struct cmem_block *cmem_block_get(u32 id);
-struct cmem_block *cmem_block_get_pfn(unsigned long pfn);
-struct cmem_block *cmem_block_get_next(u32 id);
-void cmem_block_release(struct kref *ref);
+struct cmem_block *cmem_block_find(u32 id);
+struct cmem_block *cmem_block_find_from(u32 id);
+struct cmem_block *cmem_block_find_pfn(unsigned long pfn);
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
-
-static inline void cmem_block_put(struct cmem_block *block)
-{
-	kref_put(&block->ref, cmem_block_release);
-}
 
 /* buffer: its life (buffer.c, scrub.c) */
 
@@ -222,7 +215,7 @@ struct cmem_heap_buffer {
 
 /**
  * struct cmem_extent - where a buffer is
- * @block: whose it is; only as long as somebody holds that
+ * @block: whose it is
  * @id: the block's number
  * @pool: number of the pool, or CMEM_POOL_HEAP
  * @start: page offset in the block
@@ -273,6 +266,7 @@ static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 }
 
 int cmem_buffer_init(void);
+void cmem_buffer_exit(void);
 u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer);
 bool cmem_buffer_may_register(const struct cmem_buffer *buffer,
 			      const struct file *filp);
@@ -342,6 +336,7 @@ struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
 /* main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) */
 
 int cmem_procfs_init(void);
+void cmem_procfs_exit(void);
 void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
 struct cmem_file *cmem_file_of(const struct file *filp);
 

@@ -60,7 +60,7 @@ static int cmem_respond(const struct cmem_command *command)
 
 static struct cmem_block *cmem_find_block(s32 id)
 {
-	return id < 0 ? NULL : cmem_block_get(id);
+	return id < 0 ? NULL : cmem_block_find(id);
 }
 
 static int cmem_get_info(struct cmem_command *command)
@@ -107,7 +107,6 @@ static int cmem_get_block(struct cmem_command *command)
 			   PAGE_SHIFT;
 	info->heap_largest = (u64)cmem_heap_largest(heap) << PAGE_SHIFT;
 	mutex_unlock(&block->lock);
-	cmem_block_put(block);
 	return cmem_respond(command);
 }
 
@@ -123,8 +122,7 @@ static int cmem_get_pool(struct cmem_command *command)
 	if (!block)
 		return -ENOENT;
 	if (info->pool >= block->num_pools) {
-		cmem_block_put(block);
-		return -ENOENT;
+			return -ENOENT;
 	}
 
 	pool = &block->pools[info->pool];
@@ -138,7 +136,6 @@ static int cmem_get_pool(struct cmem_command *command)
 	info->dirty = pool->slots.num_dirty;
 	info->scrubbing = pool->slots.num_scrubbing;
 	mutex_unlock(&block->lock);
-	cmem_block_put(block);
 	return cmem_respond(command);
 }
 
@@ -168,7 +165,6 @@ static int cmem_find_pool(struct cmem_command *command)
 		ret = cmem_pool_free(&pool->slots) ? 0 : -ENOMEM;
 	}
 	mutex_unlock(&block->lock);
-	cmem_block_put(block);
 	return ret ?: cmem_respond(command);
 }
 
@@ -525,10 +521,21 @@ static int __init cmem_init(void)
 		return ret;
 	ret = cmem_procfs_init();
 	if (ret)
-		return ret;
+		goto err_buffer;
 	ret = misc_register(&cmem_misc);
 	if (ret)
-		return ret;
-	return platform_driver_register(&cmem_driver);
+		goto err_procfs;
+	ret = platform_driver_register(&cmem_driver);
+	if (ret)
+		goto err_misc;
+	return 0;
+
+err_misc:
+	misc_deregister(&cmem_misc);
+err_procfs:
+	cmem_procfs_exit();
+err_buffer:
+	cmem_buffer_exit();
+	return ret;
 }
 device_initcall(cmem_init);

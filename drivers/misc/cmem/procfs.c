@@ -65,7 +65,7 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 
 	if (*pos >> 32 > S32_MAX)
 		return NULL;
-	block = cmem_block_get_next(place.block);
+	block = cmem_block_find_from(place.block);
 	m->private = block;
 	if (!block)
 		return NULL;
@@ -82,9 +82,6 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 
 static void cmem_proc_stop(struct seq_file *m, void *v)
 {
-	if (m->private)
-		cmem_block_put(m->private);
-	m->private = NULL;
 }
 
 static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
@@ -109,7 +106,6 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 		place.free = false;
 		place.pool++;
 	}
-	cmem_proc_stop(m, v);
 	*pos = cmem_proc_pos(&place);
 	return cmem_proc_start(m, pos);
 }
@@ -136,12 +132,10 @@ static void cmem_proc_busy(struct seq_file *m, const struct cmem_buffer *buffer)
 
 static void cmem_proc_separate(struct seq_file *m, const struct cmem_block *block)
 {
-	struct cmem_block *first = cmem_block_get_next(0);
+	struct cmem_block *first = cmem_block_find_from(0);
 
 	if (first != block)
 		seq_putc(m, '\n');
-	if (first)
-		cmem_block_put(first);
 }
 
 static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
@@ -234,6 +228,11 @@ static const struct seq_operations cmem_proc_ops = {
 int __init cmem_procfs_init(void)
 {
 	return proc_create_seq("cmem", 0444, NULL, &cmem_proc_ops) ? 0 : -ENOMEM;
+}
+
+void __init cmem_procfs_exit(void)
+{
+	remove_proc_entry("cmem", NULL);
 }
 
 /**

@@ -41,7 +41,19 @@ check_dt_schema()
 		else
 			dtb=$("$lab/boards/dtb" "$board" "${variant%.dtso}")
 		fi
-		silent dt-validate -l misc/ti,cmem -s "$dt/schema.json" "$dtb"
+		case $variant in
+		bad-cells.dtso)	# what is wrong there is not in our nodes
+			;;
+		bad-*)
+			if silent dt-validate -l misc/ti,cmem -s "$dt/schema.json" "$dtb" >/dev/null; then
+				echo "the schema finds nothing wrong with it"
+				return 1
+			fi
+			;;
+		*)
+			silent dt-validate -l misc/ti,cmem -s "$dt/schema.json" "$dtb"
+			;;
+		esac
 	done
 }
 

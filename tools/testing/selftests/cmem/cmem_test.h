@@ -325,6 +325,13 @@ struct source {
 	__u64 length;		/* of a buffer: the pool's, or what was asked for */
 };
 
+/* In a block that keeps its contents new memory is not zero: it has tests of its own. */
+static inline bool is_of_kind(const struct cmem_block_info *b, int kind)
+{
+	return (kind == ANY_KIND || b->kind == (__u32)kind) &&
+	       !(b->flags & CMEM_BLOCK_KEEP_CONTENTS);
+}
+
 /* The pool of the smallest buffers with @min_free free ones of @min_length at least. */
 static inline bool find_pool_source(int kind, __u64 min_length, __u32 min_free,
 				    struct source *src)
@@ -335,7 +342,7 @@ static inline bool find_pool_source(int kind, __u64 min_length, __u32 min_free,
 	if (take_snapshot(&s))
 		return false;
 	for (unsigned int i = 0; i < s.num_blocks; i++) {
-		if (kind != ANY_KIND && s.block[i].kind != (__u32)kind)
+		if (!is_of_kind(&s.block[i], kind))
 			continue;
 		for (__u32 j = 0; j < s.block[i].num_pools; j++) {
 			const struct cmem_pool_info *p = &s.pool[i][j];
@@ -361,7 +368,7 @@ static inline bool find_heap_source(int kind, __u64 length, struct source *src)
 	for (unsigned int i = 0; i < s.num_blocks; i++) {
 		const struct cmem_block_info *b = &s.block[i];
 
-		if ((kind != ANY_KIND && b->kind != (__u32)kind) || b->heap_largest < length ||
+		if (!is_of_kind(b, kind) || b->heap_largest < length ||
 		    (smallest && b->heap_size >= smallest))
 			continue;
 		*src = (struct source){ b->block, CMEM_POOL_HEAP, length };
@@ -422,14 +429,16 @@ static inline bool overlaps(const struct cmem_alloc *a, const struct cmem_alloc 
 	return a->phys_addr < b->phys_addr + b->length && b->phys_addr < a->phys_addr + a->length;
 }
 
-/*
- * Each kind of memory x pool or heap x cached or not. A fixture that runs on
- * these has the members .kind, .heap and .flags in its FIXTURE_VARIANT.
- */
+/* Runs a fixture on each kind of memory x pool or heap x cached or not. */
 #define SOURCE_VARIANT(fixture, name, _kind, _heap, _flags)		\
 	FIXTURE_VARIANT_ADD(fixture, name) {				\
 		.kind = _kind, .heap = _heap, .flags = _flags }
 #define SOURCE_VARIANTS(fixture)						\
+	FIXTURE_VARIANT(fixture) {						\
+		int kind;							\
+		bool heap;							\
+		__u32 flags;							\
+	};									\
 	SOURCE_VARIANT(fixture, carveout_pool_cached,				\
 		       CMEM_KIND_CARVEOUT, false, CMEM_ALLOC_CACHED);		\
 	SOURCE_VARIANT(fixture, carveout_pool, CMEM_KIND_CARVEOUT, false, 0);	\

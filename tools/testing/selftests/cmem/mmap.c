@@ -22,13 +22,6 @@ FIXTURE(map)
 	struct snapshot before;
 };
 
-FIXTURE_VARIANT(map)
-{
-	int kind;
-	bool heap;
-	__u32 flags;
-};
-
 SOURCE_VARIANTS(map);
 
 FIXTURE_SETUP(map)

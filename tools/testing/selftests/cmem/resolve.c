@@ -17,13 +17,6 @@ FIXTURE(resolve)
 	struct snapshot before;
 };
 
-FIXTURE_VARIANT(resolve)
-{
-	int kind;
-	bool heap;
-	__u32 flags;
-};
-
 SOURCE_VARIANTS(resolve);
 
 FIXTURE_SETUP(resolve)

@@ -16,13 +16,7 @@ FIXTURE(scrub)
 	struct snapshot before;
 };
 
-FIXTURE_VARIANT(scrub)
-{
-	int kind;
-	bool heap;
-	__u32 flags;			/* of the new owner */
-};
-
+/* The flags are the new owner's. */
 SOURCE_VARIANTS(scrub);
 
 static const __u32 old_flags[] = { CMEM_ALLOC_CACHED, 0 };
@@ -36,7 +30,7 @@ static bool next_source(const struct snapshot *s, int kind, bool heap, int *next
 	for (unsigned int i = 0; i < s->num_blocks; i++) {
 		const struct cmem_block_info *b = &s->block[i];
 
-		if (b->kind != (__u32)kind || b->flags & CMEM_BLOCK_KEEP_CONTENTS)
+		if (!is_of_kind(b, kind))
 			continue;
 		if (heap && b->heap_free && b->heap_free <= TOUCH_LIMIT && n++ == *next) {
 			*src = (struct source){ b->block, CMEM_POOL_HEAP, b->heap_free };

@@ -16,13 +16,6 @@ FIXTURE(sync)
 	struct snapshot before;
 };
 
-FIXTURE_VARIANT(sync)
-{
-	int kind;
-	bool heap;
-	__u32 flags;
-};
-
 SOURCE_VARIANTS(sync);
 
 FIXTURE_SETUP(sync)
