@@ -191,7 +191,7 @@ static bool all_clean(void)
 	struct cmem_block_info block;
 
 	for (uint32_t b = 0; b < get_info().block_limit; b++) {
-		if (!get_block(b, &block) || block.flags & CMEM_BLOCK_KEEP_CONTENTS)
+		if (!get_block(b, &block) || block.out_flags & CMEM_BLOCK_KEEP_CONTENTS)
 			continue;
 		if (block.heap_clean != block.heap_free)
 			return false;

@@ -55,10 +55,19 @@ void arm_dcache_inval_poc(void *va, phys_addr_t phys, size_t length)
  * @phys: its physical address
  * @length: in bytes
  *
- * One operation a line, so that no store is lost in between.
+ * One operation a line, so that no store is lost in between. With an outer cache
+ * a line may be fetched from it again before it is flushed there, so the inner
+ * caches come once more, and what was stored meanwhile is written back through
+ * the outer one.
  */
 void arm_dcache_clean_inval_poc(void *va, phys_addr_t phys, size_t length)
 {
 	dmac_flush_range(va, va + length);
-	outer_flush_range(phys, phys + length);
+#ifdef CONFIG_OUTER_CACHE
+	if (outer_cache.flush_range) {
+		outer_flush_range(phys, phys + length);
+		dmac_flush_range(va, va + length);
+		outer_clean_range(phys, phys + length);
+	}
+#endif
 }

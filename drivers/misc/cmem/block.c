@@ -7,6 +7,7 @@
  * every ioctl saves two. What is in it is under its own lock.
  */
 #include <linux/device.h>
+#include <linux/init.h>
 #include <linux/initrd.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -94,24 +95,23 @@ void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 	}
 }
 
-/* region_intersects() takes a size_t, which is small on 32 bit. */
-static bool cmem_block_is_system_ram(const struct cmem_block_config *config)
-{
-	u64 offset, length;
+static phys_addr_t cmem_initrd_start, cmem_initrd_end;
 
-	for (offset = 0; offset < config->length; offset += length) {
-		length = min_t(u64, config->length - offset, SZ_1G);
-		if (region_intersects(config->base + offset, length,
-				      IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
-		    REGION_DISJOINT)
-			return true;
-	}
-	return false;
+/* Before it is unpacked, by a thread, after which the kernel forgets where it was. */
+static int __init cmem_block_note_initrd(void)
+{
+	if (!IS_ENABLED(CONFIG_BLK_DEV_INITRD) || !initrd_start)
+		return 0;
+
+	cmem_initrd_start = __pa(initrd_start);
+	cmem_initrd_end = __pa(initrd_end - 1) + 1;
+	return 0;
 }
+core_initcall(cmem_block_note_initrd);
 
 /*
- * What the kernel already used when it reserved the region is reserved as well:
- * its own image, and the initial RAM disk, which it frees later.
+ * What was in use already when the region was reserved is reserved as well: the
+ * kernel's image, and the initial RAM disk.
  */
 static const char *cmem_block_used_by(const struct cmem_block_config *config)
 {
@@ -119,10 +119,27 @@ static const char *cmem_block_used_by(const struct cmem_block_config *config)
 
 	if (config->base < __pa_symbol(_end) && last >= __pa_symbol(_text))
 		return "the kernel";
-	if (IS_ENABLED(CONFIG_BLK_DEV_INITRD) && initrd_start &&
-	    config->base < __pa(initrd_end) && last >= __pa(initrd_start))
+	if (config->base < cmem_initrd_end && last >= cmem_initrd_start)
 		return "the initial RAM disk";
 	return NULL;
+}
+
+static int cmem_block_add_ram(unsigned long pfn, unsigned long pages, void *sum)
+{
+	*(unsigned long *)sum += pages;
+	return 0;
+}
+
+/* How many pages of a range are System RAM, be they reserved or not */
+static unsigned long cmem_block_ram_pages(const struct cmem_block_config *config)
+{
+	unsigned long ram = 0;
+
+	walk_system_ram_range(PHYS_PFN(config->base),
+			      PHYS_PFN(config->base + config->length - 1) -
+			      PHYS_PFN(config->base) + 1, &ram,
+			      cmem_block_add_ram);
+	return ram;
 }
 
 /*
@@ -130,9 +147,11 @@ static const char *cmem_block_used_by(const struct cmem_block_config *config)
  * hands out as well is the worst that this driver could do.
  */
 static int cmem_block_check_memory(struct device *dev,
-				   const struct cmem_block_config *config)
+				   struct cmem_block_config *config)
 {
 	unsigned long pfn, end = PHYS_PFN(config->base + config->length - 1) + 1;
+	unsigned long pages = end - PHYS_PFN(config->base);
+	unsigned long ram = cmem_block_ram_pages(config);
 	const char *user = cmem_block_used_by(config);
 
 	if (user) {
@@ -141,12 +160,21 @@ static int cmem_block_check_memory(struct device *dev,
 		return -EBUSY;
 	}
 
-	if (config->kind == CMEM_KIND_CARVEOUT &&
-	    cmem_block_is_system_ram(config)) {
+	if (config->kind == CMEM_KIND_CARVEOUT && ram) {
 		dev_err(dev, "block %u: %#llx bytes at %pa are System RAM although their node says no-map: see the boot log for why\n",
 			config->id, config->length, &config->base);
 		return -EBUSY;
 	}
+	/* The kernel's linear map would be taken for all of it. */
+	if (ram && ram != pages) {
+		dev_err(dev, "block %u: only %#llx of %#llx bytes at %pa are System RAM: must be all, or none\n",
+			config->id, (u64)ram << PAGE_SHIFT, config->length,
+			&config->base);
+		return -EINVAL;
+	}
+	/* What is not RAM is in no linear map, no-map or not. */
+	if (!ram && config->kind == CMEM_KIND_RESERVED)
+		config->kind = CMEM_KIND_CARVEOUT;
 
 	for (pfn = PHYS_PFN(config->base); pfn < end; pfn++) {
 		if (pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn))) {
@@ -192,7 +220,7 @@ static int cmem_block_check_free(struct device *dev,
 	return 0;
 }
 
-static int cmem_block_claim(struct cmem_block *block,
+static int cmem_block_claim(struct device *dev, struct cmem_block *block,
 			    const struct cmem_block_config *config)
 {
 	/* What is in the linear map is claimed as reserved already. */
@@ -202,7 +230,7 @@ static int cmem_block_claim(struct cmem_block *block,
 	block->claimed = request_mem_region(config->base, config->length,
 					    "cmem");
 	if (!block->claimed) {
-		dev_err(block->dev, "block %u: %#llx bytes at %pa are claimed by another driver: see /proc/iomem\n",
+		dev_err(dev, "block %u: %#llx bytes at %pa are claimed by another driver: see /proc/iomem\n",
 			block->id, config->length, &config->base);
 		return -EBUSY;
 	}
@@ -250,14 +278,14 @@ static int cmem_block_init_pool(struct cmem_block *block, unsigned int number,
 
 /*
  * Pools follow each other from the start of the block, in the order of their
- * numbers, and the heap is what remains. A pool of buffers of 2 MiB and more is
- * moved up to a 2 MiB boundary, so that huge pages can map them, if the block
- * is large enough; the gap is heap too, so nothing is lost.
+ * numbers, and the heap is what remains. A pool of buffers of a huge page and
+ * more is moved up to a boundary of such, so that huge pages can map them, if
+ * the block is large enough; the gap is heap too, so nothing is lost.
  */
-static int cmem_block_carve(struct cmem_block *block,
+static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 			    const struct cmem_block_config *config)
 {
-	unsigned long huge = SZ_2M >> PAGE_SHIFT;
+	unsigned long huge = CMEM_HUGE_SIZE >> PAGE_SHIFT;
 	unsigned long slack = block->num_pages;
 	unsigned long start = 0;
 	unsigned int i;
@@ -296,7 +324,7 @@ static int cmem_block_carve(struct cmem_block *block,
 		ret = cmem_block_init_pool(block, i, start, &config->pools[i]);
 		if (ret)
 			return ret;
-		dev_dbg(block->dev, "block %u: pool %u: %u buffers of %#llx bytes at page %#lx\n",
+		dev_dbg(dev, "block %u: pool %u: %u buffers of %#llx bytes at page %#lx\n",
 			block->id, i, config->pools[i].count,
 			(u64)pool->pages << PAGE_SHIFT, start);
 		start += config->pools[i].count * pool->pages;
@@ -336,15 +364,16 @@ static void cmem_block_publish(struct cmem_block *block)
 /**
  * cmem_block_create - make a block
  * @dev: whose block it is
- * @config: what it is to be. The pools fit into it.
+ * @config: what it is to be. The pools fit into it. Its kind is set right if it
+ *	turns out to be something else.
  * @coherent: devices snoop the caches
  *
  * The block is there for everybody when this returns. May sleep.
  *
  * Return: 0, or an errno, and why was logged.
  */
-int cmem_block_create(struct device *dev,
-		      const struct cmem_block_config *config, bool coherent)
+int cmem_block_create(struct device *dev, struct cmem_block_config *config,
+		      bool coherent)
 {
 	struct cmem_block *block;
 	int ret;
@@ -367,7 +396,6 @@ int cmem_block_create(struct device *dev,
 	block->kind = config->kind;
 	block->keep_contents = config->keep_contents;
 	block->coherent = coherent;
-	block->dev = dev;
 	block->base_pfn = PHYS_PFN(config->base);
 	block->num_pages = PHYS_PFN(config->base + config->length - 1) -
 			   block->base_pfn + 1;
@@ -381,10 +409,13 @@ int cmem_block_create(struct device *dev,
 		}
 	}
 
-	ret = cmem_block_carve(block, config);
-	if (ret)
+	ret = cmem_block_carve(dev, block, config);
+	if (ret) {
+		dev_err(dev, "block %u: no memory for its pools and heap: %pe\n",
+			block->id, ERR_PTR(ret));
 		goto err_destroy;
-	ret = cmem_block_claim(block, config);
+	}
+	ret = cmem_block_claim(dev, block, config);
 	if (ret)
 		goto err_destroy;
 	ret = cmem_alias_init(block);
@@ -394,8 +425,11 @@ int cmem_block_create(struct device *dev,
 		goto err_destroy;
 	}
 	ret = cmem_scrub_start(block);
-	if (ret)
+	if (ret) {
+		dev_err(dev, "block %u: no thread to clean its memory: %pe\n",
+			block->id, ERR_PTR(ret));
 		goto err_destroy;
+	}
 	cmem_block_publish(block);
 
 	dev_info(dev, "block %u: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",

@@ -15,12 +15,11 @@
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "cmem.h"
-
-#define CREATE_TRACE_POINTS
 #include "trace.h"
 
 /**
@@ -53,9 +52,9 @@ static bool cmem_share_any;
 static int cmem_share_set(const char *val, const struct kernel_param *kp)
 {
 	if (sysfs_streq(val, "any")) {
-		cmem_share_any = true;
+		WRITE_ONCE(cmem_share_any, true);
 	} else if (sysfs_streq(val, "user")) {
-		cmem_share_any = false;
+		WRITE_ONCE(cmem_share_any, false);
 	} else {
 		pr_err("share=%s is unknown, must be user or any\n", val);
 		return -EINVAL;
@@ -104,6 +103,7 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
 {
 	file->owner = atomic64_inc_return(&cmem_last_owner);
 	file->filp = filp;
+	mutex_init(&file->sync_lock);
 	spin_lock_init(&file->lock);
 	INIT_LIST_HEAD(&file->allocated);
 	INIT_LIST_HEAD(&file->shared);
@@ -196,25 +196,26 @@ static bool cmem_same_user(const struct file *a, const struct file *b)
 }
 
 /**
- * cmem_buffer_may_register - tell if a file may register, by what users it has
+ * cmem_buffer_has_user - tell if a buffer is for the user who opened a file
  * @buffer: a buffer of a block that is locked
- * @filp: the file: what counts is who opened it
+ * @filp: the file: what counts is who opened it, not who uses it
  *
- * Return: true if it may.
+ * Return: true if a file that this user opened is registered, or if
+ * cmem.share=any makes all users one.
  */
-bool cmem_buffer_may_register(const struct cmem_buffer *buffer,
-			      const struct file *filp)
+bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
+			  const struct file *filp)
 {
 	const struct cmem_sharer *sharer;
 
-	if (cmem_share_any)
+	if (READ_ONCE(cmem_share_any))
 		return true;
 	if (buffer->file && cmem_same_user(buffer->file->filp, filp))
 		return true;
 	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
 		if (cmem_same_user(sharer->file->filp, filp))
 			return true;
-	return file_ns_capable(filp, &init_user_ns, CAP_SYS_RAWIO);
+	return false;
 }
 
 /* Give pages back. Nobody holds them. */
@@ -428,6 +429,7 @@ static int cmem_request_check(const struct cmem_block *block,
 
 	if (request->pool >= block->num_pools)
 		return -ENOENT;
+	request->pool = array_index_nospec(request->pool, block->num_pools);
 	pool = &block->pools[request->pool];
 	length = (u64)pool->pages << PAGE_SHIFT;
 	if (request->length > length)
@@ -510,15 +512,23 @@ int cmem_buffer_alloc(struct cmem_file *file, u32 id,
 	return ret;
 }
 
-/* End a registration. The block is locked. */
+/*
+ * End a registration: that of the file which allocated the buffer, or a
+ * sharer's. The block is locked.
+ */
 static void cmem_buffer_unregister(struct cmem_file *file,
 				   struct cmem_buffer *buffer,
 				   struct cmem_sharer *sharer,
 				   unsigned long pages)
 {
 	spin_lock(&file->lock);
-	list_del(sharer ? &sharer->in_file : &buffer->in_file);
-	(*(sharer ? &file->num_shared : &file->num_allocated))--;
+	if (sharer) {
+		list_del(&sharer->in_file);
+		file->num_shared--;
+	} else {
+		list_del(&buffer->in_file);
+		file->num_allocated--;
+	}
 	file->num_pages -= pages;
 	spin_unlock(&file->lock);
 
@@ -547,6 +557,7 @@ int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 	struct cmem_block *block;
+	u16 *count;
 	int ret = 0;
 
 	block = cmem_block_find_pfn(pfn);
@@ -559,16 +570,18 @@ int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 		ret = -ENOENT;
 		goto out;
 	}
+	count = &buffer->count;
 	if (buffer->file != file) {
 		sharer = cmem_buffer_sharer(buffer, file);
 		if (!sharer) {
 			ret = -EPERM;
 			goto out;
 		}
+		count = &sharer->count;
 	}
 
 	trace_cmem_free(file, &extent, buffer->flags);
-	if (!--*(sharer ? &sharer->count : &buffer->count))
+	if (!--*count)
 		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
 out:
 	mutex_unlock(&block->lock);
@@ -597,8 +610,10 @@ static int cmem_buffer_register_locked(struct cmem_file *file,
 	if (sharer)
 		return cmem_buffer_register_again(&sharer->count);
 
-	if (buffer->flags & CMEM_BUFFER_PRIVATE ||
-	    !cmem_buffer_may_register(buffer, file->filp))
+	if (buffer->flags & CMEM_BUFFER_PRIVATE)
+		return -EPERM;
+	if (!cmem_buffer_has_user(buffer, file->filp) &&
+	    !file_ns_capable(file->filp, &init_user_ns, CAP_SYS_RAWIO))
 		return -EPERM;
 
 	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
@@ -716,8 +731,9 @@ out:
  * @buffers: where to put them, to be put one by one
  * @max: how many there is room for
  *
- * These go to the other end of the list: who asks again until he has got as many
- * as there were has seen each that was there all the time.
+ * These go to the other end of the list: asking again, until as many came as
+ * there were, yields each that was there all the time, as long as nobody else
+ * asks meanwhile: the caller holds sync_lock.
  *
  * Return: how many.
  */

@@ -11,12 +11,15 @@
  *
  * Locks nest in this order:
  *
+ *	cmem_file.sync_lock	(a mutex, for SYNC_ALL alone)
  *	mmap_lock		(taken by the callers of vma.c, and in sync.c)
  *	  cmem_block.lock	(a mutex)
  *	    cmem_file.lock	(a spinlock, around a few list entries)
  *
- * None of ours is held over an access to user memory, over cache maintenance or
- * over zeroing, and none is taken interruptibly.
+ * The last two are not held over an access to user memory, over cache
+ * maintenance or over zeroing, and not taken interruptibly. sync_lock is held
+ * over the maintenance that it is for, is taken killably, and nests with nothing
+ * but what SYNC_ALL takes.
  */
 #ifndef _CMEM_CMEM_H
 #define _CMEM_CMEM_H
@@ -24,6 +27,7 @@
 #include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/pgtable.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -40,6 +44,16 @@ struct inode;
 struct resource;
 struct seq_file;
 struct vm_area_struct;
+
+/*
+ * What begins at a multiple of this can be mapped with huge pages. Those of 64
+ * KiB pages are 512 MiB: too much to align to.
+ */
+#if PMD_SHIFT <= 25
+#define CMEM_HUGE_SIZE		PMD_SIZE
+#else
+#define CMEM_HUGE_SIZE		PAGE_SIZE
+#endif
 
 /* What taking memory from a pool or heap says when it does not fail */
 #define CMEM_TAKEN_READY	0
@@ -75,7 +89,6 @@ struct cmem_carved_pool {
  * @keep_contents: never zero this memory
  * @coherent: devices snoop the caches: all mappings are cached, and cache
  *	maintenance is not needed
- * @dev: for messages, and whose region this is
  * @base_pfn: page frame number of the first page. Page offsets in the block,
  *	not byte addresses, are what all bookkeeping uses: an unsigned long
  *	holds them for memory above 4 GiB on 32 bit as well.
@@ -104,7 +117,6 @@ struct cmem_block {
 	enum cmem_block_kind kind;
 	bool keep_contents;
 	bool coherent;
-	struct device *dev;
 	unsigned long base_pfn;
 	unsigned long num_pages;
 	struct resource *claimed;
@@ -126,8 +138,8 @@ struct cmem_block {
 	struct kthread_delayed_work scrub_work;
 };
 
-int cmem_block_create(struct device *dev,
-		      const struct cmem_block_config *config, bool coherent);
+int cmem_block_create(struct device *dev, struct cmem_block_config *config,
+		      bool coherent);
 struct cmem_block *cmem_block_find(u32 id);
 struct cmem_block *cmem_block_find_from(u32 id);
 struct cmem_block *cmem_block_find_pfn(unsigned long pfn);
@@ -139,6 +151,8 @@ void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
  * struct cmem_file - an open file of /dev/cmem: an owner of buffers
  * @owner: number of this file, never used again for another
  * @filp: the file, which says who opened it
+ * @sync_lock: one walk at a time over all buffers, for SYNC_ALL: it changes
+ *	their order
  * @lock: covers what follows
  * @allocated: buffers that this file allocated, by cmem_buffer.in_file
  * @shared: registrations for others, by cmem_sharer.in_file
@@ -149,6 +163,7 @@ void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
 struct cmem_file {
 	u64 owner;
 	const struct file *filp;
+	struct mutex sync_lock;
 	spinlock_t lock;
 	struct list_head allocated;
 	struct list_head shared;
@@ -268,8 +283,8 @@ static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 int cmem_buffer_init(void);
 void cmem_buffer_exit(void);
 u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer);
-bool cmem_buffer_may_register(const struct cmem_buffer *buffer,
-			      const struct file *filp);
+bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
+			  const struct file *filp);
 void cmem_buffer_get(struct cmem_buffer *buffer);
 void cmem_buffer_put(struct cmem_buffer *buffer);
 void cmem_buffer_share(struct cmem_buffer *buffer);

@@ -85,7 +85,7 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 
 	for (i = 0; i < cells / tuple; i++, cell += tuple) {
 		struct cmem_pool_config *pool = &config->pools[i];
-		u64 bytes;
+		u64 bytes, page_mask = PAGE_SIZE - 1;
 
 		pool->count = be32_to_cpup(cell);
 		pool->length = of_read_number(cell + 1, pool_cells);
@@ -95,8 +95,8 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 			return -EINVAL;
 		}
 		if (pool->count >= CMEM_SLOT_NONE ||
-		    check_add_overflow(pool->length, PAGE_SIZE - 1, &bytes) ||
-		    check_mul_overflow(bytes & PAGE_MASK, (u64)pool->count,
+		    check_add_overflow(pool->length, page_mask, &bytes) ||
+		    check_mul_overflow(bytes & ~page_mask, (u64)pool->count,
 				       &bytes) ||
 		    check_add_overflow(total, bytes, &total)) {
 			dev_err(dev, "block %u: %s: pool %d of %u buffers of %#llx bytes is larger than any memory\n",

@@ -16,7 +16,6 @@
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
-#include <linux/sizes.h>
 #include <linux/xarray.h>
 
 #include "cmem.h"
@@ -272,7 +271,7 @@ static int cmem_heap_claim(struct cmem_heap *heap, unsigned long start,
  * @start: where to put the page offset
  *
  * Prefers what the same user freed last, then clean pages, then dirty ones; and
- * for 2 MiB and more a 2 MiB boundary, so that huge pages can map it.
+ * for a huge page and more a boundary of such, so that huge pages can map it.
  *
  * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the pages must be cleaned
  * first, -EAGAIN when there will be room as soon as some pages are cleaned,
@@ -282,7 +281,7 @@ int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		   unsigned long align, u64 tag, void *user,
 		   unsigned long *start)
 {
-	unsigned long huge = SZ_2M >> PAGE_SHIFT;
+	unsigned long huge = CMEM_HUGE_SIZE >> PAGE_SHIFT;
 	unsigned long preferred = pages >= huge ? max(align, huge) : align;
 	unsigned long dirty;
 	bool own;

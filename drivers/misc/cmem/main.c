@@ -26,6 +26,7 @@
 #include <linux/init.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/of.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
@@ -68,11 +69,11 @@ static int cmem_get_info(struct cmem_command *command)
 	struct cmem_info *info = command->data;
 	bool coherent;
 
-	if (info->flags || info->__reserved)
+	if (info->flags)
 		return -EOPNOTSUPP;
 
 	cmem_block_count(&info->num_blocks, &info->block_limit, &coherent);
-	info->flags = coherent ? CMEM_INFO_COHERENT : 0;
+	info->out_flags = coherent ? CMEM_INFO_COHERENT : 0;
 	info->abi_version = CMEM_ABI_VERSION;
 	info->alignment = PAGE_SIZE;
 	info->cache_line = cache_line_size();
@@ -88,14 +89,14 @@ static int cmem_get_block(struct cmem_command *command)
 	struct cmem_block *block;
 	struct cmem_heap *heap;
 
-	if (info->flags || info->__reserved)
+	if (info->flags)
 		return -EOPNOTSUPP;
 	block = cmem_find_block(info->block);
 	if (!block)
 		return -ENOENT;
 
 	heap = &block->heap;
-	info->flags = block->keep_contents ? CMEM_BLOCK_KEEP_CONTENTS : 0;
+	info->out_flags = block->keep_contents ? CMEM_BLOCK_KEEP_CONTENTS : 0;
 	info->kind = block->kind;
 	info->base = cmem_block_phys(block, 0);
 	info->length = (u64)block->num_pages << PAGE_SHIFT;
@@ -121,11 +122,10 @@ static int cmem_get_pool(struct cmem_command *command)
 	block = cmem_find_block(info->block);
 	if (!block)
 		return -ENOENT;
-	if (info->pool >= block->num_pools) {
-			return -ENOENT;
-	}
+	if (info->pool >= block->num_pools)
+		return -ENOENT;
 
-	pool = &block->pools[info->pool];
+	pool = &block->pools[array_index_nospec(info->pool, block->num_pools)];
 	info->base = cmem_block_phys(block, pool->start);
 	info->requested_length = pool->requested;
 	info->length = (u64)pool->pages << PAGE_SHIFT;
@@ -378,14 +378,19 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 
 static long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
-	const struct cmem_ioctl_op *op;
+	/*
+	 * All of these that is read is written first. Zeroing them as well, as
+	 * INIT_STACK_ALL does, is a tenth of an allocation.
+	 */
 	union cmem_any_command data __uninitialized;
 	struct cmem_command command __uninitialized;
+	const struct cmem_ioctl_op *op;
 	int ret;
 
 	if (_IOC_NR(cmd) >= ARRAY_SIZE(cmem_ioctl_ops))
 		return -ENOTTY;
-	op = &cmem_ioctl_ops[_IOC_NR(cmd)];
+	op = &cmem_ioctl_ops[array_index_nospec(_IOC_NR(cmd),
+						ARRAY_SIZE(cmem_ioctl_ops))];
 	if (op->cmd != cmd)
 		return -ENOTTY;
 

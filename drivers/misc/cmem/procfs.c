@@ -8,10 +8,13 @@
  * neither locked for long nor printed into one huge page. What is seen of one
  * chunk is consistent, no more.
  */
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/proc_fs.h>
+#include <linux/security.h>
 #include <linux/seq_file.h>
 
 #include "cmem.h"
@@ -80,6 +83,7 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 	return pos;
 }
 
+/* A block stays: there is nothing to give back. */
 static void cmem_proc_stop(struct seq_file *m, void *v)
 {
 }
@@ -118,11 +122,12 @@ static void cmem_proc_address(struct seq_file *m, const struct cmem_block *block
 }
 
 /* An address is for those who could get at the buffer. */
-static void cmem_proc_busy(struct seq_file *m, const struct cmem_buffer *buffer)
+static void cmem_proc_busy(struct seq_file *m, const struct cmem_buffer *buffer,
+			   bool all)
 {
 	struct cmem_extent extent;
 
-	if (!cmem_buffer_may_register(buffer, m->file)) {
+	if (!all && !cmem_buffer_has_user(buffer, m->file)) {
 		seq_puts(m, "phys addr hidden");
 		return;
 	}
@@ -139,7 +144,7 @@ static void cmem_proc_separate(struct seq_file *m, const struct cmem_block *bloc
 }
 
 static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
-				const struct cmem_proc_place *place)
+				const struct cmem_proc_place *place, bool all)
 {
 	const struct cmem_carved_pool *pool = &block->pools[place->pool];
 	u32 slot = place->chunk * CMEM_PROC_CHUNK;
@@ -166,7 +171,7 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 			continue;
 		seq_printf(m, "id %u: ", slot);
 		if (taken)
-			cmem_proc_busy(m, buffer);
+			cmem_proc_busy(m, buffer, all);
 		else
 			cmem_proc_address(m, block, pool->start +
 					  slot * pool->pages);
@@ -175,7 +180,7 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 }
 
 static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
-				const struct cmem_proc_place *place)
+				const struct cmem_proc_place *place, bool all)
 {
 	unsigned long page = (unsigned long)place->chunk * CMEM_PROC_CHUNK;
 	unsigned long end = page + CMEM_PROC_CHUNK;
@@ -199,7 +204,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 		from = cmem_heap_next(heap, &page, end - 1);
 		if (!from)
 			break;
-		cmem_proc_busy(m, &from->buffer);
+		cmem_proc_busy(m, &from->buffer, all);
 		seq_printf(m, " size %#llx\n", (u64)from->pages << PAGE_SHIFT);
 	}
 }
@@ -208,12 +213,17 @@ static int cmem_proc_show(struct seq_file *m, void *v)
 {
 	struct cmem_proc_place place = cmem_proc_place(*(loff_t *)v);
 	struct cmem_block *block = m->private;
+	bool all;
+
+	/* To look is no attempt to use it, so nothing to audit. */
+	all = !security_capable(m->file->f_cred, &init_user_ns, CAP_SYS_RAWIO,
+				CAP_OPT_NOAUDIT);
 
 	mutex_lock(&block->lock);
 	if (place.pool == CMEM_PROC_HEAP)
-		cmem_proc_show_heap(m, block, &place);
+		cmem_proc_show_heap(m, block, &place, all);
 	else
-		cmem_proc_show_pool(m, block, &place);
+		cmem_proc_show_pool(m, block, &place, all);
 	mutex_unlock(&block->lock);
 	return 0;
 }

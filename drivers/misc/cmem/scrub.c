@@ -59,7 +59,7 @@ int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 
 static void cmem_scrub_finish(struct cmem_block *block)
 {
-	block->scrub_round++;
+	WRITE_ONCE(block->scrub_round, block->scrub_round + 1);
 	wake_up_all(&block->scrub_wait);
 }
 
@@ -112,6 +112,8 @@ static void cmem_scrub_heap(struct cmem_block *block)
 		mutex_unlock(&block->lock);
 		if (pages)
 			ret = cmem_scrub_pages(block, start, pages, false);
+		else
+			cond_resched();
 		mutex_lock(&block->lock);
 
 		if (pages) {

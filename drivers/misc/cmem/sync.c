@@ -112,13 +112,11 @@ int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
 			return -ENOMEM;
 		fn(block, va, cmem_block_phys(block, 0) + offset, run, arg);
 		cmem_alias_unmap(va);
+		cond_resched();
 
 		offset += run;
 		length -= run;
-		if (!length)
-			break;
-		cond_resched();
-		if (killable && fatal_signal_pending(current))
+		if (length && killable && fatal_signal_pending(current))
 			return -EINTR;
 	}
 	return 0;
@@ -268,11 +266,13 @@ static int cmem_sync_buffer(struct cmem_buffer *buffer, u64 offset, u64 length,
  * @buffer: what is mapped there, held
  * @offset: of the first byte in the buffer
  * @length: in bytes
+ * @writable: the mapping is, or could be made so
  */
 struct cmem_piece {
 	struct cmem_buffer *buffer;
 	u64 offset;
 	u64 length;
+	bool writable;
 };
 
 /* Find the mapping that a user address is in, and hold its buffer. */
@@ -298,6 +298,7 @@ static int cmem_sync_find(unsigned long address, unsigned long length,
 				(address - vma->vm_start) -
 				PFN_PHYS(extent.pfn);
 		piece->length = min(length, vma->vm_end - address);
+		piece->writable = vma->vm_flags & VM_MAYWRITE;
 	}
 	mmap_read_unlock(mm);
 	return buffer ? 0 : -EFAULT;
@@ -308,19 +309,26 @@ static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
 {
 	unsigned long address = range->user_addr;
 	unsigned long left = range->length;
+	enum cmem_sync_op op = range->op;
 	struct cmem_piece piece;
 	int ret = 0;
 
 	while (left && !ret) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		ret = cmem_sync_find(address, left, &piece);
 		if (ret)
 			break;
+		/* Who may not write must not drop what another one wrote. */
+		if (op == CMEM_SYNC_INVALIDATE && !piece.writable)
+			op = CMEM_SYNC_WRITE_BACK_INVALIDATE;
 		if (maintain)
 			ret = cmem_sync_buffer(piece.buffer, piece.offset,
-					       piece.length, range->op);
+					       piece.length, op);
 		cmem_buffer_put(piece.buffer);
 		address += piece.length;
 		left -= piece.length;
+		op = range->op;
 		cond_resched();
 	}
 	return ret;
@@ -403,6 +411,8 @@ static int cmem_sync_list(struct cmem_file *file, bool shared,
 		}
 		left -= count;
 		cond_resched();
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
 	}
 	return ret;
 }
@@ -418,6 +428,12 @@ int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op)
 {
 	int ret;
 
+	if (mutex_lock_killable(&file->sync_lock))
+		return -EINTR;
+
 	ret = cmem_sync_list(file, false, op);
-	return ret ?: cmem_sync_list(file, true, op);
+	if (!ret)
+		ret = cmem_sync_list(file, true, op);
+	mutex_unlock(&file->sync_lock);
+	return ret;
 }

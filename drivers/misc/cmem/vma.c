@@ -6,19 +6,24 @@
  * for it, so that nothing in it can become somebody else's while it is there.
  * The offset of a mapping is a physical address, vm_pgoff a page frame number.
  *
- * Parts that are 2 MiB long and aligned are mapped by huge faults where the
- * architecture can, with one entry each; the rest, at most 4 MiB at the ends
- * then, all at once when it is mapped: that is cheaper than a fault a page. All
- * of it can be faulted in again, after a split or a move took it away.
+ * Parts that are as long and as aligned as a huge page (2 MiB, where pages are 4
+ * KiB) are mapped by huge faults where the architecture can, with one entry
+ * each; the rest, less than two of these at the ends then, all at once when it
+ * is mapped: that is cheaper than a fault a page. All of it can be faulted in
+ * again, after a split or a move took it away.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pfn_t.h>
 #include <linux/personality.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 
 #include "cmem.h"
 #include "trace.h"
+
+/* What one fault maps, page by page */
+#define CMEM_VMA_AROUND		SZ_2M
 
 static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 				  unsigned long address)
@@ -28,12 +33,18 @@ static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 
 /*
  * A young and dirty entry saves the fault that would make it so: on arm64
- * without hardware that does it, a second one for each page.
+ * without hardware that does it, a second one for each page. One that allows no
+ * access needs neither, and is no place to read a protection from: x86 inverts
+ * its page frame number.
  */
 static pgprot_t cmem_vma_prot(const struct vm_area_struct *vma)
 {
-	pte_t pte = pte_mkyoung(pfn_pte(0, vma->vm_page_prot));
+	pte_t pte;
 
+	if (!(vma->vm_flags & VM_ACCESS_FLAGS))
+		return vma->vm_page_prot;
+
+	pte = pte_mkyoung(pfn_pte(0, vma->vm_page_prot));
 	if (vma->vm_flags & VM_WRITE)
 		pte = pte_mkdirty(pte);
 	return __pgprot(pte_val(pte));
@@ -56,36 +67,46 @@ static void cmem_vma_close(struct vm_area_struct *vma)
 	cmem_buffer_put(vma->vm_private_data);
 }
 
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 static vm_fault_t cmem_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	unsigned long size = PAGE_SIZE << order;
-	unsigned long address = ALIGN_DOWN(vmf->address, size);
+	unsigned long address = ALIGN_DOWN(vmf->address, PMD_SIZE);
 	unsigned long pfn;
 
-	if (address < vma->vm_start || vma->vm_end - address < size)
+	if (order != PMD_ORDER || address < vma->vm_start ||
+	    vma->vm_end - address < PMD_SIZE)
 		return VM_FAULT_FALLBACK;
 	pfn = cmem_vma_pfn(vma, address);
 	if (!IS_ALIGNED(pfn, 1UL << order))
 		return VM_FAULT_FALLBACK;
-
-	switch (order) {
-	case 0:
-		return vmf_insert_pfn_prot(vma, address, pfn,
-					   cmem_vma_prot(vma));
-#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-	case PMD_ORDER:
-		return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV),
-					  vma->vm_flags & VM_WRITE);
-#endif
-	default:
-		return VM_FAULT_FALLBACK;
-	}
+	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV),
+				  vma->vm_flags & VM_WRITE);
 }
+#endif
 
+/*
+ * One page was touched, and no huge page can map it. Where the program did not
+ * want huge pages, or a huge one was split, its neighbours will be touched as
+ * well: as many are mapped as a huge page would have.
+ */
 static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
 {
-	return cmem_vma_huge_fault(vmf, 0);
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long address = ALIGN_DOWN(vmf->address, CMEM_VMA_AROUND);
+	unsigned long end = address + CMEM_VMA_AROUND - 1;
+	pgprot_t prot = cmem_vma_prot(vma);
+	vm_fault_t ret;
+
+	ret = vmf_insert_pfn_prot(vma, vmf->address,
+				  cmem_vma_pfn(vma, vmf->address), prot);
+	address = max(address, vma->vm_start);
+	end = min(end, vma->vm_end - 1);
+	for (; !(ret & VM_FAULT_ERROR) && address <= end; address += PAGE_SIZE)
+		if (vmf_insert_pfn_prot(vma, address, cmem_vma_pfn(vma, address),
+					prot) & VM_FAULT_ERROR)
+			break;
+	return ret;
 }
 
 /* For debuggers: the core can't get at pages that are not the kernel's. */
@@ -96,6 +117,10 @@ static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 	struct cmem_extent extent;
 	u64 offset;
 	int ret;
+
+	/* A debugger may do what the program could, after an mprotect(). */
+	if (write && !(vma->vm_flags & VM_MAYWRITE))
+		return -EACCES;
 
 	length = min_t(unsigned long, length, vma->vm_end - address);
 	length = min_t(unsigned long, length,
@@ -193,6 +218,8 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 
 	ret = cmem_vma_populate(vma);
 	if (ret) {
+		/* The core unmaps a part that was mapped only after this. */
+		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 		cmem_buffer_put(buffer);
 		return ret;
 	}

@@ -106,7 +106,7 @@ enum {
 };
 
 /**
- * enum cmem_info_flags - bits of cmem_info.flags
+ * enum cmem_info_flags - bits of cmem_info.out_flags
  * @CMEM_INFO_COHERENT: devices see what the CPU sees without cache
  *     maintenance: CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL succeed and do
  *     nothing, a program need not call them
@@ -118,7 +118,8 @@ enum cmem_info_flags {
 /**
  * enum cmem_features - bits of cmem_info.features
  * @CMEM_FEATURE_SCRUB: memory is zeroed before another owner gets it
- * @CMEM_FEATURE_PMD: 2 MiB parts of a buffer are mapped with one page table
+ * @CMEM_FEATURE_PMD: parts of a buffer that are as long and as aligned as a
+ *     huge page (2 MiB where pages are 4 KiB) are mapped with one page table
  *     entry each
  * @CMEM_FEATURE_PRIVATE: CMEM_ALLOC_PRIVATE is there
  */
@@ -131,7 +132,7 @@ enum cmem_features {
 /**
  * struct cmem_info - ioctl(CMEM_IOCTL_GET_INFO)
  * @size: sizeof(struct cmem_info)
- * @flags: in: must be 0; out: bits of enum cmem_info_flags
+ * @flags: must be 0
  * @abi_version: out: CMEM_ABI_VERSION of the kernel
  * @num_blocks: out: number of blocks, the CMA block not counted
  * @block_limit: out: one more than the highest block number, 0 if there is no
@@ -141,7 +142,7 @@ enum cmem_features {
  *     start at a multiple of it and are a multiple of it long.
  * @cache_line: out: the unit of cache maintenance in bytes, a power of two. A
  *     program that shares a smaller unit between CPU and device loses data.
- * @__reserved: must be 0
+ * @out_flags: out: bits of enum cmem_info_flags
  * @features: out: bits of enum cmem_features
  *
  * Tell what this kernel's CMEM is and can do.
@@ -154,7 +155,7 @@ struct cmem_info {
 	__u32 block_limit;
 	__u32 alignment;
 	__u32 cache_line;
-	__u32 __reserved;
+	__u32 out_flags;
 	__aligned_u64 features;
 };
 #define CMEM_IOCTL_GET_INFO	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_INFO)
@@ -174,7 +175,7 @@ enum cmem_block_kind {
 };
 
 /**
- * enum cmem_block_flags - bits of cmem_block_info.flags
+ * enum cmem_block_flags - bits of cmem_block_info.out_flags
  * @CMEM_BLOCK_KEEP_CONTENTS: memory is not zeroed between owners: this block
  *     opted out
  */
@@ -186,12 +187,12 @@ enum cmem_block_flags {
  * struct cmem_block_info - ioctl(CMEM_IOCTL_GET_BLOCK)
  * @size: sizeof(struct cmem_block_info)
  * @block: in: the number of the block
- * @flags: in: must be 0; out: bits of enum cmem_block_flags
+ * @flags: must be 0
  * @kind: out: one of enum cmem_block_kind
  * @base: out: physical address of the first byte
  * @length: out: length of the block
  * @num_pools: out: number of pools, at most CMEM_MAX_POOLS
- * @__reserved: must be 0
+ * @out_flags: out: bits of enum cmem_block_flags
  * @heap_size: out: what the pools leave
  * @heap_free: out: bytes of the heap that no buffer occupies
  * @heap_clean: out: bytes of @heap_free that are zeroed already
@@ -207,7 +208,7 @@ struct cmem_block_info {
 	__aligned_u64 base;
 	__aligned_u64 length;
 	__u32 num_pools;
-	__u32 __reserved;
+	__u32 out_flags;
 	__aligned_u64 heap_size;
 	__aligned_u64 heap_free;
 	__aligned_u64 heap_clean;
@@ -311,8 +312,9 @@ enum cmem_alloc_flags {
  * exhausted, the next larger one.
  *
  * Its bytes are zero, except in a block with CMEM_BLOCK_KEEP_CONTENTS, and
- * except when this file gets back what only it has had before. Buffers of
- * 2 MiB and more from a heap start on a 2 MiB boundary if there is one free.
+ * except when this file gets back what only it has had before. Buffers of a
+ * huge page and more from a heap start on a boundary of such if there is one
+ * free.
  *
  * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has
  * buffers that are so long and so aligned; ENOMEM: no room; EINVAL: @length
@@ -459,11 +461,13 @@ struct cmem_sync_range {
  *
  * Maintain the CPU's caches over some ranges, in their order. All ranges are
  * checked before the first is worked on. Ranges of buffers that are not cached
- * are accepted and left alone.
+ * are accepted and left alone. Through a mapping that can't be made writable,
+ * CMEM_SYNC_INVALIDATE writes back first: it must not undo what others wrote.
  *
  * EFAULT: a range is not all in mappings of /dev/cmem; EOVERFLOW: too many
- * ranges, or one that wraps around; EINTR: a fatal signal came; part of the
- * work may be done then.
+ * ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR, and
+ * after EFAULT for a mapping that went away during the call, part of the work
+ * may be done.
  */
 struct cmem_sync {
 	__u32 size;

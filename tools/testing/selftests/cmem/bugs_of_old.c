@@ -559,7 +559,7 @@ TEST_F(bug, no_17_SYNC_ALL_is_for_ones_own_and_cache_calls_do_something)
 	int other;
 
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	if (info.flags & CMEM_INFO_COHERENT)
+	if (info.out_flags & CMEM_INFO_COHERENT)
 		SKIP(return, "devices are coherent: there is nothing to do");
 	if (!find_source(ANY_KIND, false, 1, &src) && !find_source(ANY_KIND, true, 1, &src))
 		SKIP(return, "no memory");

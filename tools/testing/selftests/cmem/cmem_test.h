@@ -329,7 +329,7 @@ struct source {
 static inline bool is_of_kind(const struct cmem_block_info *b, int kind)
 {
 	return (kind == ANY_KIND || b->kind == (__u32)kind) &&
-	       !(b->flags & CMEM_BLOCK_KEEP_CONTENTS);
+	       !(b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
 }
 
 /* The pool of the smallest buffers with @min_free free ones of @min_length at least. */

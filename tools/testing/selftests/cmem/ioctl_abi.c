@@ -89,14 +89,12 @@ static int undo_nothing(FIXTURE_DATA(abi) *self, union any_arg *arg)
 static void prepare_info(FIXTURE_DATA(abi) *self, union any_arg *arg)
 {
 	arg->info.flags = 0;
-	arg->info.__reserved = 0;
 }
 
 static void prepare_block(FIXTURE_DATA(abi) *self, union any_arg *arg)
 {
 	arg->block.block = self->src.block;
 	arg->block.flags = 0;
-	arg->block.__reserved = 0;
 }
 
 static void prepare_pool(FIXTURE_DATA(abi) *self, union any_arg *arg)
@@ -183,13 +181,13 @@ static void prepare_sync_all(FIXTURE_DATA(abi) *self, union any_arg *arg)
 
 FIXTURE_VARIANT_ADD(abi, get_info) {
 	.cmd = CMEM_IOCTL_GET_INFO, .size = sizeof(struct cmem_info), .writes = true,
-	.strict = { FLAGS(cmem_info, 0), RESERVED(cmem_info) },
+	.strict = { FLAGS(cmem_info, 0) },
 	.prepare = prepare_info, .undo = undo_nothing,
 };
 
 FIXTURE_VARIANT_ADD(abi, get_block) {
 	.cmd = CMEM_IOCTL_GET_BLOCK, .size = sizeof(struct cmem_block_info), .writes = true,
-	.strict = { FLAGS(cmem_block_info, 0), RESERVED(cmem_block_info) },
+	.strict = { FLAGS(cmem_block_info, 0) },
 	.prepare = prepare_block, .undo = undo_nothing,
 };
 

@@ -451,6 +451,24 @@ TEST_F(map, a_file_opened_for_reading_maps_for_reading_only)
  * What becomes of a mapping
  */
 
+TEST_F(map, without_access_first_it_maps_the_same_memory_later)
+{
+	char *map, *other = cmem_map(self->fd, &self->buf);
+
+	ASSERT_MAPPED(other);
+	fill(other, self->buf.length, 7);
+	map = mmap(NULL, self->buf.length, PROT_NONE, MAP_SHARED, self->fd,
+		   self->buf.mmap_offset);
+	ASSERT_MAPPED(map);
+	EXPECT_EQ(SIGSEGV, access_signal(map, false));
+	ASSERT_EQ(0, mprotect(map, self->buf.length, RW));
+	EXPECT_EQ(-1, find_stranger(map, self->buf.length, 7));
+	fill(map, self->buf.length, 8);
+	EXPECT_EQ(-1, find_stranger(other, self->buf.length, 8));
+	EXPECT_EQ(0, munmap(map, self->buf.length));
+	EXPECT_EQ(0, munmap(other, self->buf.length));
+}
+
 /* The "rwxs" of the mapping at @addr in /proc/self/maps; true if it is there. */
 static bool permissions(const void *addr, char perms[5])
 {
@@ -736,6 +754,37 @@ TEST_F(map, proc_mem_reads_and_writes_it)
 	EXPECT_EQ(0, munmap(map, self->buf.length));
 	EXPECT_EQ(-1, pread(mem, text, 1, (unsigned long)map));
 	close(mem);
+}
+
+TEST_F(map, proc_mem_does_not_write_what_the_program_may_not)
+{
+	if (on_32_bit_kernel())
+		SKIP(return, "32-bit arm has no ioremap_prot(): its core does not ask the driver");
+
+	int reader = open(CMEM_DEVICE, O_RDONLY | O_CLOEXEC);
+	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	char *map, *rw = cmem_map(self->fd, &self->buf);
+	char text[8] = "";
+
+	ASSERT_LE(0, reader);
+	ASSERT_LE(0, mem);
+	ASSERT_MAPPED(rw);
+	ASSERT_EQ(0, cmem_register(reader, self->buf.phys_addr));
+	map = mmap(NULL, self->page, PROT_READ, MAP_SHARED, reader, self->buf.mmap_offset);
+	ASSERT_MAPPED(map);
+	strcpy(rw, "secure");
+	EXPECT_EQ(7, pread(mem, text, 7, (unsigned long)map));
+	EXPECT_STREQ("secure", text);
+	EXPECT_EQ(-1, pwrite(mem, "broken", 7, (unsigned long)map));
+	EXPECT_STREQ("secure", rw);
+	/* What mprotect() would give him, a debugger may take. */
+	ASSERT_EQ(0, mprotect(rw, self->page, PROT_READ));
+	EXPECT_EQ(7, pwrite(mem, "poked!", 7, (unsigned long)rw));
+	EXPECT_STREQ("poked!", map);
+	EXPECT_EQ(0, munmap(map, self->page));
+	EXPECT_EQ(0, munmap(rw, self->buf.length));
+	close(mem);
+	close(reader);
 }
 
 TEST_F(map, a_debugger_peeks_and_pokes_it)

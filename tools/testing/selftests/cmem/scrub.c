@@ -362,7 +362,7 @@ FIXTURE_SETUP(keep)
 	ASSERT_LE(0, self->b);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	for (unsigned int i = 0; i < self->before.num_blocks && !found; i++) {
-		found = self->before.block[i].flags & CMEM_BLOCK_KEEP_CONTENTS;
+		found = self->before.block[i].out_flags & CMEM_BLOCK_KEEP_CONTENTS;
 		self->block = self->before.block[i].block;
 	}
 	if (!found)

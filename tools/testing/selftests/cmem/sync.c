@@ -337,7 +337,7 @@ TEST_F(sync, one_bad_range_in_a_batch_and_nothing_is_done)
 	batch[ARRAY_SIZE(batch) - 1] = batch[0];
 	ASSERT_EQ(0, cmem_sync_ranges(self->fd, batch, ARRAY_SIZE(batch)));
 	ASSERT_LE(0, trace_for_each(count_sync, &seen));
-	if (variant->flags & CMEM_ALLOC_CACHED && !(info.flags & CMEM_INFO_COHERENT)) {
+	if (variant->flags & CMEM_ALLOC_CACHED && !(info.out_flags & CMEM_INFO_COHERENT)) {
 		EXPECT_LE(ARRAY_SIZE(batch), seen);
 	} else {
 		EXPECT_EQ(0, seen);

@@ -8,6 +8,8 @@
  * pieces are joined before they are compared. All that lies one after the other
  * is done in the order of the request.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <sys/utsname.h>
 
 #include "cmem_trace.h"
@@ -106,6 +108,24 @@ static __u32 op_of(const char *fields)
 	       CMEM_SYNC_WRITE_BACK_INVALIDATE : 0;
 }
 
+/* Events of the tracepoint, one by one */
+static struct run events[8192];
+static int num_events;
+
+static void list_event(const char *name, const char *fields, void *arg)
+{
+	if (!strcmp(name, "cmem_sync") && num_events < (int)ARRAY_SIZE(events))
+		events[num_events++] = (struct run){ trace_field(fields, "phys"),
+						     trace_field(fields, "length"),
+						     op_of(fields) };
+}
+
+static int read_events(void)
+{
+	num_events = 0;
+	return trace_for_each(list_event, NULL);
+}
+
 static void sort_event(const char *name, const char *fields, void *arg)
 {
 	if (!strcmp(name, "cmem_sync"))
@@ -133,8 +153,8 @@ static void sort_event(const char *name, const char *fields, void *arg)
 	}
 }
 
-/* How often one of the kprobes was hit and could not be handled. */
-static long kprobes_missed(void)
+/* How often a kprobe, or all of ours, was hit: handled, or missed. */
+static long count_kprobe(const char *event, bool missed)
 {
 	FILE *profile = fopen(TRACEFS "/kprobe_profile", "r");
 	unsigned long hits, misses, sum = 0;
@@ -144,10 +164,20 @@ static long kprobes_missed(void)
 		return -1;
 	while (fscanf(profile, " %63s %lu %lu", name, &hits, &misses) == 3)
 		for (size_t i = 0; i < ARRAY_SIZE(primitives); i++)
-			if (!strcmp(name, primitives[i].event))
-				sum += misses;
+			if (!strcmp(name, primitives[i].event) && (!event || !strcmp(name, event)))
+				sum += missed ? misses : hits;
 	fclose(profile);
 	return sum;
+}
+
+static long kprobe_hits(const char *event)
+{
+	return count_kprobe(event, false);
+}
+
+static long kprobes_missed(void)
+{
+	return count_kprobe(NULL, true);
 }
 
 /* Reads what was recorded since the last time. */
@@ -202,7 +232,7 @@ FIXTURE_SETUP(trace)
 	OPEN_OR_SKIP(self->fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	self->works = variant->flags & CMEM_ALLOC_CACHED && !(info.flags & CMEM_INFO_COHERENT);
+	self->works = variant->flags & CMEM_ALLOC_CACHED && !(info.out_flags & CMEM_INFO_COHERENT);
 	/* Room for five buffers of eight pages. */
 	if (variant->heap ? !find_heap_source(variant->kind, 40 * self->page, &self->src) :
 			    !find_pool_source(variant->kind, 8 * self->page, 5, &self->src))
@@ -229,7 +259,7 @@ FIXTURE_SETUP(trace)
 		snprintf(event, sizeof(event), "cmem_test/%s", primitives[i].event);
 		ASSERT_TRUE(trace_enable(event, getpid()));
 	}
-	if (!(info.flags & CMEM_INFO_COHERENT))
+	if (!(info.out_flags & CMEM_INFO_COHERENT))
 		calibrate(_metadata, self->fd, self->src);
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &self->buf));
 	self->map = cmem_map(self->fd, &self->buf);
@@ -379,6 +409,69 @@ TEST_F(trace, a_buffer_of_the_other_attribute_is_judged_by_its_own)
 	ASSERT_EQ(0, munmap(area, 2 * self->page));
 }
 
+TEST_F(trace, who_may_only_read_does_not_drop_what_others_wrote)
+{
+	int reader = open(CMEM_DEVICE, O_RDONLY | O_CLOEXEC);
+	char *map;
+
+	ASSERT_LE(0, reader);
+	ASSERT_EQ(0, cmem_register(reader, self->buf.phys_addr));
+	map = mmap(NULL, self->buf.length, PROT_READ, MAP_SHARED, reader, self->buf.mmap_offset);
+	ASSERT_MAPPED(map);
+	for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+		ASSERT_EQ(0, cmem_sync(self->fd, map + 100, self->page, ops[k]));
+		add_run(&expected, self->buf.phys_addr + 100, self->page,
+			ops[k] == CMEM_SYNC_INVALIDATE ? CMEM_SYNC_WRITE_BACK_INVALIDATE : ops[k]);
+		EXPECT_EXECUTED();
+	}
+	/* Read-only for now is not what counts. */
+	ASSERT_EQ(0, mprotect(self->map, self->page, PROT_READ));
+	ASSERT_EQ(0, cmem_sync(self->fd, self->map, self->page, CMEM_SYNC_INVALIDATE));
+	add_run(&expected, self->buf.phys_addr, self->page, CMEM_SYNC_INVALIDATE);
+	EXPECT_EXECUTED();
+	ASSERT_EQ(0, munmap(map, self->buf.length));
+	close(reader);
+}
+
+/* Of many small pieces, none is long enough to be broken off itself. */
+TEST_F(trace, a_call_with_many_pieces_ends_when_its_process_is_killed)
+{
+	const unsigned int pieces = scaled(1000);
+	struct cmem_sync_range ranges[64];
+	long all = pieces * ARRAY_SIZE(ranges);
+	long before = kprobe_hits("clean");
+	int status;
+	char *area;
+	pid_t pid;
+
+	if (!self->works)
+		SKIP(return, "nothing is executed");
+	IN_CHILD(pid) {
+		area = mmap(NULL, pieces * self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+		ASSERT_MAPPED(area);
+		for (unsigned int i = 0; i < pieces; i++)
+			ASSERT_MAPPED(mmap(area + i * self->page, self->page, PROT_READ,
+					   MAP_SHARED | MAP_FIXED, self->fd,
+					   self->buf.mmap_offset));
+		for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+			ranges[i] = (struct cmem_sync_range){
+				.user_addr = (unsigned long)area,
+				.length = pieces * self->page, .op = CMEM_SYNC_WRITE_BACK,
+			};
+		cmem_sync_ranges(self->fd, ranges, ARRAY_SIZE(ranges));
+		pause();
+	}
+	/* The filter of the events is for this process: kprobes count all the same. */
+	while (kprobe_hits("clean") == before && !waitpid(pid, &status, WNOHANG))
+		sched_yield();
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_LT(before, kprobe_hits("clean"));
+	EXPECT_GT(before + all / 2, kprobe_hits("clean"));
+}
+
 TEST_F(trace, large_ranges_are_complete)
 {
 	struct source src;
@@ -462,6 +555,57 @@ TEST_F(trace, SYNC_ALL_is_every_cached_buffer_of_the_file_once_and_no_other)
 	close(other);
 }
 
+struct sync_all_caller {
+	int fd;
+	__u32 op;
+	int calls;
+	bool failed;
+};
+
+static void *sync_all_calls(void *arg)
+{
+	struct sync_all_caller *caller = arg;
+
+	for (int i = 0; i < caller->calls; i++)
+		caller->failed |= cmem_sync_all(caller->fd, caller->op);
+	return NULL;
+}
+
+/* Two callers tell their work apart by its operation. */
+TEST_F(trace, SYNC_ALL_of_two_threads_is_complete_for_each)
+{
+	enum { BUFFERS = 40, CALLS = 20 };
+	struct sync_all_caller one = { self->fd, CMEM_SYNC_WRITE_BACK, CALLS, false };
+	struct sync_all_caller two = { self->fd, CMEM_SYNC_WRITE_BACK_INVALIDATE, CALLS, false };
+	static struct cmem_alloc bufs[BUFFERS];
+	int seen[BUFFERS][2] = {};
+	pthread_t thread;
+
+	if (!self->works)
+		SKIP(return, "nothing is executed");
+	for (int i = 0; i < BUFFERS; i++) {
+		if (cmem_alloc(self->fd, self->src.block, CMEM_POOL_BEST, self->page,
+			       CMEM_ALLOC_CACHED | CMEM_ALLOC_HEAP_FALLBACK, &bufs[i]))
+			SKIP(return, "no %d buffers", BUFFERS);
+	}
+	ASSERT_TRUE(trace_everybody("cmem/cmem_sync"));
+	ASSERT_TRUE(trace_write("0", INSTANCE "/events/cmem_test/enable"));
+	read_trace();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, sync_all_calls, &two));
+	sync_all_calls(&one);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_FALSE(one.failed);
+	EXPECT_FALSE(two.failed);
+	ASSERT_LT(0, read_events());
+	for (int i = 0; i < BUFFERS; i++) {
+		for (int e = 0; e < num_events; e++)
+			if (events[e].phys_addr == bufs[i].phys_addr)
+				seen[i][events[e].op == two.op]++;
+		EXPECT_EQ(CALLS, seen[i][0]) TH_LOG("buffer %d", i);
+		EXPECT_EQ(CALLS, seen[i][1]) TH_LOG("buffer %d", i);
+	}
+}
+
 TEST_F(trace, mapping_writing_and_unmapping_maintain_nothing)
 {
 	char *map;
@@ -483,7 +627,8 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	int count;
 
 	ASSERT_LE(0, other);
-	if (source_free(self->fd, &self->src) * (variant->heap ? 1 : self->src.length) > TOUCH_LIMIT)
+	if (source_free(self->fd, &self->src) >
+	    TOUCH_LIMIT / (variant->heap ? 1 : self->src.length))
 		SKIP(return, "too much memory of this kind");
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	/* What an owner holds is not being scrubbed. From then on, whoever does it. */
@@ -507,7 +652,7 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	ASSERT_EQ(0, kprobes_missed());
 	ASSERT_LT(0, traced.count);
 	expected = traced;
-	if (info.flags & CMEM_INFO_COHERENT)
+	if (info.out_flags & CMEM_INFO_COHERENT)
 		expected.count = 0;
 	sort(&expected);
 	sort(&executed);

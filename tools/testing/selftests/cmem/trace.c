@@ -308,7 +308,7 @@ TEST_F(trace, cache_maintenance)
 	char *map;
 
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	if (info.flags & CMEM_INFO_COHERENT)
+	if (info.out_flags & CMEM_INFO_COHERENT)
 		SKIP(return, "devices are coherent: nothing is maintained");
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &buf));
 	map = cmem_map(self->fd, &buf);
@@ -344,7 +344,7 @@ TEST_F(trace, scrubbing_covers_what_was_released)
 
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		if (self->before.block[i].block == self->src.block &&
-		    self->before.block[i].flags & CMEM_BLOCK_KEEP_CONTENTS)
+		    self->before.block[i].out_flags & CMEM_BLOCK_KEEP_CONTENTS)
 			SKIP(return, "this block is never zeroed");
 	}
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The tracepoints of trace.h.
+ */
+#include "cmem.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
