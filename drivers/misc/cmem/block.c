@@ -95,6 +95,33 @@ void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 	}
 }
 
+/**
+ * cmem_block_best_pool - find the pool that fits a buffer best
+ * @block: the block
+ * @length: of the buffer, in bytes
+ *
+ * Return: the number of the pool with the smallest buffers that are long enough
+ * and of which one is free; -ENOENT when no pool has buffers that long, -ENOMEM
+ * when none of them is free.
+ */
+int cmem_block_best_pool(struct cmem_block *block, u64 length)
+{
+	int ret = -ENOENT;
+	unsigned int i;
+
+	mutex_lock(&block->lock);
+	for (i = 0; i < block->num_pools && ret < 0; i++) {
+		const struct cmem_carved_pool *pool;
+
+		pool = &block->pools[block->by_size[i]];
+		if ((u64)pool->pages << PAGE_SHIFT < length)
+			continue;
+		ret = cmem_pool_free(&pool->slots) ? (int)pool->number : -ENOMEM;
+	}
+	mutex_unlock(&block->lock);
+	return ret;
+}
+
 static phys_addr_t cmem_initrd_start, cmem_initrd_end;
 
 /* Before it is unpacked, by a thread, after which the kernel forgets where it was. */

@@ -26,6 +26,7 @@
 
 #include <linux/kthread.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
 #include <linux/refcount.h>
@@ -144,6 +145,13 @@ struct cmem_block *cmem_block_find(u32 id);
 struct cmem_block *cmem_block_find_from(u32 id);
 struct cmem_block *cmem_block_find_pfn(unsigned long pfn);
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
+int cmem_block_best_pool(struct cmem_block *block, u64 length);
+
+/* A block by the number that users say */
+static inline struct cmem_block *cmem_find_block(s32 id)
+{
+	return id < 0 ? NULL : cmem_block_find(id);
+}
 
 /* buffer: its life (buffer.c, scrub.c) */
 
@@ -340,6 +348,7 @@ int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 		     size_t length, bool write);
 void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
 			 enum cmem_sync_op op);
+int cmem_sync_array(const struct cmem_sync_range *ranges, u32 count);
 int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count);
 int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
 
@@ -347,6 +356,8 @@ int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
 
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma);
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
+struct vm_area_struct *cmem_vma_lock(unsigned long address);
+u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address);
 
 /* main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) */
 
@@ -354,6 +365,14 @@ int cmem_procfs_init(void);
 void cmem_procfs_exit(void);
 void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
 struct cmem_file *cmem_file_of(const struct file *filp);
+
+/* A physical address that users name: of a page that this machine may have */
+static inline int cmem_check_phys(u64 phys)
+{
+	if (!PAGE_ALIGNED(phys))
+		return -EINVAL;
+	return phys >> PAGE_SHIFT > ULONG_MAX ? -ENOENT : 0;
+}
 
 static inline phys_addr_t cmem_block_phys(const struct cmem_block *block,
 					  unsigned long page)

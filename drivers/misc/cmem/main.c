@@ -59,11 +59,6 @@ static int cmem_respond(const struct cmem_command *command)
 	return 0;
 }
 
-static struct cmem_block *cmem_find_block(s32 id)
-{
-	return id < 0 ? NULL : cmem_block_find(id);
-}
-
 static int cmem_get_info(struct cmem_command *command)
 {
 	struct cmem_info *info = command->data;
@@ -143,8 +138,6 @@ static int cmem_find_pool(struct cmem_command *command)
 {
 	struct cmem_find_pool *find = command->data;
 	struct cmem_block *block;
-	unsigned int i;
-	int ret = -ENOENT;
 
 	if (find->flags)
 		return -EOPNOTSUPP;
@@ -154,18 +147,8 @@ static int cmem_find_pool(struct cmem_command *command)
 	if (!block)
 		return -ENOENT;
 
-	mutex_lock(&block->lock);
-	for (i = 0; i < block->num_pools && ret; i++) {
-		const struct cmem_carved_pool *pool;
-
-		pool = &block->pools[block->by_size[i]];
-		if ((u64)pool->pages << PAGE_SHIFT < find->length)
-			continue;
-		find->pool = pool->number;
-		ret = cmem_pool_free(&pool->slots) ? 0 : -ENOMEM;
-	}
-	mutex_unlock(&block->lock);
-	return ret ?: cmem_respond(command);
+	find->pool = cmem_block_best_pool(block, find->length);
+	return find->pool < 0 ? find->pool : cmem_respond(command);
 }
 
 #define CMEM_ALLOC_FLAGS (CMEM_ALLOC_CACHED | CMEM_ALLOC_PRIVATE | \
@@ -199,14 +182,6 @@ static int cmem_alloc(struct cmem_command *command)
 	if (ret)
 		cmem_buffer_free(command->file, alloc->phys_addr >> PAGE_SHIFT);
 	return ret;
-}
-
-/* A physical address, of a page that this machine may have. */
-static int cmem_check_phys(u64 phys)
-{
-	if (!PAGE_ALIGNED(phys))
-		return -EINVAL;
-	return phys >> PAGE_SHIFT > ULONG_MAX ? -ENOENT : 0;
 }
 
 static int cmem_free(struct cmem_command *command)
@@ -254,9 +229,8 @@ static int cmem_register(struct cmem_command *command)
 static int cmem_resolve(struct cmem_command *command)
 {
 	struct cmem_resolve *resolve = command->data;
-	struct mm_struct *mm = current->mm;
-	struct cmem_buffer *buffer = NULL;
 	struct vm_area_struct *vma;
+	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 	unsigned long address;
 
@@ -266,24 +240,21 @@ static int cmem_resolve(struct cmem_command *command)
 		return -EFAULT;
 
 	address = resolve->user_addr;
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	vma = vma_lookup(mm, address);
-	if (vma)
-		buffer = cmem_vma_buffer(vma);
-	if (buffer) {
-		cmem_buffer_locate(buffer, &extent);
-		resolve->phys_addr = ((u64)vma->vm_pgoff << PAGE_SHIFT) +
-				     (address - vma->vm_start);
-		resolve->contiguous = vma->vm_end - address;
-		resolve->buffer_addr = PFN_PHYS(extent.pfn);
-		resolve->buffer_length = (u64)extent.pages << PAGE_SHIFT;
-		resolve->buffer_flags = cmem_buffer_abi_flags(buffer);
-		resolve->block = extent.id;
-		resolve->pool = extent.pool;
-	}
-	mmap_read_unlock(mm);
-	return buffer ? cmem_respond(command) : -EFAULT;
+	vma = cmem_vma_lock(address);
+	if (IS_ERR(vma))
+		return PTR_ERR(vma);
+
+	buffer = cmem_vma_buffer(vma);
+	cmem_buffer_locate(buffer, &extent);
+	resolve->phys_addr = cmem_vma_phys(vma, address);
+	resolve->contiguous = vma->vm_end - address;
+	resolve->buffer_addr = PFN_PHYS(extent.pfn);
+	resolve->buffer_length = (u64)extent.pages << PAGE_SHIFT;
+	resolve->buffer_flags = cmem_buffer_abi_flags(buffer);
+	resolve->block = extent.id;
+	resolve->pool = extent.pool;
+	mmap_read_unlock(current->mm);
+	return cmem_respond(command);
 }
 
 static int cmem_sync(struct cmem_command *command)

@@ -279,29 +279,21 @@ struct cmem_piece {
 static int cmem_sync_find(unsigned long address, unsigned long length,
 			  struct cmem_piece *piece)
 {
-	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 	struct cmem_extent extent;
-	struct cmem_buffer *buffer = NULL;
 
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
+	vma = cmem_vma_lock(address);
+	if (IS_ERR(vma))
+		return PTR_ERR(vma);
 
-	vma = vma_lookup(mm, address);
-	if (vma)
-		buffer = cmem_vma_buffer(vma);
-	if (buffer) {
-		cmem_buffer_get(buffer);
-		cmem_buffer_locate(buffer, &extent);
-		piece->buffer = buffer;
-		piece->offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) +
-				(address - vma->vm_start) -
-				PFN_PHYS(extent.pfn);
-		piece->length = min(length, vma->vm_end - address);
-		piece->writable = vma->vm_flags & VM_MAYWRITE;
-	}
-	mmap_read_unlock(mm);
-	return buffer ? 0 : -EFAULT;
+	piece->buffer = cmem_vma_buffer(vma);
+	cmem_buffer_get(piece->buffer);
+	cmem_buffer_locate(piece->buffer, &extent);
+	piece->offset = cmem_vma_phys(vma, address) - PFN_PHYS(extent.pfn);
+	piece->length = min(length, vma->vm_end - address);
+	piece->writable = vma->vm_flags & VM_MAYWRITE;
+	mmap_read_unlock(current->mm);
+	return 0;
 }
 
 /* Go over the mappings of a range, and maintain the caches if asked to. */
@@ -354,6 +346,27 @@ static int cmem_sync_check(const struct cmem_sync_range *range)
 }
 
 /**
+ * cmem_sync_array - maintain the caches over ranges of user addresses
+ * @ranges: array, of which nothing has been checked
+ * @count: its length
+ *
+ * Return: 0, or as struct cmem_sync in the UAPI header says.
+ */
+int cmem_sync_array(const struct cmem_sync_range *ranges, u32 count)
+{
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < count && !ret; i++)
+		ret = cmem_sync_check(&ranges[i]);
+	for (i = 0; i < count && !ret; i++)
+		ret = cmem_sync_range(&ranges[i], false);
+	for (i = 0; i < count && !ret; i++)
+		ret = cmem_sync_range(&ranges[i], true);
+	return ret;
+}
+
+/**
  * cmem_sync_ranges - maintain the caches over ranges of user addresses
  * @ranges: array in user space
  * @count: its length, 1 to CMEM_MAX_SYNC_RANGES
@@ -363,8 +376,7 @@ static int cmem_sync_check(const struct cmem_sync_range *range)
 int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count)
 {
 	struct cmem_sync_range one, *copy = &one;
-	int ret = 0;
-	u32 i;
+	int ret;
 
 	if (count > 1)
 		copy = memdup_array_user(ranges, count, sizeof(*ranges));
@@ -373,13 +385,7 @@ int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count)
 	if (IS_ERR(copy))
 		return PTR_ERR(copy);
 
-	for (i = 0; i < count && !ret; i++)
-		ret = cmem_sync_check(&copy[i]);
-	for (i = 0; i < count && !ret; i++)
-		ret = cmem_sync_range(&copy[i], false);
-	for (i = 0; i < count && !ret; i++)
-		ret = cmem_sync_range(&copy[i], true);
-
+	ret = cmem_sync_array(copy, count);
 	if (copy != &one)
 		kfree(copy);
 	return ret;

@@ -153,6 +153,39 @@ struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma)
 	return vma->vm_ops == &cmem_vm_ops ? vma->vm_private_data : NULL;
 }
 
+/**
+ * cmem_vma_lock - find the mapping of a buffer that a user address is in
+ * @address: in the calling process
+ *
+ * Return: the mapping, with the mm locked for reading, which the caller ends;
+ * -EFAULT when the address is in no mapping of ours, -EINTR on a fatal signal.
+ */
+struct vm_area_struct *cmem_vma_lock(unsigned long address)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+
+	if (mmap_read_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+	vma = vma_lookup(mm, address);
+	if (vma && cmem_vma_buffer(vma))
+		return vma;
+	mmap_read_unlock(mm);
+	return ERR_PTR(-EFAULT);
+}
+
+/**
+ * cmem_vma_phys - translate a user address
+ * @vma: a mapping of ours, the mm being locked
+ * @address: in this mapping
+ *
+ * Return: the physical address.
+ */
+u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address)
+{
+	return ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
+}
+
 static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 			      unsigned long end)
 {
