@@ -6,8 +6,9 @@
  *
  *	config -> block -> pool / heap -> buffer -> vma, sync
  *
- * and main.c, with /dev/cmem and its ioctls, is on top. No file reaches over
- * its neighbour.
+ * and main.c, with /dev/cmem and its ioctls, is on top, with legacy.c, which
+ * knows the ioctls of the out-of-tree driver, beside it. No file reaches over its
+ * neighbour.
  *
  * Locks nest in this order:
  *
@@ -361,6 +362,8 @@ u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address);
 
 /* main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) */
 
+extern bool cmem_heap_fallback;
+
 int cmem_procfs_init(void);
 void cmem_procfs_exit(void);
 void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
@@ -373,6 +376,28 @@ static inline int cmem_check_phys(u64 phys)
 		return -EINVAL;
 	return phys >> PAGE_SHIFT > ULONG_MAX ? -ENOENT : 0;
 }
+
+/* legacy: the ioctls of the out-of-tree driver (legacy.c) */
+
+/* What _IOC_TYPE() finds in their numbers, which are not made with _IOC() */
+#define CMEM_LEGACY_TYPE	0xfe
+
+#ifdef CONFIG_TI_CMEM_LEGACY_ABI
+long cmem_legacy_ioctl(struct cmem_file *file, unsigned int cmd,
+		       void __user *user, bool compat);
+unsigned long cmem_legacy_pgoff(unsigned long pgoff);
+#else
+static inline long cmem_legacy_ioctl(struct cmem_file *file, unsigned int cmd,
+				     void __user *user, bool compat)
+{
+	return -ENOTTY;
+}
+
+static inline unsigned long cmem_legacy_pgoff(unsigned long pgoff)
+{
+	return pgoff;
+}
+#endif
 
 static inline phys_addr_t cmem_block_phys(const struct cmem_block *block,
 					  unsigned long page)

@@ -26,6 +26,7 @@
 #include <linux/init.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/nospec.h>
 #include <linux/of.h>
 #include <linux/platform_device.h>
@@ -58,6 +59,11 @@ static int cmem_respond(const struct cmem_command *command)
 		return -EFAULT;
 	return 0;
 }
+
+/* The name that it had as a parameter of the out-of-tree driver */
+bool cmem_heap_fallback;
+module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
+MODULE_PARM_DESC(useHeapIfPoolUnavailable, "let the library take from the heap what no pool has free (default 0)");
 
 static int cmem_get_info(struct cmem_command *command)
 {
@@ -347,6 +353,16 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 		__reserved),
 };
 
+/* What is not in the table: old programs' numbers, or unknown ones */
+static long cmem_other_ioctl(struct file *filp, unsigned int cmd,
+			     unsigned long arg, bool compat)
+{
+	if (_IOC_TYPE(cmd) != CMEM_LEGACY_TYPE)
+		return -ENOTTY;
+	return cmem_legacy_ioctl(cmem_file_of(filp), cmd, (void __user *)arg,
+				 compat);
+}
+
 static long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	/*
@@ -359,11 +375,11 @@ static long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	int ret;
 
 	if (_IOC_NR(cmd) >= ARRAY_SIZE(cmem_ioctl_ops))
-		return -ENOTTY;
+		return cmem_other_ioctl(filp, cmd, arg, false);
 	op = &cmem_ioctl_ops[array_index_nospec(_IOC_NR(cmd),
 						ARRAY_SIZE(cmem_ioctl_ops))];
 	if (op->cmd != cmd)
-		return -ENOTTY;
+		return cmem_other_ioctl(filp, cmd, arg, false);
 
 	command.file = cmem_file_of(filp);
 	command.user = (void __user *)arg;
@@ -392,6 +408,18 @@ static long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 			 task_pid_nr(current), cmd, ERR_PTR(ret));
 	return ret;
 }
+
+#ifdef CONFIG_COMPAT
+/* Only the structures of old programs have another layout with 32 bits. */
+static long cmem_compat_ioctl(struct file *filp, unsigned int cmd,
+			      unsigned long arg)
+{
+	arg = (unsigned long)compat_ptr(arg);
+	if (_IOC_TYPE(cmd) == CMEM_LEGACY_TYPE)
+		return cmem_other_ioctl(filp, cmd, arg, true);
+	return cmem_ioctl(filp, cmd, arg);
+}
+#endif
 
 static int cmem_open(struct inode *inode, struct file *filp)
 {
@@ -431,7 +459,9 @@ static const struct file_operations cmem_fops = {
 	.open = cmem_open,
 	.release = cmem_release,
 	.unlocked_ioctl = cmem_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = cmem_compat_ioctl,
+#endif
 	.mmap = cmem_mmap,
 	.get_unmapped_area = thp_get_unmapped_area,
 	.show_fdinfo = cmem_show_fdinfo,

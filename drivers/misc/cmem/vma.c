@@ -238,6 +238,7 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 		vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
 	}
 
+	vma->vm_pgoff = cmem_legacy_pgoff(vma->vm_pgoff);
 	buffer = cmem_buffer_get_range(cmem_file_of(filp), vma->vm_pgoff,
 				       vma_pages(vma));
 	if (IS_ERR(buffer))

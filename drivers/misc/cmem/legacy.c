@@ -1,0 +1,671 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The ioctls of the out-of-tree CMEM driver, for programs that were built against
+ * its library.
+ *
+ * Their numbers are 0xfe00 + a number + flags from bit 16 on, their structures
+ * are made of int, unsigned long, size_t and unsigned long long, and what is
+ * returned overwrites what was passed. A table says for each what its members
+ * are. With that, a 32-bit caller is one whose longs have four bytes, and the
+ * functions that do the work see neither the caller's layout nor his memory.
+ *
+ * These are the same files, registrations and buffers as those of the new
+ * interface, and the same rules: an address is translated only in mappings of
+ * buffers, a buffer is freed only by who is registered for it. So nothing here
+ * has a lock or keeps a state of its own.
+ */
+#define pr_fmt(fmt) "cmem: " fmt
+
+#include <linux/compat.h>
+#include <linux/ioctl.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/nospec.h>
+#include <linux/pagemap.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "cmem.h"
+#include "legacy.h"
+
+#define CMEM_LEGACY_WB		0x00010000
+#define CMEM_LEGACY_INV		0x00020000
+#define CMEM_LEGACY_HEAP	0x00040000
+#define CMEM_LEGACY_CACHED	0x00080000
+#define CMEM_LEGACY_PHYS	0x00100000
+
+enum {
+	CMEM_LEGACY_ALLOC		= 1,
+	CMEM_LEGACY_ALLOC_HEAP		= 2,
+	CMEM_LEGACY_FREE		= 3,
+	CMEM_LEGACY_GET_PHYS		= 4,
+	CMEM_LEGACY_GET_SIZE		= 5,
+	CMEM_LEGACY_GET_POOL		= 6,
+	CMEM_LEGACY_CACHE		= 7,
+	CMEM_LEGACY_GET_VERSION		= 8,
+	CMEM_LEGACY_GET_BLOCK		= 9,
+	CMEM_LEGACY_REG_USER		= 10,
+	CMEM_LEGACY_GET_NUM_BLOCKS	= 11,
+	CMEM_LEGACY_CACHE_WB_INV_ALL	= 12,
+	CMEM_LEGACY_EXPORT_DMABUF	= 13,
+};
+
+/* What FREE and GETPOOL say in place of the number of a pool */
+#define CMEM_LEGACY_FROM_HEAP		(-1)
+#define CMEM_LEGACY_TRY_HEAP		(-2)
+
+/* The layouts in this file are those of versions from the first one here on. */
+#define CMEM_LEGACY_VERSION_MIN		0x04000300
+#define CMEM_LEGACY_VERSION_MAX		0x04ffffff
+
+static unsigned int cmem_legacy_version = 0x04200001;
+
+static int cmem_legacy_version_set(const char *val,
+				   const struct kernel_param *kp)
+{
+	unsigned int version;
+
+	if (kstrtouint(val, 0, &version) || version < CMEM_LEGACY_VERSION_MIN ||
+	    version > CMEM_LEGACY_VERSION_MAX) {
+		pr_err("legacy_version=%.*s is no version whose programs can be served, must be from %#010x to %#010x\n",
+		       (int)strcspn(val, "\n"), val, CMEM_LEGACY_VERSION_MIN,
+		       CMEM_LEGACY_VERSION_MAX);
+		return -EINVAL;
+	}
+	WRITE_ONCE(cmem_legacy_version, version);
+	return 0;
+}
+
+static int cmem_legacy_version_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%#010x\n", READ_ONCE(cmem_legacy_version));
+}
+
+static const struct kernel_param_ops cmem_legacy_version_ops = {
+	.set = cmem_legacy_version_set,
+	.get = cmem_legacy_version_get,
+};
+module_param_cb(legacy_version, &cmem_legacy_version_ops, NULL, 0644);
+MODULE_PARM_DESC(legacy_version, "version of CMEM that programs built for the out-of-tree driver find (default 0x04200001)");
+
+static size_t cmem_legacy_field_size(u8 field, unsigned int long_size)
+{
+	switch (field) {
+	case CMEM_LEGACY_INT:
+		return sizeof(s32);
+	case CMEM_LEGACY_LONG:
+		return long_size;
+	case CMEM_LEGACY_U64:
+		return sizeof(u64);
+	default:
+		return 0;
+	}
+}
+
+/**
+ * cmem_legacy_size - how many bytes a structure has, to the end of its last member
+ * @fields: CMEM_LEGACY_FIELDS of enum cmem_legacy_field
+ * @long_size: bytes in the caller's long
+ *
+ * Return: the size, at most CMEM_LEGACY_SIZE.
+ */
+size_t cmem_legacy_size(const u8 *fields, unsigned int long_size)
+{
+	size_t end = 0;
+	int i;
+
+	for (i = 0; i < CMEM_LEGACY_FIELDS && fields[i]; i++) {
+		size_t size = cmem_legacy_field_size(fields[i], long_size);
+
+		end = ALIGN(end, size) + size;
+	}
+	return end;
+}
+
+/**
+ * cmem_legacy_decode - take a structure apart
+ * @fields: its members, as for cmem_legacy_size()
+ * @long_size: bytes in the caller's long
+ * @from: the structure, on a little-endian machine
+ * @values: where to put the members; an int keeps its sign
+ */
+void cmem_legacy_decode(const u8 *fields, unsigned int long_size,
+			const void *from, u64 *values)
+{
+	size_t at = 0;
+	int i;
+
+	for (i = 0; i < CMEM_LEGACY_FIELDS && fields[i]; i++) {
+		size_t size = cmem_legacy_field_size(fields[i], long_size);
+
+		at = ALIGN(at, size);
+		values[i] = 0;
+		memcpy(&values[i], from + at, size);
+		if (fields[i] == CMEM_LEGACY_INT)
+			values[i] = (s32)values[i];
+		at += size;
+	}
+}
+
+/**
+ * cmem_legacy_encode - put a structure together
+ * @fields: its members, as for cmem_legacy_size()
+ * @long_size: bytes in the caller's long
+ * @values: the members, which fit
+ * @to: the structure, on a little-endian machine; padding is zeroed
+ */
+void cmem_legacy_encode(const u8 *fields, unsigned int long_size,
+			const u64 *values, void *to)
+{
+	size_t at = 0;
+	int i;
+
+	memset(to, 0, cmem_legacy_size(fields, long_size));
+	for (i = 0; i < CMEM_LEGACY_FIELDS && fields[i]; i++) {
+		size_t size = cmem_legacy_field_size(fields[i], long_size);
+
+		at = ALIGN(at, size);
+		memcpy(to + at, &values[i], size);
+		at += size;
+	}
+}
+
+/**
+ * cmem_legacy_offset - the offset that a 32-bit program meant
+ * @offset: the offset of its mmap(), in bytes
+ *
+ * mmap2() takes the offset in units of 4 KiB. Without large files an address
+ * from 2 GiB on is a negative off_t, and C libraries that shift it right with its
+ * sign make 0xfffa0000 of 0xa0000000. What results is in the last 2 GiB of 44
+ * bits.
+ *
+ * Return: the 32-bit address if it can have come about in this way, else @offset.
+ */
+u64 cmem_legacy_offset(u64 offset)
+{
+	return offset >> 31 == 0x1fff ? lower_32_bits(offset) : offset;
+}
+
+/**
+ * cmem_legacy_address - the physical address that a program meant
+ * @phys: what it passed
+ * @long_size: bytes in its long
+ *
+ * A 32-bit program without large files makes a u64 of a negative off_t. No
+ * memory is there, so what it meant is beyond doubt.
+ *
+ * Return: the 32-bit address in such a case, else @phys.
+ */
+u64 cmem_legacy_address(u64 phys, unsigned int long_size)
+{
+	if (long_size < sizeof(phys) && phys >> 31 == 0x1ffffffff)
+		return lower_32_bits(phys);
+	return phys;
+}
+
+/**
+ * cmem_legacy_pgoff - the offset that an old program meant with mmap()
+ * @pgoff: of the mapping, in pages
+ *
+ * Whether the file may map what is there, the caller of this finds out.
+ *
+ * Return: the offset in pages: @pgoff, unless it is a negative one of a 32-bit
+ * program, and no memory of ours is there.
+ */
+unsigned long cmem_legacy_pgoff(unsigned long pgoff)
+{
+	u64 offset = (u64)pgoff << PAGE_SHIFT;
+	u64 meant = cmem_legacy_offset(offset);
+
+	if (meant == offset || cmem_block_find_pfn(pgoff))
+		return pgoff;
+	if (IS_ENABLED(CONFIG_64BIT) && !in_compat_syscall())
+		return pgoff;
+	return meant >> PAGE_SHIFT;
+}
+
+/**
+ * struct cmem_legacy_call - an ioctl on its way
+ * @file: whose
+ * @user: the structure in user space
+ * @long_size: bytes in the caller's long
+ * @flags: of the ioctl's number
+ * @in: what was passed
+ * @out: what is to be returned
+ * @out_size: bytes that this takes in user space
+ * @registered: to be undone if the call fails
+ * @pfn: for the buffer that starts here
+ */
+struct cmem_legacy_call {
+	struct cmem_file *file;
+	void __user *user;
+	unsigned int long_size;
+	u32 flags;
+	u64 in[CMEM_LEGACY_FIELDS];
+	u64 out[CMEM_LEGACY_FIELDS];
+	size_t out_size;
+	bool registered;
+	unsigned long pfn;
+};
+
+static int cmem_legacy_take(struct cmem_legacy_call *call, u64 block,
+			    struct cmem_request *request)
+{
+	int ret;
+
+	if ((s32)block < 0)
+		return -ENOENT;
+	if (call->flags & CMEM_LEGACY_CACHED)
+		request->flags |= CMEM_ALLOC_CACHED;
+	ret = cmem_buffer_alloc(call->file, block, request);
+	if (ret)
+		return ret;
+
+	call->registered = true;
+	call->pfn = request->extent.pfn;
+	call->out[0] = PFN_PHYS(request->extent.pfn);
+	call->out[1] = (u64)request->extent.pages << PAGE_SHIFT;
+	return 0;
+}
+
+static int cmem_legacy_alloc(struct cmem_legacy_call *call)
+{
+	struct cmem_request request = { .pool = call->in[0] };
+
+	/* Negative numbers mean something else to cmem_buffer_alloc(). */
+	if (request.pool < 0)
+		return -ENOENT;
+	return cmem_legacy_take(call, call->in[1], &request);
+}
+
+static int cmem_legacy_alloc_heap(struct cmem_legacy_call *call)
+{
+	struct cmem_request request = {
+		.pool = CMEM_POOL_HEAP,
+		.length = call->in[0],
+		.alignment = call->in[1],
+	};
+	int ret;
+
+	if (!request.length || request.alignment & (request.alignment - 1))
+		return -EINVAL;
+	ret = cmem_legacy_take(call, call->in[2], &request);
+	/* What is left is that it is longer than the block: no room. */
+	return ret == -EINVAL ? -ENOMEM : ret;
+}
+
+/* Bytes from an address on that map its buffer in one piece, which may be split */
+static unsigned long cmem_legacy_mapped(const struct vm_area_struct *vma,
+					unsigned long address)
+{
+	const struct cmem_buffer *buffer = cmem_vma_buffer(vma);
+	u64 phys = cmem_vma_phys(vma, address);
+	unsigned long end = vma->vm_end;
+
+	while ((vma = vma_lookup(vma->vm_mm, end)) &&
+	       cmem_vma_buffer(vma) == buffer &&
+	       cmem_vma_phys(vma, end) == phys + (end - address))
+		end = vma->vm_end;
+	return end - address;
+}
+
+/*
+ * FREE of a user address. The library unmaps as many bytes as are returned here,
+ * so it is what is mapped, not the buffer's size: what is next to a mapping that
+ * is shorter than its buffer is not ours to unmap.
+ */
+static int cmem_legacy_free(struct cmem_legacy_call *call)
+{
+	unsigned long address = call->in[0];
+	struct vm_area_struct *vma;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	u64 phys;
+	int ret;
+
+	/* What is freed can't be taken back when the answer can't be written. */
+	if (fault_in_safe_writeable(call->user, call->out_size))
+		return -EFAULT;
+
+	vma = cmem_vma_lock(address);
+	if (IS_ERR(vma))
+		return PTR_ERR(vma);
+	/* Held, nobody else's can be in its place by now. */
+	buffer = cmem_vma_buffer(vma);
+	cmem_buffer_get(buffer);
+	phys = cmem_vma_phys(vma, address);
+	call->out[1] = cmem_legacy_mapped(vma, address);
+	mmap_read_unlock(current->mm);
+
+	cmem_buffer_locate(buffer, &extent);
+	call->out[0] = extent.pool == CMEM_POOL_HEAP ? CMEM_LEGACY_FROM_HEAP :
+						       extent.pool;
+	ret = cmem_check_phys(phys);
+	if (!ret)
+		ret = cmem_buffer_free(call->file, phys >> PAGE_SHIFT);
+	cmem_buffer_put(buffer);
+	return ret;
+}
+
+static int cmem_legacy_free_at(struct cmem_file *file, u64 phys)
+{
+	int ret = cmem_check_phys(phys);
+
+	return ret ?: cmem_buffer_free(file, phys >> PAGE_SHIFT);
+}
+
+/*
+ * FREE of a physical address. That of a 32-bit program without large files is an
+ * off_t of four bytes, with anything, or nothing at all, behind it; that of others
+ * has eight. So what the file is registered for decides.
+ */
+static int cmem_legacy_free_phys(struct cmem_legacy_call *call)
+{
+	u64 phys;
+	u32 low;
+	int ret;
+
+	if (copy_from_user(&phys, call->user, sizeof(phys))) {
+		if (call->long_size == sizeof(phys) ||
+		    copy_from_user(&low, call->user, sizeof(low)))
+			return -EFAULT;
+		phys = low;
+	}
+
+	ret = cmem_legacy_free_at(call->file, phys);
+	if (ret && call->long_size < sizeof(phys) && upper_32_bits(phys))
+		ret = cmem_legacy_free_at(call->file, lower_32_bits(phys));
+	return ret;
+}
+
+static int cmem_legacy_get_phys(struct cmem_legacy_call *call)
+{
+	unsigned long address = call->in[0];
+	struct vm_area_struct *vma;
+
+	vma = cmem_vma_lock(address);
+	if (IS_ERR(vma))
+		return PTR_ERR(vma);
+	call->out[0] = cmem_vma_phys(vma, address);
+	mmap_read_unlock(current->mm);
+	return 0;
+}
+
+static int cmem_legacy_get_size(struct cmem_legacy_call *call)
+{
+	struct cmem_block *block = cmem_find_block(call->in[1]);
+	u32 pool = call->in[0];
+
+	if (!block || pool >= block->num_pools)
+		return -ENOENT;
+	pool = array_index_nospec(pool, block->num_pools);
+	call->out[0] = (u64)block->pools[pool].pages << PAGE_SHIFT;
+	return call->out[0] > S32_MAX ? -EOVERFLOW : 0;
+}
+
+static bool cmem_legacy_heap_has(struct cmem_block *block, u64 length)
+{
+	u64 largest;
+
+	mutex_lock(&block->lock);
+	largest = (u64)cmem_heap_largest(&block->heap) << PAGE_SHIFT;
+	mutex_unlock(&block->lock);
+	return length <= largest;
+}
+
+static int cmem_legacy_get_pool(struct cmem_legacy_call *call)
+{
+	struct cmem_block *block = cmem_find_block(call->in[1]);
+	u64 length = call->in[0];
+	int pool;
+
+	if (!block)
+		return -ENOENT;
+	if (!length)
+		return -EINVAL;
+
+	pool = cmem_block_best_pool(block, length);
+	call->out[0] = pool;
+	if (pool >= 0)
+		return 0;
+	if (!READ_ONCE(cmem_heap_fallback) ||
+	    !cmem_legacy_heap_has(block, length))
+		return pool;
+	call->out[0] = CMEM_LEGACY_TRY_HEAP;
+	return 0;
+}
+
+static_assert(CMEM_LEGACY_WB >> 16 == CMEM_SYNC_WRITE_BACK);
+static_assert(CMEM_LEGACY_INV >> 16 == CMEM_SYNC_INVALIDATE);
+static_assert((CMEM_LEGACY_WB | CMEM_LEGACY_INV) >> 16 ==
+	      CMEM_SYNC_WRITE_BACK_INVALIDATE);
+
+static int cmem_legacy_cache(struct cmem_legacy_call *call)
+{
+	struct cmem_sync_range range = {
+		.user_addr = call->in[0],
+		.length = call->in[1],
+		.op = call->flags >> 16,
+	};
+
+	if (!range.op)
+		return -EINVAL;
+	/* Old programs may do nothing. */
+	return range.length ? cmem_sync_array(&range, 1) : 0;
+}
+
+static int cmem_legacy_get_version(struct cmem_legacy_call *call)
+{
+	call->out[0] = READ_ONCE(cmem_legacy_version);
+	return 0;
+}
+
+static int cmem_legacy_get_block(struct cmem_legacy_call *call)
+{
+	struct cmem_block *block = cmem_find_block(call->in[0]);
+
+	if (!block)
+		return -ENOENT;
+	call->out[0] = cmem_block_phys(block, 0);
+	call->out[1] = (u64)block->num_pages << PAGE_SHIFT;
+	return 0;
+}
+
+static int cmem_legacy_reg_user(struct cmem_legacy_call *call)
+{
+	u64 phys = cmem_legacy_address(call->in[0], call->long_size);
+	struct cmem_extent extent;
+	u32 flags;
+	int ret;
+
+	ret = cmem_check_phys(phys);
+	if (ret)
+		return ret;
+	ret = cmem_buffer_register(call->file, phys >> PAGE_SHIFT, &extent,
+				   &flags);
+	if (ret)
+		return ret;
+
+	call->registered = true;
+	call->pfn = extent.pfn;
+	call->out[0] = (u64)extent.pages << PAGE_SHIFT;
+	if (call->long_size < sizeof(u64) && call->out[0] > U32_MAX)
+		return -EOVERFLOW;
+	return 0;
+}
+
+static int cmem_legacy_get_num_blocks(struct cmem_legacy_call *call)
+{
+	bool coherent;
+	u32 count, limit;
+
+	cmem_block_count(&count, &limit, &coherent);
+	call->out[0] = count;
+	return 0;
+}
+
+static int cmem_legacy_cache_wb_inv_all(struct cmem_legacy_call *call)
+{
+	return cmem_sync_all(call->file, CMEM_SYNC_WRITE_BACK_INVALIDATE);
+}
+
+/* Buffers can't be exported yet: as for any number that is not known. */
+static int cmem_legacy_export_dmabuf(struct cmem_legacy_call *call)
+{
+	return -ENOTTY;
+}
+
+/**
+ * struct cmem_legacy_op - what an ioctl is
+ * @flags: that it may come with
+ * @in: members of the structure that is read
+ * @out: members of the structure that is written, in the same place
+ * @execute: does it
+ */
+struct cmem_legacy_op {
+	u32 flags;
+	u8 in[CMEM_LEGACY_FIELDS];
+	u8 out[CMEM_LEGACY_FIELDS];
+	int (*execute)(struct cmem_legacy_call *call);
+};
+
+#define INT	CMEM_LEGACY_INT
+#define LONG	CMEM_LEGACY_LONG
+#define U64	CMEM_LEGACY_U64
+
+static const struct cmem_legacy_op cmem_legacy_ops[] = {
+	[CMEM_LEGACY_ALLOC] = {
+		.flags = CMEM_LEGACY_CACHED,
+		.in = { INT, INT },	/* pool, block */
+		.out = { U64, U64 },	/* physical address, size */
+		.execute = cmem_legacy_alloc,
+	},
+	[CMEM_LEGACY_ALLOC_HEAP] = {
+		.flags = CMEM_LEGACY_CACHED,
+		.in = { LONG, LONG, INT },	/* size, alignment, block */
+		.out = { U64 },			/* physical address */
+		.execute = cmem_legacy_alloc_heap,
+	},
+	[CMEM_LEGACY_FREE] = {
+		/* Whether it is from a heap, the address tells. */
+		.flags = CMEM_LEGACY_HEAP,
+		.in = { LONG },		/* user address */
+		.out = { INT, LONG },	/* pool, size */
+		.execute = cmem_legacy_free,
+	},
+	[CMEM_LEGACY_GET_PHYS] = {
+		.in = { LONG },		/* user address */
+		.out = { U64 },		/* physical address */
+		.execute = cmem_legacy_get_phys,
+	},
+	[CMEM_LEGACY_GET_SIZE] = {
+		.in = { INT, INT },	/* pool, block */
+		.out = { INT },		/* size */
+		.execute = cmem_legacy_get_size,
+	},
+	[CMEM_LEGACY_GET_POOL] = {
+		.in = { U64, INT },	/* size, block */
+		.out = { INT },		/* pool */
+		.execute = cmem_legacy_get_pool,
+	},
+	[CMEM_LEGACY_CACHE] = {
+		.flags = CMEM_LEGACY_WB | CMEM_LEGACY_INV,
+		.in = { LONG, LONG },	/* user address, size */
+		.execute = cmem_legacy_cache,
+	},
+	[CMEM_LEGACY_GET_VERSION] = {
+		.out = { INT },		/* version */
+		.execute = cmem_legacy_get_version,
+	},
+	[CMEM_LEGACY_GET_BLOCK] = {
+		.in = { INT },		/* block */
+		.out = { U64, U64 },	/* physical address, size */
+		.execute = cmem_legacy_get_block,
+	},
+	[CMEM_LEGACY_REG_USER] = {
+		.in = { U64 },		/* physical address */
+		.out = { LONG },	/* size */
+		.execute = cmem_legacy_reg_user,
+	},
+	[CMEM_LEGACY_GET_NUM_BLOCKS] = {
+		.out = { INT },		/* count */
+		.execute = cmem_legacy_get_num_blocks,
+	},
+	[CMEM_LEGACY_CACHE_WB_INV_ALL] = {
+		.execute = cmem_legacy_cache_wb_inv_all,
+	},
+	[CMEM_LEGACY_EXPORT_DMABUF] = {
+		.in = { LONG },		/* user address */
+		.out = { LONG, INT },	/* the same, file descriptor */
+		.execute = cmem_legacy_export_dmabuf,
+	},
+};
+
+static const struct cmem_legacy_op cmem_legacy_free_phys_op = {
+	.flags = CMEM_LEGACY_HEAP | CMEM_LEGACY_PHYS,
+	.execute = cmem_legacy_free_phys,
+};
+
+#undef INT
+#undef LONG
+#undef U64
+
+static const struct cmem_legacy_op *cmem_legacy_find(unsigned int cmd)
+{
+	const struct cmem_legacy_op *op;
+	unsigned int nr = _IOC_NR(cmd);
+
+	if (nr >= ARRAY_SIZE(cmem_legacy_ops))
+		return NULL;
+	nr = array_index_nospec(nr, ARRAY_SIZE(cmem_legacy_ops));
+	op = &cmem_legacy_ops[nr];
+	if (nr == CMEM_LEGACY_FREE && cmd & CMEM_LEGACY_PHYS)
+		op = &cmem_legacy_free_phys_op;
+	if (!op->execute || (cmd & ~op->flags) != (CMEM_LEGACY_TYPE << 8 | nr))
+		return NULL;
+	return op;
+}
+
+/**
+ * cmem_legacy_ioctl - do what an old program asks for
+ * @file: whose file it was asked of
+ * @cmd: number of the ioctl, with its flags
+ * @user: the structure
+ * @compat: the caller is a 32-bit program on a 64-bit kernel
+ *
+ * Return: 0 or an errno: those of the ioctl that does the same in the UAPI
+ * header, ENOTTY for what is no ioctl of the out-of-tree driver or has flags that
+ * this one has not, and ENOMEM for more than a block has.
+ */
+long cmem_legacy_ioctl(struct cmem_file *file, unsigned int cmd,
+		       void __user *user, bool compat)
+{
+	const struct cmem_legacy_op *op = cmem_legacy_find(cmd);
+	struct cmem_legacy_call call = { .file = file, .user = user };
+	u8 data[CMEM_LEGACY_SIZE];
+	int ret;
+
+	if (!op)
+		return -ENOTTY;
+
+	call.long_size = compat ? sizeof(u32) : sizeof(long);
+	call.flags = cmd & op->flags;
+	call.out_size = cmem_legacy_size(op->out, call.long_size);
+	if (copy_from_user(data, user,
+			   cmem_legacy_size(op->in, call.long_size)))
+		return -EFAULT;
+	cmem_legacy_decode(op->in, call.long_size, data, call.in);
+
+	ret = op->execute(&call);
+	if (!ret) {
+		cmem_legacy_encode(op->out, call.long_size, call.out, data);
+		if (copy_to_user(user, data, call.out_size))
+			ret = -EFAULT;
+	}
+	if (ret && call.registered)
+		cmem_buffer_free(file, call.pfn);
+	if (ret)
+		pr_debug("%s[%d]: old ioctl %#x: %pe\n", current->comm,
+			 task_pid_nr(current), cmd, ERR_PTR(ret));
+	return ret;
+}
