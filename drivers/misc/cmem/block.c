@@ -462,6 +462,7 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 	dev_info(dev, "block %u: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
 		 block->id, config->length, &config->base, block->num_pools,
 		 (u64)block->heap.size << PAGE_SHIFT);
+	cmem_debugfs_add_block(block);
 	return 0;
 
 err_destroy:

@@ -218,6 +218,31 @@ bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 	return false;
 }
 
+/**
+ * cmem_buffer_owners - go through the files that are registered
+ * @buffer: a live buffer of a block that is locked
+ * @fn: called with the owner's number and how often it is registered
+ * @arg: passed on to @fn
+ *
+ * Return: how many files.
+ */
+unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
+				cmem_owner_fn fn, void *arg)
+{
+	const struct cmem_sharer *sharer;
+	unsigned int owners = 0;
+
+	if (buffer->file) {
+		fn(buffer->file->owner, buffer->count, arg);
+		owners++;
+	}
+	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer) {
+		fn(sharer->file->owner, sharer->count, arg);
+		owners++;
+	}
+	return owners;
+}
+
 /* Give pages back. Nobody holds them. */
 static void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 {

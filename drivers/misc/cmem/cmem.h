@@ -289,11 +289,15 @@ static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 	extent->pfn = extent->block->base_pfn + extent->start;
 }
 
+typedef void (*cmem_owner_fn)(u64 owner, unsigned int count, void *arg);
+
 int cmem_buffer_init(void);
 void cmem_buffer_exit(void);
 u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer);
 bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 			  const struct file *filp);
+unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
+				cmem_owner_fn fn, void *arg);
 void cmem_buffer_get(struct cmem_buffer *buffer);
 void cmem_buffer_put(struct cmem_buffer *buffer);
 void cmem_buffer_share(struct cmem_buffer *buffer);
@@ -360,7 +364,10 @@ struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
 struct vm_area_struct *cmem_vma_lock(unsigned long address);
 u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address);
 
-/* main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) */
+/*
+ * main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) and in debugfs
+ * (debugfs.c)
+ */
 
 extern bool cmem_heap_fallback;
 
@@ -368,6 +375,14 @@ int cmem_procfs_init(void);
 void cmem_procfs_exit(void);
 void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
 struct cmem_file *cmem_file_of(const struct file *filp);
+
+#ifdef CONFIG_DEBUG_FS
+void cmem_debugfs_add_block(struct cmem_block *block);
+#else
+static inline void cmem_debugfs_add_block(struct cmem_block *block)
+{
+}
+#endif
 
 /* A physical address that users name: of a page that this machine may have */
 static inline int cmem_check_phys(u64 phys)

@@ -385,6 +385,33 @@ void *cmem_heap_next(struct cmem_heap *heap, unsigned long *page,
 }
 
 /**
+ * cmem_heap_look - what there is from a page on
+ * @heap: the heap
+ * @page: page offset in the block, of a page that is in no pool
+ * @pages: where to put for how many pages that holds
+ * @user: where to put the user's pointer if the page is in use
+ *
+ * Return: the state of these pages.
+ */
+enum cmem_heap_state cmem_heap_look(struct cmem_heap *heap, unsigned long page,
+				    unsigned long *pages, void **user)
+{
+	MA_STATE(mas, &heap->extents, page, page);
+	void *entry = mas_walk(&mas);
+
+	/* The gap behind the last entry has no end. */
+	*pages = min(mas.last, heap->num_pages - 1) - page + 1;
+	if (!entry)
+		return CMEM_HEAP_CLEAN;
+	if (xa_is_value(entry))
+		return CMEM_HEAP_DIRTY;
+	if (entry == cmem_heap_marker(&cmem_heap_scrubbing))
+		return CMEM_HEAP_SCRUBBING;
+	*user = entry;
+	return CMEM_HEAP_USED;
+}
+
+/**
  * cmem_heap_age - let what was freed last count as free for long
  * @heap: the heap
  */

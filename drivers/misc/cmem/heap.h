@@ -11,6 +11,20 @@
 struct mutex;
 
 /**
+ * enum cmem_heap_state - what a page of a heap is
+ * @CMEM_HEAP_CLEAN: free and zeroed
+ * @CMEM_HEAP_DIRTY: free, with the bytes of its last user
+ * @CMEM_HEAP_SCRUBBING: free, being cleaned in the background
+ * @CMEM_HEAP_USED: not free
+ */
+enum cmem_heap_state {
+	CMEM_HEAP_CLEAN,
+	CMEM_HEAP_DIRTY,
+	CMEM_HEAP_SCRUBBING,
+	CMEM_HEAP_USED,
+};
+
+/**
  * struct cmem_heap - the pages of a block that are in no pool
  * @extents: page offset in the block -> what is there: nothing for pages that
  *     are free and clean, a value entry (the last user's tag) for free and dirty
@@ -59,6 +73,8 @@ void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
 void *cmem_heap_find(struct cmem_heap *heap, unsigned long page);
 void *cmem_heap_next(struct cmem_heap *heap, unsigned long *page,
 		     unsigned long last);
+enum cmem_heap_state cmem_heap_look(struct cmem_heap *heap, unsigned long page,
+				    unsigned long *pages, void **user);
 void cmem_heap_age(struct cmem_heap *heap);
 bool cmem_heap_has_old(struct cmem_heap *heap);
 long cmem_heap_scrub_begin(struct cmem_heap *heap, unsigned long max,

@@ -1023,6 +1023,39 @@ static void cmem_heap_compare(struct kunit *test, struct cmem_heap_test *t,
 				    model->pages[page].user);
 }
 
+/* Looking from extent to extent tells what each page is, pools left out. */
+static void cmem_heap_compare_looks(struct kunit *test,
+				    struct cmem_heap_test *t,
+				    const struct cmem_heap_model *model)
+{
+	static const enum cmem_page_state states[] = {
+		[CMEM_HEAP_CLEAN] = CMEM_PAGE_CLEAN,
+		[CMEM_HEAP_DIRTY] = CMEM_PAGE_DIRTY,
+		[CMEM_HEAP_SCRUBBING] = CMEM_PAGE_SCRUBBING,
+		[CMEM_HEAP_USED] = CMEM_PAGE_TAKEN,
+	};
+	struct cmem_run run = {};
+	enum cmem_heap_state state;
+
+	for (; run.start < CMEM_MODEL_PAGES; run.start += run.pages) {
+		void *user = NULL;
+
+		run.pages = 1;
+		if (model->pages[run.start].state == CMEM_PAGE_POOLED)
+			continue;
+
+		mutex_lock(&t->lock);
+		state = cmem_heap_look(&t->heap, run.start, &run.pages, &user);
+		mutex_unlock(&t->lock);
+		KUNIT_ASSERT_GT(test, run.pages, 0);
+		KUNIT_ASSERT_LE(test, run.pages, CMEM_MODEL_PAGES - run.start);
+		KUNIT_ASSERT_EQ(test, cmem_model_count(model, &run,
+						       states[state]),
+				run.pages);
+		KUNIT_ASSERT_PTR_EQ(test, user, model->pages[run.start].user);
+	}
+}
+
 static unsigned long cmem_model_random_pages(struct rnd_state *rnd)
 {
 	u32 r = prandom_u32_state(rnd);
@@ -1089,8 +1122,10 @@ static void cmem_heap_agrees_with_a_model(struct kunit *test)
 
 			cmem_model_take(test, t, model, pages, align, tag, run);
 		}
-		if (step % 16 == 0)
+		if (step % 16 == 0) {
 			cmem_heap_compare(test, t, model);
+			cmem_heap_compare_looks(test, t, model);
+		}
 	}
 
 	/* And all of it comes back. */

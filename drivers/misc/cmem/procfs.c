@@ -246,7 +246,8 @@ void __init cmem_procfs_exit(void)
 }
 
 /**
- * cmem_show_fdinfo - what an open file holds, for /proc/<pid>/fdinfo
+ * cmem_show_fdinfo - who an open file is and what it holds, for
+ *	/proc/<pid>/fdinfo
  * @m: where to print
  * @filp: the open file
  *
@@ -263,6 +264,7 @@ void cmem_show_fdinfo(struct seq_file *m, struct file *filp)
 	pages = file->num_pages;
 	spin_unlock(&file->lock);
 
+	seq_printf(m, "cmem-owner:\t%llu\n", file->owner);
 	seq_printf(m, "cmem-buffers:\t%lu\ncmem-bytes:\t%llu\n", buffers,
 		   pages << PAGE_SHIFT);
 }

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What one sees in debugfs: cmem/<block>/extents, who holds what of a block, for
+ * root alone. Documentation/ABI/testing/debugfs-cmem has the format.
+ *
+ * The file goes through the block in chunks, so that a block with very many
+ * buffers is not locked for long. What is seen of one chunk is consistent, no
+ * more; but what one chunk ends with the next one goes on behind, so that each
+ * page of the block is told of once.
+ */
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/seq_file.h>
+
+#include "cmem.h"
+
+/* Buffers of a pool, or extents of a heap, in a chunk */
+#define CMEM_DEBUGFS_CHUNK	256
+
+/**
+ * struct cmem_debugfs_reader - an open file
+ * @block: the block it tells of. Blocks in the table stay.
+ * @end: page offset behind the chunk that was shown last
+ */
+struct cmem_debugfs_reader {
+	struct cmem_block *block;
+	unsigned long end;
+};
+
+/**
+ * struct cmem_debugfs_extent - a run of pages in one state
+ * @state: name of the state
+ * @pool: number of the pool, or CMEM_POOL_HEAP
+ * @start: page offset in the block
+ * @pages: length
+ * @buffer: the buffer if it is held, else NULL
+ */
+struct cmem_debugfs_extent {
+	const char *state;
+	s32 pool;
+	unsigned long start;
+	unsigned long pages;
+	const struct cmem_buffer *buffer;
+};
+
+/* In use is who has it, or who waits until it is clean for him. */
+static void cmem_debugfs_used(struct cmem_debugfs_extent *extent,
+			      const struct cmem_buffer *buffer)
+{
+	if (buffer->flags & CMEM_BUFFER_LIVE) {
+		extent->state = "held";
+		extent->buffer = buffer;
+	} else {
+		extent->state = "scrubbing";
+	}
+}
+
+static void cmem_debugfs_pool(const struct cmem_carved_pool *pool,
+			      unsigned long page,
+			      struct cmem_debugfs_extent *extent)
+{
+	static const char *const states[] = {
+		[CMEM_SLOT_CLEAN] = "clean",
+		[CMEM_SLOT_DIRTY] = "dirty",
+		[CMEM_SLOT_SCRUBBING] = "scrubbing",
+	};
+	u32 slot = (page - pool->start) / pool->pages;
+	unsigned int state = pool->slots.slots[slot].state;
+
+	extent->pool = pool->number;
+	extent->pages = pool->start + (slot + 1) * pool->pages - page;
+	if (state == CMEM_SLOT_TAKEN)
+		cmem_debugfs_used(extent, &pool->buffers[slot]);
+	else
+		extent->state = states[state];
+}
+
+static void cmem_debugfs_heap(struct cmem_block *block, unsigned long page,
+			      struct cmem_debugfs_extent *extent)
+{
+	struct cmem_heap_buffer *from;
+	void *user;
+
+	extent->pool = CMEM_POOL_HEAP;
+	switch (cmem_heap_look(&block->heap, page, &extent->pages, &user)) {
+	case CMEM_HEAP_CLEAN:
+		extent->state = "clean";
+		break;
+	case CMEM_HEAP_DIRTY:
+		extent->state = "dirty";
+		break;
+	case CMEM_HEAP_SCRUBBING:
+		extent->state = "scrubbing";
+		break;
+	case CMEM_HEAP_USED:
+		from = user;
+		cmem_debugfs_used(extent, &from->buffer);
+		break;
+	}
+}
+
+/* Tell what there is from a page on. The block is locked. */
+static struct cmem_debugfs_extent cmem_debugfs_look(struct cmem_block *block,
+						    unsigned long page)
+{
+	struct cmem_debugfs_extent extent = { .start = page };
+	unsigned int i;
+
+	for (i = 0; i < block->num_pools; i++) {
+		const struct cmem_carved_pool *pool = &block->pools[i];
+
+		if (page - pool->start < pool->slots.count * pool->pages) {
+			cmem_debugfs_pool(pool, page, &extent);
+			return extent;
+		}
+	}
+	cmem_debugfs_heap(block, page, &extent);
+	return extent;
+}
+
+static void cmem_debugfs_owner(u64 owner, unsigned int count, void *arg)
+{
+	struct seq_file *m = arg;
+
+	seq_printf(m, " owner=%llu:%u", owner, count);
+}
+
+static void cmem_debugfs_print(struct seq_file *m,
+			       const struct cmem_block *block,
+			       const struct cmem_debugfs_extent *extent)
+{
+	const struct cmem_buffer *buffer = extent->buffer;
+	unsigned int owners;
+
+	seq_printf(m, "phys=%#llx length=%#llx",
+		   (u64)cmem_block_phys(block, extent->start),
+		   (u64)extent->pages << PAGE_SHIFT);
+	if (extent->pool == CMEM_POOL_HEAP)
+		seq_puts(m, " pool=heap");
+	else
+		seq_printf(m, " pool=%d", extent->pool);
+	seq_printf(m, " state=%s", extent->state);
+	if (buffer) {
+		if (buffer->flags & CMEM_BUFFER_CACHED)
+			seq_puts(m, " cached");
+		if (buffer->flags & CMEM_BUFFER_PRIVATE)
+			seq_puts(m, " private");
+		owners = cmem_buffer_owners(buffer, cmem_debugfs_owner, m);
+		/* Each file that is registered is one reference. */
+		seq_printf(m, " mappings=%u",
+			   refcount_read(&buffer->refs) - owners);
+	}
+	seq_putc(m, '\n');
+}
+
+static int cmem_debugfs_show(struct seq_file *m, void *v)
+{
+	struct cmem_debugfs_reader *reader = m->private;
+	unsigned long page = *(loff_t *)v;
+	struct cmem_block *block = reader->block;
+	struct cmem_debugfs_extent run = {}, next;
+	unsigned int steps = CMEM_DEBUGFS_CHUNK;
+
+	mutex_lock(&block->lock);
+	for (; page < block->num_pages && steps; steps--) {
+		next = cmem_debugfs_look(block, page);
+		page += next.pages;
+		/* What is free and alike is one extent. */
+		if (run.pages && !run.buffer && !next.buffer &&
+		    run.state == next.state && run.pool == next.pool) {
+			run.pages += next.pages;
+			continue;
+		}
+		if (run.pages)
+			cmem_debugfs_print(m, block, &run);
+		run = next;
+	}
+	cmem_debugfs_print(m, block, &run);
+	mutex_unlock(&block->lock);
+	reader->end = page;
+	return 0;
+}
+
+/* A position is a page offset in the block. */
+static void *cmem_debugfs_start(struct seq_file *m, loff_t *pos)
+{
+	struct cmem_debugfs_reader *reader = m->private;
+
+	return *pos < reader->block->num_pages ? pos : NULL;
+}
+
+static void *cmem_debugfs_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct cmem_debugfs_reader *reader = m->private;
+
+	*pos = reader->end;
+	return cmem_debugfs_start(m, pos);
+}
+
+static void cmem_debugfs_stop(struct seq_file *m, void *v)
+{
+}
+
+static const struct seq_operations cmem_debugfs_ops = {
+	.start = cmem_debugfs_start,
+	.next = cmem_debugfs_next,
+	.stop = cmem_debugfs_stop,
+	.show = cmem_debugfs_show,
+};
+
+static int cmem_debugfs_open(struct inode *inode, struct file *filp)
+{
+	struct cmem_debugfs_reader *reader;
+
+	reader = __seq_open_private(filp, &cmem_debugfs_ops, sizeof(*reader));
+	if (!reader)
+		return -ENOMEM;
+	reader->block = inode->i_private;
+	return 0;
+}
+
+static const struct file_operations cmem_debugfs_fops = {
+	.owner = THIS_MODULE,
+	.open = cmem_debugfs_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = seq_release_private,
+};
+
+/**
+ * cmem_debugfs_add_block - show a block in debugfs
+ * @block: a block that is in the table
+ *
+ * The caller sees to it that this is not called twice at a time. What fails is
+ * not there, and nothing else depends on it.
+ */
+void cmem_debugfs_add_block(struct cmem_block *block)
+{
+	static struct dentry *root;
+	struct dentry *dir;
+	char name[11];
+
+	if (!root)
+		root = debugfs_create_dir("cmem", NULL);
+	snprintf(name, sizeof(name), "%u", block->id);
+	dir = debugfs_create_dir(name, root);
+	debugfs_create_file("extents", 0400, dir, block, &cmem_debugfs_fops);
+}
