@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cmemctl: what its files share.
+ *
+ * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, test.c, watch.c. They
+ * stand on the files named below, which know no verb. Sizes and lengths are in
+ * bytes, addresses physical, unless their names say otherwise.
+ */
+#ifndef CMEMCTL_H
+#define CMEMCTL_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <linux/cmem.h>
+
+#define CMEMCTL_VERSION "1.0.0"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define printf_like(text, first) __attribute__((format(printf, text, first)))
+
+/* Exit statuses */
+#define EXIT_FAILED	1
+#define EXIT_USAGE	2
+
+/* cmemctl.c: the command line */
+
+/**
+ * struct command - a verb
+ * @name: the verb
+ * @summary: what it does, for the list of verbs
+ * @help: all of what --help prints
+ * @run: does it; argv[0] is the verb. Returns the exit status.
+ */
+struct command {
+	const char *name;
+	const char *summary;
+	const char *help;
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct command info_command, map_command, top_command, alloc_command;
+extern const struct command free_command, test_command, watch_command;
+
+/* What all verbs take */
+struct settings {
+	bool json;
+	bool colour;
+};
+
+extern struct settings settings;
+
+/* For the verbs' tables of long options */
+#define COMMON_OPTIONS							\
+	{ "json", no_argument, NULL, OPTION_JSON },			\
+	{ "color", required_argument, NULL, OPTION_COLOUR },		\
+	{ "colour", required_argument, NULL, OPTION_COLOUR },		\
+	{ "help", no_argument, NULL, OPTION_HELP },			\
+	{ "version", no_argument, NULL, OPTION_VERSION },		\
+	{ }
+
+enum {
+	OPTION_JSON = 0x100,
+	OPTION_COLOUR,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_OWN,	/* the first of a verb's own options without a letter */
+};
+
+/* getopt_long() for a verb: takes the common options itself; -1 at the end */
+int next_option(const struct command *command, int argc, char **argv, const char *letters,
+		const struct option *options);
+
+/* Ends the program: a message, and what would be right. */
+void die(const char *format, ...) printf_like(1, 2) __attribute__((noreturn));
+void usage(const char *format, ...) printf_like(1, 2) __attribute__((noreturn));
+void warn(const char *format, ...) printf_like(1, 2);
+void *xrealloc(void *old, size_t count, size_t size);
+
+/* Room for one more in an array that grows by doubling */
+#define grow(array, count, room) do {					\
+	if ((count) == (room)) {					\
+		(room) = (room) ? 2 * (room) : 64;			\
+		(array) = xrealloc(array, room, sizeof(*(array)));	\
+	}								\
+} while (0)
+
+/* Arguments; each dies, saying what is wrong with option @what. */
+uint64_t parse_size(const char *what, const char *text);
+uint64_t parse_address(const char *what, const char *text);
+long parse_number(const char *what, const char *text, long min, long max);
+double parse_seconds(const char *what, const char *text);
+int parse_block(const char *text);
+
+/* text.c: what is printed for people */
+
+/* "16 MiB", "29.3 KiB", "123 B"; valid until it has been called 8 times more */
+const char *human(uint64_t bytes);
+/* "heap" or the number; valid as human()'s */
+const char *pool_name(int pool);
+const char *kind_name(unsigned int kind);
+/* Columns of the terminal, 80 if it is none */
+unsigned int terminal_width(void);
+/* The escape sequence for a colour (an SGR number), or "" when there are none */
+const char *colour(const char *sgr);
+/* The user's name, or the number */
+const char *user_name(uid_t uid);
+/* Control characters are replaced: names come from other programs. */
+void make_printable(char *text);
+
+/* json.c: one JSON text at a time to stdout */
+void json_begin(bool one_line);
+void json_end(void);
+void json_open(const char *key, char bracket);
+void json_close(char bracket);
+void json_number(const char *key, uint64_t value);
+void json_signed(const char *key, int64_t value);
+void json_real(const char *key, double value);
+void json_string(const char *key, const char *value);
+void json_bool(const char *key, bool value);
+void json_null(const char *key);
+void json_pool(int pool);
+
+/* device.c: /dev/cmem */
+
+#define MAX_BLOCKS 4096
+
+struct block {
+	struct cmem_block_info info;
+	struct cmem_pool_info pool[CMEM_MAX_POOLS];
+};
+
+/* All blocks, or one */
+struct blocks {
+	struct cmem_info info;
+	struct block *block;
+	unsigned int count;
+};
+
+#define ALL_BLOCKS (-2)
+
+int device_open(void);
+int device_try_open(void);
+int device_get_block(int fd, int id, struct cmem_block_info *info);
+int device_get_pool(int fd, int id, unsigned int pool, struct cmem_pool_info *info);
+/* Dies, with advice, when there is no block, or not that one. */
+void device_get_blocks(int fd, int id, struct blocks *blocks);
+uint64_t blocks_free_bytes(const struct block *block);
+int device_alloc(int fd, struct cmem_alloc *alloc);
+int device_free(int fd, uint64_t phys);
+int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op);
+
+/* extents.c: what there is at each address of a block */
+
+enum extent_state { FREE_CLEAN, FREE_DIRTY, FREE_UNKNOWN, SCRUBBING, HELD, UNKNOWN, NUM_STATES };
+
+struct registration {
+	uint64_t owner;
+	unsigned int count;
+};
+
+struct extent {
+	uint64_t start;
+	uint64_t length;
+	int pool;		/* or CMEM_POOL_HEAP */
+	enum extent_state state;
+	bool cached;
+	bool private;
+	unsigned int mappings;
+	struct registration *owner;
+	unsigned int owners;
+};
+
+/**
+ * struct extents - a block by address, without gaps
+ * @known: from debugfs: owners, and what is clean
+ */
+struct extents {
+	struct extent *extent;
+	unsigned int count;
+	bool known;
+};
+
+/* Dies if it can't be read at all. */
+void extents_read(const struct block *block, struct extents *extents);
+void extents_free(struct extents *extents);
+const struct extent *extents_find(const struct extents *extents, uint64_t phys);
+/* The longest free run of the heap: 0 if there is none */
+uint64_t extents_largest(const struct extents *extents, uint64_t *start);
+/* Why owners are not known, and what would help; NULL if it is not known */
+const char *extents_advice(void);
+const char *state_name(enum extent_state state);
+
+/* owners.c: which processes are an owner */
+
+struct process {
+	pid_t pid;
+	uint64_t owner;		/* 0: none, it only maps */
+	uint64_t buffers;
+	uint64_t bytes;
+	uint64_t map_start;	/* a mapping, if @owner is 0 */
+	uint64_t map_length;
+	uid_t uid;
+	char command[64];
+};
+
+/* Open files and mappings of /dev/cmem that the caller may see */
+struct processes {
+	struct process *process;
+	unsigned int count;
+};
+
+/* The name of a program, "?" if it has ended */
+void process_command(pid_t pid, char *command, size_t size);
+void processes_read(struct processes *processes);
+void processes_free(struct processes *processes);
+/* The process with the lowest pid, or NULL; @more: how many others there are */
+const struct process *processes_owner(const struct processes *processes, uint64_t owner,
+				      unsigned int *more);
+/* Who maps a buffer that nobody is registered for */
+const struct process *processes_mapping(const struct processes *processes, uint64_t start,
+					uint64_t length, unsigned int *more);
+/* "1234 camera", "1234 camera +1 more", or "owner 7"; valid as human()'s */
+const char *holder_name(const struct processes *processes, const struct extent *extent,
+			unsigned int nth);
+
+/* shares.c: who has how much of the blocks that are looked at */
+
+struct share {
+	char name[128];
+	uint64_t bytes;
+	unsigned int buffers;
+};
+
+/* Each holder once, in the order in which they come by address */
+struct shares {
+	struct share *share;
+	unsigned int count;
+};
+
+void shares_add(struct shares *shares, const struct extents *extents,
+		const struct processes *processes);
+/* Whose a held extent is: of several owners, the first */
+unsigned int shares_index(const struct shares *shares, const struct extent *extent,
+			  const struct processes *processes);
+void shares_free(struct shares *shares);
+
+/* map.c, svg.c: pictures */
+
+/* Bytes free in the heap, the longest run of these, and how scattered they are */
+struct heap_use {
+	uint64_t free;
+	uint64_t largest;
+	uint64_t largest_start;
+	bool start_known;
+	double fragmentation;	/* 0 to 1 */
+};
+
+void heap_use(const struct block *block, const struct extents *extents, struct heap_use *use);
+void svg_write(const char *path, const struct blocks *blocks, const struct extents *extents,
+	       const struct processes *processes, const struct shares *shares);
+
+/* holder.c: what alloc holds, free gives back */
+
+/**
+ * struct holder - buffers that this process holds for a person
+ * @fd: /dev/cmem
+ * @socket: listens for free
+ */
+struct holder {
+	int fd;
+	int socket;
+	uint64_t *phys;
+	unsigned int count;
+};
+
+void holder_listen(struct holder *holder);
+void holder_answer(struct holder *holder);
+/* Asks all holders of this user (root: of all); how many buffers were given back */
+unsigned int holders_free(bool all, uint64_t phys);
+
+/* pattern.c: what memory is tested with */
+
+enum pattern { PATTERN_ADDRESS, PATTERN_NOT_ADDRESS, PATTERN_ONES, PATTERN_ZEROS, NUM_PATTERNS };
+
+/**
+ * struct faults - what was found wrong
+ * @words: how many words
+ * @first: address of the first
+ * @wanted: what was written there
+ * @found: what was read there
+ * @wrong_high: bits that were 1 where 0 was right
+ * @wrong_low: bits that were 0 where 1 was right
+ * @any_high: bits that were 1 in some word, right or wrong
+ * @any_low: bits that were 0 in some word
+ * @lines: address bits by which a word had what belongs to another, with the
+ *	address as pattern
+ * @not_lines: the same with its complement
+ */
+struct faults {
+	uint64_t words;
+	uint64_t first;
+	uint64_t wanted;
+	uint64_t found;
+	uint64_t wrong_high;
+	uint64_t wrong_low;
+	uint64_t any_high;
+	uint64_t any_low;
+	uint64_t lines;
+	uint64_t not_lines;
+};
+
+uint64_t pattern_word(enum pattern pattern, uint64_t phys);
+void pattern_fill(volatile uint64_t *memory, size_t words, uint64_t phys, enum pattern pattern);
+void pattern_check(const volatile uint64_t *memory, size_t words, uint64_t phys,
+		   enum pattern pattern, struct faults *faults);
+/* What a board's designer wants to know of the faults, in words */
+void faults_describe(const struct faults *faults, char *text, size_t size);
+
+#endif /* CMEMCTL_H */

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What there is at each address of a block: from debugfs, for root, with owners
+ * and how clean free memory is; else from /proc/cmem, which everybody may read.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmemctl.h"
+
+#define DEBUGFS "/sys/kernel/debug"
+
+static const char *advice;
+
+const char *extents_advice(void)
+{
+	return advice;
+}
+
+const char *state_name(enum extent_state state)
+{
+	static const char *const names[NUM_STATES] = {
+		[FREE_CLEAN] = "clean",
+		[FREE_DIRTY] = "dirty",
+		[FREE_UNKNOWN] = "free",
+		[SCRUBBING] = "scrubbing",
+		[HELD] = "held",
+		[UNKNOWN] = "unknown",
+	};
+
+	return names[state];
+}
+
+struct list {
+	struct extents *extents;
+	unsigned int room;
+};
+
+/* What is free and alike is one extent, however it was told. */
+static void append(struct list *list, const struct extent *extent)
+{
+	struct extents *to = list->extents;
+	struct extent *last = to->count ? &to->extent[to->count - 1] : NULL;
+
+	if (last && last->state == extent->state && last->pool == extent->pool &&
+	    extent->state != HELD && last->start + last->length == extent->start) {
+		last->length += extent->length;
+		return;
+	}
+	grow(to->extent, to->count, list->room);
+	to->extent[to->count++] = *extent;
+}
+
+static enum extent_state parse_state(const char *name)
+{
+	for (unsigned int i = 0; i < NUM_STATES; i++)
+		if (!strcmp(state_name(i), name))
+			return i;
+	return UNKNOWN;
+}
+
+static void add_owner(struct extent *extent, uint64_t owner, unsigned int count)
+{
+	extent->owner = xrealloc(extent->owner, extent->owners + 1, sizeof(*extent->owner));
+	extent->owner[extent->owners++] = (struct registration){ owner, count };
+}
+
+/* One word of Documentation/ABI/testing/debugfs-cmem; later words are not known. */
+static void parse_word(char *word, struct extent *extent)
+{
+	unsigned int count;
+	uint64_t owner;
+
+	if (sscanf(word, "phys=%" SCNx64, &extent->start) == 1 ||
+	    sscanf(word, "length=%" SCNx64, &extent->length) == 1 ||
+	    sscanf(word, "pool=%d", &extent->pool) == 1 ||
+	    sscanf(word, "mappings=%u", &extent->mappings) == 1)
+		return;
+	if (sscanf(word, "owner=%" SCNu64 ":%u", &owner, &count) == 2)
+		add_owner(extent, owner, count);
+	else if (!strncmp(word, "state=", 6))
+		extent->state = parse_state(word + 6);
+	else if (!strcmp(word, "cached"))
+		extent->cached = true;
+	else if (!strcmp(word, "private"))
+		extent->private = true;
+}
+
+static bool read_debugfs(int block, struct list *list)
+{
+	char path[64], *line = NULL;
+	size_t room = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), DEBUGFS "/cmem/%d/extents", block);
+	f = fopen(path, "re");
+	if (!f) {
+		if (getuid() || errno == EACCES || errno == EPERM)
+			advice = "Who holds what, and how clean free memory is, is for root: run this as root.";
+		else if (access(DEBUGFS "/cmem", F_OK))
+			advice = "Who holds what is in debugfs, which is not there: is CONFIG_DEBUG_FS on? mount -t debugfs none " DEBUGFS;
+		else
+			advice = "Who holds what of this kind of block is not told.";
+		return false;
+	}
+	while (getline(&line, &room, f) > 0) {
+		struct extent extent = { .pool = CMEM_POOL_HEAP, .state = UNKNOWN };
+
+		for (char *word = strtok(line, "\n "); word; word = strtok(NULL, "\n "))
+			parse_word(word, &extent);
+		if (extent.length)
+			append(list, &extent);
+	}
+	free(line);
+	fclose(f);
+	return list->extents->count;
+}
+
+static int by_address(const void *left, const void *right)
+{
+	const struct extent *a = left, *b = right;
+
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+/* Puts the heap's free memory between what is known. */
+static void fill_gaps(const struct block *block, struct list *list, enum extent_state gap)
+{
+	struct extents known = *list->extents;
+	uint64_t at = block->info.base, end = block->info.base + block->info.length;
+
+	qsort(known.extent, known.count, sizeof(*known.extent), by_address);
+	*list->extents = (struct extents){ };
+	list->room = 0;
+	for (unsigned int i = 0; i <= known.count; i++) {
+		uint64_t next = i < known.count ? known.extent[i].start : end;
+		struct extent hole = {
+			.start = at, .length = next - at, .pool = CMEM_POOL_HEAP, .state = gap,
+		};
+
+		if (next > at)
+			append(list, &hole);
+		if (i == known.count)
+			break;
+		append(list, &known.extent[i]);
+		at = known.extent[i].start + known.extent[i].length;
+	}
+	free(known.extent);
+}
+
+/* One line of /proc/cmem. @pool is where one is: -1 in another block. */
+static void parse_proc_line(const char *line, const struct block *block, int *pool, bool *busy,
+			    bool *hidden, struct list *list)
+{
+	const struct cmem_pool_info *from = *pool >= 0 ? &block->pool[*pool] : NULL;
+	struct extent extent = { .state = HELD };
+	unsigned int number, id;
+
+	if (sscanf(line, "Block %u: Pool %u:", &number, &id) == 2) {
+		*pool = (int)number == block->info.block && id < block->info.num_pools ?
+			(int)id : -1;
+	} else if (sscanf(line, "Block %u: Heap:", &number) == 1 && strstr(line, "Heap")) {
+		*pool = (int)number == block->info.block ? CMEM_POOL_HEAP : -1;
+	} else if (strstr(line, " busy bufs:")) {
+		*busy = true;
+	} else if (strstr(line, " free bufs:")) {
+		*busy = false;
+	} else if (from && sscanf(line, "id %u:", &id) == 1 && id < from->count) {
+		extent.start = from->base + id * from->length;
+		extent.length = from->length;
+		extent.pool = *pool;
+		if (!*busy)
+			extent.state = FREE_UNKNOWN;
+		append(list, &extent);
+	} else if (*pool == CMEM_POOL_HEAP &&
+		   sscanf(line, "phys addr %" SCNx64 " size %" SCNx64, &extent.start,
+			  &extent.length) == 2) {
+		extent.pool = CMEM_POOL_HEAP;
+		append(list, &extent);
+	} else if (*pool == CMEM_POOL_HEAP && strstr(line, "hidden")) {
+		*hidden = true;
+	}
+}
+
+static void read_proc(const struct block *block, struct list *list)
+{
+	FILE *f = fopen("/proc/cmem", "re");
+	bool busy = false, hidden = false;
+	int pool = -1;
+	char line[256];
+
+	if (!f)
+		die("/proc/cmem: %s", strerror(errno));
+	while (fgets(line, sizeof(line), f))
+		parse_proc_line(line, block, &pool, &busy, &hidden, list);
+	fclose(f);
+	fill_gaps(block, list, hidden ? UNKNOWN : FREE_UNKNOWN);
+}
+
+void extents_read(const struct block *block, struct extents *extents)
+{
+	struct list list = { .extents = extents };
+
+	*extents = (struct extents){ };
+	extents->known = read_debugfs(block->info.block, &list);
+	if (!extents->known)
+		read_proc(block, &list);
+}
+
+void extents_free(struct extents *extents)
+{
+	for (unsigned int i = 0; i < extents->count; i++)
+		free(extents->extent[i].owner);
+	free(extents->extent);
+	*extents = (struct extents){ };
+}
+
+const struct extent *extents_find(const struct extents *extents, uint64_t phys)
+{
+	for (unsigned int i = 0; i < extents->count; i++)
+		if (phys - extents->extent[i].start < extents->extent[i].length)
+			return &extents->extent[i];
+	return NULL;
+}
+
+uint64_t extents_largest(const struct extents *extents, uint64_t *start)
+{
+	uint64_t largest = 0, run = 0, end = 0;
+
+	for (unsigned int i = 0; i < extents->count; i++) {
+		const struct extent *e = &extents->extent[i];
+
+		if (e->pool != CMEM_POOL_HEAP || e->state == HELD || e->state == UNKNOWN)
+			continue;
+		run = e->start == end ? run + e->length : e->length;
+		end = e->start + e->length;
+		if (run > largest) {
+			largest = run;
+			*start = end - run;
+		}
+	}
+	return largest;
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * cmemctl info: what this kernel's CMEM is, and how full its blocks are.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmemctl.h"
+
+static const struct {
+	uint64_t bit;
+	const char *name;
+} features[] = {
+	{ CMEM_FEATURE_SCRUB, "scrub" },
+	{ CMEM_FEATURE_PMD, "pmd" },
+	{ CMEM_FEATURE_PRIVATE, "private" },
+};
+
+static void print_general(const struct cmem_info *info)
+{
+	printf("CMEM ABI %u, %u block%s, %s\n", info->abi_version, info->num_blocks,
+	       info->num_blocks == 1 ? "" : "s",
+	       info->flags & CMEM_INFO_COHERENT ? "coherent: no cache maintenance needed" :
+	       "not coherent: programs maintain the cache");
+	printf("alignment %s, cache line %s, features", human(info->alignment),
+	       human(info->cache_line));
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
+		if (info->features & features[i].bit)
+			printf(" %s", features[i].name);
+	puts("");
+}
+
+static void print_block(const struct block *block)
+{
+	const struct cmem_block_info *b = &block->info;
+
+	printf("\n%sBlock %d%s  %s  %#" PRIx64 "-%#" PRIx64 "  %s, %s free%s\n", colour("1"),
+	       b->block, colour("0"), kind_name(b->kind), (uint64_t)b->base,
+	       (uint64_t)(b->base + b->length - 1), human(b->length),
+	       human(blocks_free_bytes(block)),
+	       b->flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "");
+	if (b->num_pools)
+		printf("  %4s %12s %12s %8s %8s %8s %8s %9s\n", "POOL", "BASE", "BUFFER", "COUNT",
+		       "FREE", "CLEAN", "DIRTY", "SCRUBBING");
+	for (unsigned int i = 0; i < b->num_pools; i++) {
+		const struct cmem_pool_info *p = &block->pool[i];
+
+		printf("  %4u %#12" PRIx64 " %12s %8u %8u %8u %8u %9u\n", i, (uint64_t)p->base,
+		       human(p->length), p->count, p->free, p->clean, p->dirty, p->scrubbing);
+	}
+	if (b->heap_size)
+		printf("  heap %s, %s free, %s of it clean, largest free extent %s\n",
+		       human(b->heap_size), human(b->heap_free), human(b->heap_clean),
+		       human(b->heap_largest));
+	else
+		puts("  no heap");
+}
+
+static void json_block(const struct block *block)
+{
+	const struct cmem_block_info *b = &block->info;
+
+	json_open(NULL, '{');
+	json_signed("block", b->block);
+	json_string("kind", kind_name(b->kind));
+	json_number("base", b->base);
+	json_number("length", b->length);
+	json_number("free", blocks_free_bytes(block));
+	json_bool("keep_contents", b->flags & CMEM_BLOCK_KEEP_CONTENTS);
+	json_open("pools", '[');
+	for (unsigned int i = 0; i < b->num_pools; i++) {
+		const struct cmem_pool_info *p = &block->pool[i];
+
+		json_open(NULL, '{');
+		json_number("pool", p->pool);
+		json_number("base", p->base);
+		json_number("requested_length", p->requested_length);
+		json_number("length", p->length);
+		json_number("count", p->count);
+		json_number("free", p->free);
+		json_number("clean", p->clean);
+		json_number("dirty", p->dirty);
+		json_number("scrubbing", p->scrubbing);
+		json_close('}');
+	}
+	json_close(']');
+	json_open("heap", '{');
+	json_number("size", b->heap_size);
+	json_number("free", b->heap_free);
+	json_number("clean", b->heap_clean);
+	json_number("largest", b->heap_largest);
+	json_close('}');
+	json_close('}');
+}
+
+static void print_json(const struct blocks *blocks)
+{
+	const struct cmem_info *info = &blocks->info;
+
+	json_begin(false);
+	json_number("abi_version", info->abi_version);
+	json_open("features", '[');
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
+		if (info->features & features[i].bit)
+			json_string(NULL, features[i].name);
+	json_close(']');
+	json_bool("coherent", info->flags & CMEM_INFO_COHERENT);
+	json_number("alignment", info->alignment);
+	json_number("cache_line", info->cache_line);
+	json_open("blocks", '[');
+	for (unsigned int i = 0; i < blocks->count; i++)
+		json_block(&blocks->block[i]);
+	json_close(']');
+	json_end();
+}
+
+static int run_info(int argc, char **argv)
+{
+	static const struct option options[] = { COMMON_OPTIONS };
+	struct blocks blocks;
+	int id = ALL_BLOCKS;
+	int fd;
+
+	next_option(&info_command, argc, argv, "", options);
+	if (optind < argc)
+		id = parse_block(argv[optind++]);
+	if (optind < argc)
+		usage("one BLOCK at most: '%s' is too many", argv[optind]);
+
+	fd = device_open();
+	device_get_blocks(fd, id, &blocks);
+	if (settings.json) {
+		print_json(&blocks);
+		return 0;
+	}
+	print_general(&blocks.info);
+	for (unsigned int i = 0; i < blocks.count; i++)
+		print_block(&blocks.block[i]);
+	return 0;
+}
+
+const struct command info_command = {
+	.name = "info",
+	.summary = "what the kernel's CMEM is; blocks, pools and heaps, and how full they are",
+	.help =
+"Usage: cmemctl info [--json] [BLOCK]\n"
+"Prints the version and the features of the kernel's CMEM, and for each block (or\n"
+"BLOCK alone) its addresses, pools and heap, and what of these is free.\n"
+"\n"
+"  --json          print JSON, with sizes in bytes\n"
+"  --color=WHEN    auto, always or never\n",
+	.run = run_info,
+};
