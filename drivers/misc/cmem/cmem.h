@@ -362,7 +362,13 @@ int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma);
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
 struct vm_area_struct *cmem_vma_lock(unsigned long address);
-u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address);
+
+/* The physical address of a user address in a mapping of ours, the mm locked */
+static inline u64 cmem_vma_phys(const struct vm_area_struct *vma,
+				unsigned long address)
+{
+	return ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
+}
 
 /*
  * main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) and in debugfs

@@ -174,18 +174,6 @@ struct vm_area_struct *cmem_vma_lock(unsigned long address)
 	return ERR_PTR(-EFAULT);
 }
 
-/**
- * cmem_vma_phys - translate a user address
- * @vma: a mapping of ours, the mm being locked
- * @address: in this mapping
- *
- * Return: the physical address.
- */
-u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address)
-{
-	return ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
-}
-
 static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 			      unsigned long end)
 {
