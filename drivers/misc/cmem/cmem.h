@@ -375,6 +375,7 @@ static inline u64 cmem_vma_phys(const struct vm_area_struct *vma,
  * (debugfs.c)
  */
 
+/* Programs that name no pool want the heap where no pool can serve. */
 extern bool cmem_heap_fallback;
 
 int cmem_procfs_init(void);

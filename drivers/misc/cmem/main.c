@@ -22,6 +22,7 @@
 
 #include <linux/cache.h>
 #include <linux/compat.h>
+#include <linux/cpufeature.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/miscdevice.h>
@@ -35,6 +36,10 @@
 #include <linux/uaccess.h>
 
 #include "cmem.h"
+
+bool cmem_heap_fallback;
+module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
+MODULE_PARM_DESC(useHeapIfPoolUnavailable, "programs that name no pool get memory from the heap when no pool can serve (default: no)");
 
 /**
  * struct cmem_command - an ioctl on its way
@@ -65,6 +70,20 @@ bool cmem_heap_fallback;
 module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
 MODULE_PARM_DESC(useHeapIfPoolUnavailable, "let the library take from the heap what no pool has free (default 0)");
 
+/*
+ * arm64 lets programs execute DC CVAC and DC CIVAC, and CMEM's memory has no cache
+ * behind the point of coherency. Where an erratum wants each of them trapped and
+ * replaced, one system call for all of a range is better.
+ */
+static bool cmem_user_may_sync(void)
+{
+#ifdef CONFIG_ARM64
+	return !cpus_have_final_cap(ARM64_WORKAROUND_CLEAN_CACHE);
+#else
+	return false;
+#endif
+}
+
 static int cmem_get_info(struct cmem_command *command)
 {
 	struct cmem_info *info = command->data;
@@ -75,6 +94,10 @@ static int cmem_get_info(struct cmem_command *command)
 
 	cmem_block_count(&info->num_blocks, &info->block_limit, &coherent);
 	info->out_flags = coherent ? CMEM_INFO_COHERENT : 0;
+	if (cmem_user_may_sync())
+		info->out_flags |= CMEM_INFO_USER_SYNC;
+	if (READ_ONCE(cmem_heap_fallback))
+		info->out_flags |= CMEM_INFO_HEAP_FALLBACK;
 	info->abi_version = CMEM_ABI_VERSION;
 	info->alignment = PAGE_SIZE;
 	info->cache_line = cache_line_size();

@@ -87,7 +87,7 @@
 
 /*
  * Numbers up to 0x0f were planned together: EXPORT, BLOCK_ADD and BLOCK_REMOVE
- * are not there yet, their numbers are kept for them.
+ * are not there yet (ENOTTY), their numbers are kept for them.
  */
 enum {
 	CMEM_CMD_GET_INFO	= 0x00,
@@ -110,9 +110,20 @@ enum {
  * @CMEM_INFO_COHERENT: devices see what the CPU sees without cache
  *     maintenance: CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL succeed and do
  *     nothing, a program need not call them
+ * @CMEM_INFO_USER_SYNC: an AArch64 program may maintain the caches over cached
+ *     mappings by itself: DC CVAC on each line, in steps of what CTR_EL0.DminLine
+ *     says, and DSB SY after the last one do what CMEM_SYNC_WRITE_BACK does, and
+ *     DC CIVAC what CMEM_SYNC_WRITE_BACK_INVALIDATE does. There is nothing like
+ *     that for CMEM_SYNC_INVALIDATE. Only AArch64 kernels say so, to 32-bit
+ *     programs too, which can make nothing of it.
+ * @CMEM_INFO_HEAP_FALLBACK: who set up the system wants programs that leave the
+ *     pool to the system to get memory from the heap when no pool can serve
+ *     (cmem.useHeapIfPoolUnavailable): they should say CMEM_ALLOC_HEAP_FALLBACK
  */
 enum cmem_info_flags {
 	CMEM_INFO_COHERENT	= 1 << 0,
+	CMEM_INFO_USER_SYNC	= 1 << 1,
+	CMEM_INFO_HEAP_FALLBACK	= 1 << 2,
 };
 
 /**
@@ -496,5 +507,26 @@ struct cmem_sync_all {
 	__u32 __reserved;
 };
 #define CMEM_IOCTL_SYNC_ALL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_SYNC_ALL)
+
+/**
+ * struct cmem_export - ioctl(CMEM_IOCTL_EXPORT)
+ * @size: sizeof(struct cmem_export)
+ * @flags: must be 0
+ * @phys_addr: in: the physical address of the first byte of a buffer that the
+ *     calling file is registered for
+ * @fd_flags: in: of the new file descriptor: O_CLOEXEC, and O_RDONLY, O_WRONLY or
+ *     O_RDWR
+ * @fd: out: the file descriptor of a DMA-BUF
+ *
+ * Make a DMA-BUF of a buffer. This kernel does not have it yet: ENOTTY.
+ */
+struct cmem_export {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 phys_addr;
+	__u32 fd_flags;
+	__s32 fd;
+};
+#define CMEM_IOCTL_EXPORT	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_EXPORT)
 
 #endif /* _UAPI_LINUX_CMEM_H */

@@ -44,8 +44,12 @@ TEST_F(info, get_info_describes_this_machine)
 	if (strstr(name.machine, "86")) {
 		EXPECT_TRUE(info.out_flags & CMEM_INFO_COHERENT);
 	}
+	if (strncmp(name.machine, "aarch64", 7) && strcmp(name.machine, "armv8l")) {
+		EXPECT_FALSE(info.out_flags & CMEM_INFO_USER_SYNC);
+	}
 	if (info.abi_version == 1) {
-		EXPECT_EQ(0, info.out_flags & ~CMEM_INFO_COHERENT);
+		EXPECT_EQ(0, info.out_flags & ~(CMEM_INFO_COHERENT | CMEM_INFO_USER_SYNC |
+						CMEM_INFO_HEAP_FALLBACK));
 		EXPECT_EQ(0, info.features & ~(__u64)(CMEM_FEATURE_SCRUB | CMEM_FEATURE_PMD |
 						      CMEM_FEATURE_PRIVATE));
 	}
