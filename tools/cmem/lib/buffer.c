@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Buffers: allocating, registering, mapping and freeing them. Physical addresses
+ * have 64 bits here; what off_t makes of them, offset.c knows.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "libcmem.h"
+
+PUBLIC CMEM_AllocParams CMEM_DEFAULTPARAMS = { CMEM_POOL, CMEM_NONCACHED, 1 };
+
+static int cmem_ioctl(unsigned long command, void *argument)
+{
+	return libcmem_ready() ? ioctl(libcmem.fd, command, argument) : -1;
+}
+
+static unsigned int table_flags(unsigned int alloc_flags)
+{
+	return TABLE_MAPPED | (alloc_flags & CMEM_ALLOC_CACHED ? TABLE_CACHED : 0);
+}
+
+static int free_buffer(uint64_t buffer)
+{
+	struct cmem_free request = { .size = sizeof(request), .phys_addr = buffer };
+
+	return cmem_ioctl(CMEM_IOCTL_FREE, &request);
+}
+
+/* Undo an allocation or registration because of an error, which errno is to tell. */
+static void drop_buffer(uint64_t buffer)
+{
+	int error = errno;
+
+	free_buffer(buffer);
+	errno = error;
+}
+
+/**
+ * libcmem_resolve - ask the kernel what is behind a user address
+ * @address: any byte of a mapping of /dev/cmem
+ * @resolve: where to put that
+ *
+ * Return: 0, or -1 and errno.
+ */
+int libcmem_resolve(uintptr_t address, struct cmem_resolve *resolve)
+{
+	*resolve = (struct cmem_resolve) { .size = sizeof(*resolve), .user_addr = address };
+	return cmem_ioctl(CMEM_IOCTL_RESOLVE, resolve);
+}
+
+/*
+ * Map a part of a buffer. What buffer that is, and whether it is cached, the caller
+ * tells with @flags, or with 0 that the kernel has to be asked.
+ */
+static void *map_buffer(uint64_t phys, uint64_t size, uint64_t buffer, unsigned int flags)
+{
+	const size_t page_mask = libcmem.page_size - 1;
+	struct libcmem_mapping mapping = { .buffer = buffer };
+	struct cmem_resolve resolve;
+	int error = 0;
+	void *address;
+
+	if (!size || size > SIZE_MAX - page_mask) {
+		errno = size ? ENOMEM : EINVAL;
+		return NULL;
+	}
+	mapping.length = (size + page_mask) & ~page_mask;
+
+	pthread_mutex_lock(&libcmem_lock);
+	address = mmap(NULL, mapping.length, PROT_READ | PROT_WRITE, MAP_SHARED, libcmem.fd, phys);
+	if (address == MAP_FAILED) {
+		address = NULL;
+		goto out;
+	}
+	mapping.start = (uintptr_t)address;
+	mapping.session = libcmem.session;
+	if (!flags) {
+		if (libcmem_resolve(mapping.start, &resolve))
+			error = errno;
+		mapping.buffer = resolve.buffer_addr;
+		flags = table_flags(resolve.buffer_flags);
+	}
+	if (!error && libcmem_table_insert(&mapping, phys, flags))
+		error = errno;
+	if (error) {
+		munmap(address, mapping.length);
+		address = NULL;
+		errno = error;
+	}
+out:
+	pthread_mutex_unlock(&libcmem_lock);
+	return address;
+}
+
+/*
+ * Allocate from one pool, the best one or the heap. Only the heap looks at the
+ * alignment: programs leave it undefined where they want a pool.
+ */
+static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *params,
+		      struct cmem_alloc *request)
+{
+	*request = (struct cmem_alloc) {
+		.size = sizeof(*request), .block = block, .pool = pool,
+		.flags = params->flags & CMEM_CACHED ? CMEM_ALLOC_CACHED : 0,
+		.length = size,
+		.alignment = pool == CMEM_POOL_HEAP ? params->alignment : 0,
+	};
+	return cmem_ioctl(CMEM_IOCTL_ALLOC, request);
+}
+
+/* Allocate what the params say, or where @pool is not CMEM_POOL_BEST, from that. */
+static int alloc_buffer(int block, int pool, size_t size, const CMEM_AllocParams *params,
+			struct cmem_alloc *request)
+{
+	int ret;
+
+	if (!params)
+		params = &CMEM_DEFAULTPARAMS;
+	if ((params->type != CMEM_POOL && params->type != CMEM_HEAP) ||
+	    (params->flags & ~CMEM_CACHED)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (pool == CMEM_POOL_BEST && params->type == CMEM_HEAP)
+		pool = CMEM_POOL_HEAP;
+
+	ret = alloc_from(block, pool, size, params, request);
+	if (ret && pool == CMEM_POOL_BEST && libcmem.heap_fallback &&
+	    (errno == ENOMEM || errno == ENOENT))
+		ret = alloc_from(block, CMEM_POOL_HEAP, size, params, request);
+	return ret;
+}
+
+static void *alloc_mapped(int block, int pool, size_t size, const CMEM_AllocParams *params)
+{
+	struct cmem_alloc request;
+	void *address;
+
+	if (alloc_buffer(block, pool, size, params, &request))
+		return NULL;
+	address = map_buffer(request.phys_addr, size ? size : request.length, request.phys_addr,
+			     table_flags(request.flags));
+	if (!address)
+		drop_buffer(request.phys_addr);
+	return address;
+}
+
+/* The kernel takes some negative numbers for more than a pool. */
+static bool is_pool(int pool)
+{
+	if (pool >= 0)
+		return true;
+	errno = ENOENT;
+	return false;
+}
+
+/**
+ * libcmem_alloc_phys - allocate without mapping
+ * @block: the number of the block
+ * @pool: the number of a pool, or CMEM_POOL_BEST: as the params say
+ * @size: in bytes; 0 with the number of a pool: its buffers' size
+ * @params: may be NULL
+ *
+ * Return: the physical address, or 0 and errno.
+ */
+uint64_t libcmem_alloc_phys(int block, int pool, size_t size, const CMEM_AllocParams *params)
+{
+	struct cmem_alloc request;
+
+	if (alloc_buffer(block, pool, size, params, &request))
+		return 0;
+	return request.phys_addr;
+}
+
+/**
+ * libcmem_free_phys - drop a registration by physical address
+ * @phys: the buffer's first byte
+ *
+ * Return: 0, or -1 and errno.
+ */
+int libcmem_free_phys(uint64_t phys)
+{
+	return free_buffer(phys);
+}
+
+/**
+ * libcmem_map - map a part of a buffer
+ * @phys: physical address of the first byte, on a page's border
+ * @size: in bytes
+ *
+ * Return: the user address, or NULL and errno.
+ */
+void *libcmem_map(uint64_t phys, size_t size)
+{
+	return libcmem_ready() ? map_buffer(phys, size, 0, 0) : NULL;
+}
+
+/**
+ * libcmem_register - register for somebody's buffer, and map it
+ * @phys: the buffer's first byte
+ *
+ * Return: the user address, or NULL and errno.
+ */
+void *libcmem_register(uint64_t phys)
+{
+	struct cmem_register request = { .size = sizeof(request), .phys_addr = phys };
+	void *address;
+
+	if (cmem_ioctl(CMEM_IOCTL_REGISTER, &request))
+		return NULL;
+	address = map_buffer(phys, request.length, phys, table_flags(request.buffer_flags));
+	if (!address)
+		drop_buffer(phys);
+	return address;
+}
+
+PUBLIC void *CMEM_alloc2(int blockid, size_t size, CMEM_AllocParams *params)
+{
+	void *ptr = alloc_mapped(blockid, CMEM_POOL_BEST, size, params);
+
+	TRACE(!ptr, "CMEM_alloc2(%d, %zu, %s) = %p", blockid, size, PARAMS_TEXT(params), ptr);
+	return ptr;
+}
+
+PUBLIC void *CMEM_alloc(size_t size, CMEM_AllocParams *params)
+{
+	void *ptr = alloc_mapped(0, CMEM_POOL_BEST, size, params);
+
+	TRACE(!ptr, "CMEM_alloc(%zu, %s) = %p", size, PARAMS_TEXT(params), ptr);
+	return ptr;
+}
+
+PUBLIC void *CMEM_allocPool2(int blockid, int poolid, CMEM_AllocParams *params)
+{
+	void *ptr = is_pool(poolid) ? alloc_mapped(blockid, poolid, 0, params) : NULL;
+
+	TRACE(!ptr, "CMEM_allocPool2(%d, %d, %s) = %p", blockid, poolid, PARAMS_TEXT(params),
+	      ptr);
+	return ptr;
+}
+
+PUBLIC void *CMEM_allocPool(int poolid, CMEM_AllocParams *params)
+{
+	void *ptr = is_pool(poolid) ? alloc_mapped(0, poolid, 0, params) : NULL;
+
+	TRACE(!ptr, "CMEM_allocPool(%d, %s) = %p", poolid, PARAMS_TEXT(params), ptr);
+	return ptr;
+}
+
+/* Free by a mapping that the table does not know: one that was moved, say. */
+static int free_unknown(uintptr_t address)
+{
+	struct cmem_resolve resolve;
+
+	if (libcmem_resolve(address, &resolve))
+		return -1;
+	if (resolve.phys_addr != resolve.buffer_addr) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (free_buffer(resolve.buffer_addr))
+		return -1;
+	return munmap((void *)address, resolve.contiguous);
+}
+
+static int free_mapped(uintptr_t address)
+{
+	const struct libcmem_mapping *mapping;
+	int ret = -1;
+
+	if (!libcmem_ready())
+		return -1;
+
+	pthread_mutex_lock(&libcmem_lock);
+	mapping = libcmem_table_find(address);
+	if (!mapping)
+		ret = free_unknown(address);
+	else if (mapping->start != address)
+		errno = EINVAL;
+	/* The registrations of a session before went with CMEM_exit(). */
+	else if (mapping->session != libcmem.session || !free_buffer(mapping->buffer))
+		ret = libcmem_table_unmap(mapping->start, mapping->length);
+	pthread_mutex_unlock(&libcmem_lock);
+	return ret;
+}
+
+PUBLIC int CMEM_free(void *ptr, CMEM_AllocParams *params)
+{
+	int ret = free_mapped((uintptr_t)ptr);
+
+	TRACE(ret, "CMEM_free(%p, %s) = %d", ptr, PARAMS_TEXT(params), ret);
+	return ret;
+}
+
+PUBLIC int CMEM_unregister(void *ptr, CMEM_AllocParams *params)
+{
+	int ret = free_mapped((uintptr_t)ptr);
+
+	TRACE(ret, "CMEM_unregister(%p, %s) = %d", ptr, PARAMS_TEXT(params), ret);
+	return ret;
+}
+
+static int unmap(uintptr_t address, size_t size)
+{
+	size_t length;
+	int ret;
+
+	if (!libcmem_ready())
+		return -1;
+	length = (size + libcmem.page_size - 1) & -libcmem.page_size;
+	if (!size || length < size || address & (libcmem.page_size - 1) ||
+	    address + length - 1 < address) {
+		errno = EINVAL;
+		return -1;
+	}
+
+	pthread_mutex_lock(&libcmem_lock);
+	ret = libcmem_table_unmap(address, length);
+	pthread_mutex_unlock(&libcmem_lock);
+	return ret;
+}
+
+PUBLIC int CMEM_unmap(void *userp, size_t size)
+{
+	int ret = unmap((uintptr_t)userp, size);
+
+	TRACE(ret, "CMEM_unmap(%p, %zu) = %d", userp, size, ret);
+	return ret;
+}
+
+PUBLIC int CMEM_export_dmabuf(void *ptr)
+{
+	struct cmem_export request = { .size = sizeof(request), .fd_flags = O_RDWR | O_CLOEXEC };
+	struct cmem_resolve resolve;
+	int fd = -1;
+
+	if (!libcmem_resolve((uintptr_t)ptr, &resolve)) {
+		request.phys_addr = resolve.buffer_addr;
+		if (!cmem_ioctl(CMEM_IOCTL_EXPORT, &request))
+			fd = request.fd;
+	}
+	TRACE(fd < 0, "CMEM_export_dmabuf(%p) = %d", ptr, fd);
+	return fd;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * libcmem inside: what its files share.
+ *
+ *	init.c		the open file of /dev/cmem, and the one lock
+ *	table.c		which user address is which physical one
+ *	buffer.c	allocating, registering, mapping, freeing
+ *	cache.c		cache maintenance
+ *	block.c		what there is
+ *	offset.c	the public functions that have an off_t, compiled once for
+ *			each length that it may have
+ *	trace.c		what CMEM_DEBUG=1 prints
+ *
+ * CMEM_getPhys() and the cache calls take no lock. All that changes the table or
+ * the count of CMEM_init() is under libcmem_lock, which fork() takes as well, so
+ * that the child finds both in order. It is not held while memory is allocated:
+ * that may wait until the kernel has cleared some.
+ */
+#ifndef LIBCMEM_H
+#define LIBCMEM_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <linux/cmem.h>
+#include <ti/cmem.h>
+
+#define SHARED __attribute__((visibility("hidden")))
+#define PUBLIC __attribute__((visibility("default")))
+
+/* init.c */
+
+/**
+ * struct libcmem - the library's state
+ * @fd: of /dev/cmem, -1 without CMEM_init()
+ * @count: CMEM_init() less CMEM_exit(), under libcmem_lock
+ * @session: number of the open file; goes up with the last CMEM_exit()
+ * @page_size: of the kernel
+ * @cache_line: the unit of DC instructions in bytes, 0 if they are not for us
+ * @coherent: there is no cache maintenance to be done
+ * @heap_fallback: cmem.useHeapIfPoolUnavailable is on
+ */
+struct libcmem {
+	int fd;
+	unsigned int count;
+	unsigned int session;
+	size_t page_size;
+	size_t cache_line;
+	bool coherent;
+	bool heap_fallback;
+};
+
+extern SHARED struct libcmem libcmem;
+extern SHARED pthread_mutex_t libcmem_lock;
+
+/* Whether CMEM_init() was called. Sets errno if not. */
+static inline bool libcmem_ready(void)
+{
+	if (__builtin_expect(__atomic_load_n(&libcmem.fd, __ATOMIC_RELAXED) >= 0, 1))
+		return true;
+	errno = EBADF;
+	return false;
+}
+
+/* table.c */
+
+#define TABLE_MAPPED	1	/* in a mapping of ours, */
+#define TABLE_CACHED	2	/* which is cached */
+
+/**
+ * struct libcmem_mapping - a mapping that the library made
+ * @start: user address of its first byte
+ * @length: in bytes, whole pages
+ * @buffer: physical address of the first byte of the buffer it shows
+ * @session: in which libcmem.session
+ */
+struct libcmem_mapping {
+	uintptr_t start;
+	size_t length;
+	uint64_t buffer;
+	unsigned int session;
+};
+
+SHARED bool libcmem_table_phys(uintptr_t address, uint64_t *phys);
+SHARED unsigned int libcmem_table_flags(uintptr_t address, size_t length);
+
+/* The rest wants libcmem_lock. */
+SHARED struct libcmem_mapping *libcmem_table_find(uintptr_t address);
+SHARED int libcmem_table_insert(const struct libcmem_mapping *mapping, uint64_t phys,
+				unsigned int flags);
+SHARED int libcmem_table_unmap(uintptr_t start, size_t length);
+
+/* buffer.c: all with a physical address of 64 bits, 0 or NULL on failure */
+
+SHARED int libcmem_resolve(uintptr_t address, struct cmem_resolve *resolve);
+SHARED uint64_t libcmem_alloc_phys(int block, int pool, size_t size,
+				   const CMEM_AllocParams *params);
+SHARED int libcmem_free_phys(uint64_t phys);
+SHARED void *libcmem_map(uint64_t phys, size_t size);
+SHARED void *libcmem_register(uint64_t phys);
+
+/* block.c */
+
+SHARED int libcmem_get_block(int block, uint64_t *base, unsigned long long *size);
+
+/* trace.c */
+
+extern SHARED bool libcmem_debug;
+
+/**
+ * TRACE - say what a public function was asked and what it answers
+ * @failed: whether that is an error, which errno is the reason for
+ * @format: as for printf(): "CMEM_map(%#llx, %zu) = %p"
+ */
+#define TRACE(failed, format, ...) do {					\
+	if (__builtin_expect(libcmem_debug, 0))				\
+		libcmem_trace(failed, format, __VA_ARGS__);		\
+} while (0)
+
+SHARED void libcmem_trace(bool failed, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Room for CMEM_AllocParams as text */
+struct libcmem_params_text {
+	char text[80];
+};
+
+SHARED const char *libcmem_params_text(const CMEM_AllocParams *params,
+				       struct libcmem_params_text *text);
+
+#define PARAMS_TEXT(params) \
+	libcmem_params_text(params, &(struct libcmem_params_text) { "" })
+
+#endif /* LIBCMEM_H */

@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The library's table: which physical address is behind a user address, for the
+ * mappings that it made itself, so that nobody has to ask the kernel.
+ *
+ * It is a tree of nodes laid out as the page tables of a CPU are: a slot stands
+ * for a page, or further up for all the memory below it. It costs a few stores a
+ * page table entry that the kernel writes for the same mapping, and a look-up
+ * costs the same whatever number of mappings there is.
+ *
+ * Readers take no lock. What they want of a slot is one word that says all about
+ * it, and they load at most one slot and one pointer a level. So they never meet
+ * half a change, because a slot changes with one store; nor memory that was freed,
+ * because a node stays for good where it is. (One takes 8 KiB, for each 2 MiB of
+ * address space that had small mappings once.) Who asks for an address while he
+ * lets another thread unmap it may get the old answer or none.
+ *
+ * Each slot also has its owner, the mapping that it is a part of, for those who
+ * free and unmap. They hold libcmem_lock.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "libcmem.h"
+
+#define PAGE_SHIFT	12	/* the smallest that any architecture has */
+#define PAGE_SIZE	((size_t)1 << PAGE_SHIFT)
+
+#if __SIZEOF_POINTER__ == 8
+#define NODE_SHIFT	9
+#define LEVELS		4	/* 48 bits: what mmap() gives without being asked for more */
+#else
+#define NODE_SHIFT	10
+#define LEVELS		2
+#endif
+#define NODE_SLOTS	((size_t)1 << NODE_SHIFT)
+#define TOP_SHIFT	(PAGE_SHIFT + (LEVELS - 1) * NODE_SHIFT)
+
+/*
+ * 0, or the number of the page frame that the slot begins with, over the bits
+ * TABLE_*. 32-bit programs reach 40 bits of physical address space with that, all
+ * that LPAE has.
+ */
+typedef uintptr_t slot_t;
+
+#define SLOT_FRAME_SHIFT	4
+
+/**
+ * struct node - a part of the tree
+ * @slots: what is said of all the memory of a slot at once
+ * @owners: the mapping that all this memory is in, or NULL
+ * @used: how many slots have an owner
+ * @children: what is below; once set, never changed. If a slot has an owner, no
+ *	slot below it has one. The lowest nodes have no children.
+ */
+struct node {
+	slot_t slots[NODE_SLOTS];
+	struct libcmem_mapping *owners[NODE_SLOTS];
+	size_t used;
+	struct node *children[];
+};
+
+#define LEAF_SIZE	sizeof(struct node)
+#define INNER_SIZE	(sizeof(struct node) + NODE_SLOTS * sizeof(struct node *))
+
+static union {
+	struct node node;
+	char room[INNER_SIZE];
+} root;
+
+static size_t slot_index(uintptr_t address, unsigned int shift)
+{
+	return address >> shift & (NODE_SLOTS - 1);
+}
+
+static bool out_of_reach(uintptr_t address)
+{
+	return address >> (TOP_SHIFT - 1) >> (NODE_SHIFT + 1);
+}
+
+/* Find the slot that an address is in, and how much memory that stands for. */
+static inline slot_t find_slot(uintptr_t address, unsigned int *shift)
+{
+	struct node *node = &root.node;
+
+	*shift = TOP_SHIFT;
+	if (out_of_reach(address))
+		return 0;
+	for (;;) {
+		size_t index = slot_index(address, *shift);
+		slot_t slot = __atomic_load_n(&node->slots[index], __ATOMIC_RELAXED);
+
+		if (slot || *shift == PAGE_SHIFT)
+			return slot;
+		node = __atomic_load_n(&node->children[index], __ATOMIC_ACQUIRE);
+		if (!node)
+			return 0;
+		*shift -= NODE_SHIFT;
+	}
+}
+
+/**
+ * libcmem_table_phys - translate a user address
+ * @address: any byte of a mapping
+ * @phys: where to put its physical address
+ *
+ * Return: whether the table knows it.
+ */
+bool libcmem_table_phys(uintptr_t address, uint64_t *phys)
+{
+	unsigned int shift;
+	slot_t slot = find_slot(address, &shift);
+
+	*phys = ((uint64_t)(slot >> SLOT_FRAME_SHIFT) << PAGE_SHIFT) +
+		(address & (((uintptr_t)1 << shift) - 1));
+	return slot;
+}
+
+/**
+ * libcmem_table_flags - tell what is known of a range
+ * @address: its first byte
+ * @length: in bytes, not 0, the end not beyond the address space
+ *
+ * Return: TABLE_MAPPED, with TABLE_CACHED or not, if all of it is in mappings of
+ * that kind; else 0: the kernel knows better.
+ */
+unsigned int libcmem_table_flags(uintptr_t address, size_t length)
+{
+	const uintptr_t last = address + length - 1;
+	unsigned int flags = TABLE_MAPPED | TABLE_CACHED, shift;
+	bool first = true;
+
+	for (;;) {
+		unsigned int here = find_slot(address, &shift) & (TABLE_MAPPED | TABLE_CACHED);
+
+		if (!here || (!first && here != flags))
+			return 0;
+		flags = here;
+		first = false;
+		address |= ((uintptr_t)1 << shift) - 1;
+		if (address >= last)
+			return flags;
+		address++;
+	}
+}
+
+static size_t slot_size(unsigned int shift)
+{
+	return (size_t)1 << shift;
+}
+
+static void set_slot(slot_t *slot, slot_t value)
+{
+	__atomic_store_n(slot, value, __ATOMIC_RELAXED);
+}
+
+static slot_t make_slot(uint64_t phys, unsigned int flags)
+{
+	return (slot_t)(phys >> PAGE_SHIFT) << SLOT_FRAME_SHIFT | flags;
+}
+
+/* The difference between the slots of two neighbours that many bytes long */
+static slot_t slot_step(size_t bytes)
+{
+	return (slot_t)(bytes >> PAGE_SHIFT) << SLOT_FRAME_SHIFT;
+}
+
+/* Get the node below a slot. What the slot said, the new node's slots say. */
+static struct node *get_child(struct node *node, size_t index, unsigned int shift)
+{
+	const slot_t slot = node->slots[index];
+	const slot_t step = slot ? slot_step(slot_size(shift - NODE_SHIFT)) : 0;
+	struct node *child = node->children[index];
+
+	if (!child) {
+		child = calloc(1, shift - NODE_SHIFT == PAGE_SHIFT ? LEAF_SIZE : INNER_SIZE);
+		if (!child)
+			return NULL;
+		__atomic_store_n(&node->children[index], child, __ATOMIC_RELEASE);
+	}
+	if (node->owners[index]) {
+		for (size_t i = 0; i < NODE_SLOTS; i++) {
+			child->owners[i] = node->owners[index];
+			set_slot(&child->slots[i], slot + i * step);
+		}
+		child->used = NODE_SLOTS;
+		node->owners[index] = NULL;
+		node->used--;
+		/* Nobody sees this before he sees the others. */
+		__atomic_store_n(&node->slots[index], 0, __ATOMIC_RELEASE);
+	}
+	return child;
+}
+
+/* Make slots end where an address is. */
+static int split_slots(uintptr_t address)
+{
+	struct node *node = &root.node;
+
+	if (out_of_reach(address))
+		return 0;
+	for (unsigned int shift = TOP_SHIFT; address & (slot_size(shift) - 1);
+	     shift -= NODE_SHIFT) {
+		node = get_child(node, slot_index(address, shift), shift);
+		if (!node)
+			return -1;
+	}
+	return 0;
+}
+
+static bool is_empty(const struct node *node, unsigned int shift)
+{
+	if (node->used || shift == PAGE_SHIFT)
+		return !node->used;
+	for (size_t i = 0; i < NODE_SLOTS; i++)
+		if (node->children[i] && !is_empty(node->children[i], shift - NODE_SHIFT))
+			return false;
+	return true;
+}
+
+/**
+ * struct filling - slots to be set, or cleared
+ * @at: the first address that is still to be done
+ * @end: where to stop
+ * @slot: of @at, 0 to clear it or if it can't be said
+ * @step: by how much this goes up with a page
+ * @owner: of all of them, NULL to clear them
+ */
+struct filling {
+	uintptr_t at;
+	uintptr_t end;
+	slot_t slot;
+	slot_t step;
+	struct libcmem_mapping *owner;
+};
+
+static void fill_advance(struct filling *fill, size_t bytes)
+{
+	fill->at += bytes;
+	fill->slot += (bytes >> PAGE_SHIFT) * fill->step;
+}
+
+/*
+ * The loops that run for each page: unrolled, with nothing in them that the
+ * compiler would have to load again after a store.
+ */
+static bool any_owner(struct libcmem_mapping *const *owners, size_t count)
+{
+	uintptr_t any = 0;
+
+#pragma GCC unroll 8
+	for (size_t i = 0; i < count; i++)
+		any |= (uintptr_t)owners[i];
+	return any;
+}
+
+static void set_slots(slot_t *slots, size_t count, slot_t slot, slot_t step)
+{
+#pragma GCC unroll 8
+	for (size_t i = 0; i < count; i++) {
+		set_slot(&slots[i], slot);
+		slot += step;
+	}
+}
+
+static void set_owners(struct libcmem_mapping **owners, size_t count,
+		       struct libcmem_mapping *owner)
+{
+#pragma GCC unroll 8
+	for (size_t i = 0; i < count; i++)
+		owners[i] = owner;
+}
+
+static int fill_leaf(struct node *leaf, struct filling *fill)
+{
+	const size_t first = slot_index(fill->at, PAGE_SHIFT);
+	size_t count = (fill->end - fill->at) >> PAGE_SHIFT;
+
+	if (count > NODE_SLOTS - first)
+		count = NODE_SLOTS - first;
+	if (fill->owner && leaf->used && any_owner(&leaf->owners[first], count))
+		return -EEXIST;
+
+	set_slots(&leaf->slots[first], count, fill->slot, fill->step);
+	set_owners(&leaf->owners[first], count, fill->owner);
+	leaf->used += fill->owner ? count : -count;
+	fill_advance(fill, count << PAGE_SHIFT);
+	return 0;
+}
+
+/*
+ * Fill the slots of a node and of those below. A range is cleared only if all of it
+ * has one owner. Returns 0, -EEXIST if a slot that was to be set is not free, or
+ * -ENOMEM; then fill->at tells how far it went.
+ */
+static int fill_node(struct node *node, unsigned int shift, struct filling *fill)
+{
+	const size_t size = slot_size(shift);
+	int error;
+
+	if (shift == PAGE_SHIFT)
+		return fill_leaf(node, fill);
+
+	for (size_t i = slot_index(fill->at, shift); i < NODE_SLOTS && fill->at < fill->end; i++) {
+		const bool whole = !(fill->at & (size - 1)) && fill->end - fill->at >= size;
+		struct node *child = node->children[i];
+
+		if (fill->owner && node->owners[i])
+			return -EEXIST;
+		if (fill->owner && whole && child && !is_empty(child, shift - NODE_SHIFT))
+			return -EEXIST;
+		if (fill->owner ? whole : !!node->owners[i]) {
+			node->used += fill->owner ? 1 : -1;
+			node->owners[i] = fill->owner;
+			set_slot(&node->slots[i], fill->slot);
+			fill_advance(fill, size);
+			continue;
+		}
+		child = get_child(node, i, shift);
+		if (!child)
+			return -ENOMEM;
+		error = fill_node(child, shift - NODE_SHIFT, fill);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static void clear_range(uintptr_t start, uintptr_t end)
+{
+	struct filling fill = { .at = start, .end = end };
+
+	fill_node(&root.node, TOP_SHIFT, &fill);
+}
+
+/* Find the lowest slot that an address is in: where its owner is to be found. */
+static struct libcmem_mapping **find_owner(uintptr_t address, unsigned int *shift)
+{
+	struct node *node = &root.node;
+
+	for (*shift = TOP_SHIFT; ; *shift -= NODE_SHIFT) {
+		size_t index = slot_index(address, *shift);
+
+		if (node->owners[index] || *shift == PAGE_SHIFT || !node->children[index])
+			return &node->owners[index];
+		node = node->children[index];
+	}
+}
+
+/**
+ * libcmem_table_find - find the mapping that a user address is in
+ * @address: the address
+ *
+ * Return: the mapping, as long as the lock is held, or NULL.
+ */
+struct libcmem_mapping *libcmem_table_find(uintptr_t address)
+{
+	unsigned int shift;
+
+	return out_of_reach(address) ? NULL : *find_owner(address, &shift);
+}
+
+/* Make a mapping the owner of its slots, which have another one. */
+static void own_slots(struct libcmem_mapping *mapping)
+{
+	uintptr_t at = mapping->start;
+	unsigned int shift;
+
+	while (at - mapping->start < mapping->length) {
+		*find_owner(at, &shift) = mapping;
+		at = (at | (slot_size(shift) - 1)) + 1;
+	}
+}
+
+/* Make two mappings of one that goes over an address, and tell if there was one. */
+static int split(uintptr_t address, bool *was_split)
+{
+	struct libcmem_mapping *head = libcmem_table_find(address), *tail;
+
+	*was_split = false;
+	if (!head || head->start == address)
+		return 0;
+	if (split_slots(address))
+		return -1;
+	tail = malloc(sizeof(*tail));
+	if (!tail)
+		return -1;
+	*tail = *head;
+	tail->start = address;
+	tail->length -= address - head->start;
+	head->length -= tail->length;
+	own_slots(tail);
+	*was_split = true;
+	return 0;
+}
+
+/* Undo that. */
+static void join(uintptr_t address)
+{
+	struct libcmem_mapping *tail = libcmem_table_find(address);
+	struct libcmem_mapping *head = libcmem_table_find(address - 1);
+
+	head->length += tail->length;
+	own_slots(head);
+	free(tail);
+}
+
+/* Forget what is in a range, at whose ends mappings were split. */
+static void forget(uintptr_t start, size_t length)
+{
+	uintptr_t at = start;
+	unsigned int shift;
+
+	while (at - start < length) {
+		struct libcmem_mapping *mapping = *find_owner(at, &shift);
+
+		if (mapping) {
+			at = mapping->start + mapping->length;
+			clear_range(mapping->start, at);
+			free(mapping);
+		} else {
+			at = (at | (slot_size(shift) - 1)) + 1;
+		}
+	}
+}
+
+/**
+ * libcmem_table_insert - take note of a new mapping
+ * @mapping: the mapping, to be copied
+ * @phys: physical address of its first byte
+ * @flags: TABLE_MAPPED, with TABLE_CACHED or not
+ *
+ * What the slots can't hold, the kernel will be asked for.
+ *
+ * Return: 0, or -1 for want of memory.
+ */
+int libcmem_table_insert(const struct libcmem_mapping *mapping, uint64_t phys,
+			 unsigned int flags)
+{
+	const uintptr_t start = mapping->start, end = start + mapping->length;
+	const uint64_t last_phys = phys + mapping->length - 1;
+	struct libcmem_mapping *copy;
+	struct filling fill;
+	bool was_split;
+	int error;
+
+	if (out_of_reach(end - 1))
+		return 0;
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		goto no_memory;
+	*copy = *mapping;
+
+	for (;;) {
+		fill = (struct filling) { .at = start, .end = end, .owner = copy };
+		if (make_slot(last_phys, 0) >> SLOT_FRAME_SHIFT == last_phys >> PAGE_SHIFT) {
+			fill.slot = make_slot(phys, flags);
+			fill.step = slot_step(PAGE_SIZE);
+		}
+		error = fill_node(&root.node, TOP_SHIFT, &fill);
+		if (!error)
+			return 0;
+		clear_range(start, fill.at);
+		if (error != -EEXIST || split(start, &was_split) || split(end, &was_split))
+			break;
+		/* The program has unmapped what was there: the kernel gave it to us. */
+		forget(start, mapping->length);
+	}
+	free(copy);
+no_memory:
+	errno = ENOMEM;
+	return -1;
+}
+
+/**
+ * libcmem_table_unmap - unmap a range
+ * @start: where, on a page's border
+ * @length: in bytes, whole pages, not 0
+ *
+ * Return: 0; or -1 and nothing has changed, errno being EINVAL if not all of it is
+ * in mappings of the table, ENOMEM for want of memory.
+ */
+int libcmem_table_unmap(uintptr_t start, size_t length)
+{
+	const uintptr_t last = start + length - 1;
+	struct libcmem_mapping *mapping = libcmem_table_find(start);
+	bool whole = mapping && mapping->start == start && mapping->length == length;
+	bool split_start = false, split_end = false;
+	int error;
+
+	while (mapping && mapping->start + mapping->length - 1 < last)
+		mapping = libcmem_table_find(mapping->start + mapping->length);
+	if (!mapping) {
+		errno = EINVAL;
+		return -1;
+	}
+
+	if ((whole || (!split(start, &split_start) && !split(start + length, &split_end))) &&
+	    !munmap((void *)start, length)) {
+		forget(start, length);
+		return 0;
+	}
+
+	error = errno;
+	if (split_start)
+		join(start);
+	if (split_end)
+		join(start + length);
+	errno = error;
+	return -1;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What CMEM_DEBUG=1 in the environment prints: a line on the standard error for
+ * each call, with its arguments and its result.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcmem.h"
+
+bool libcmem_debug;
+
+/* Before main(), so that a call without CMEM_init() is seen as well. */
+static void __attribute__((constructor)) libcmem_trace_init(void)
+{
+	/* Not for set-user-ID programs: physical addresses are no one else's business. */
+	const char *debug = secure_getenv("CMEM_DEBUG");
+
+	libcmem_debug = debug && !strcmp(debug, "1");
+}
+
+/**
+ * libcmem_trace - print a line, in one piece
+ * @failed: add what errno says
+ * @format: as for printf()
+ *
+ * Leaves errno as it is.
+ */
+void libcmem_trace(bool failed, const char *format, ...)
+{
+	int error = errno;
+	char line[256], why[80] = "";
+	va_list arguments;
+	ssize_t written;
+	size_t length;
+
+	length = snprintf(line, sizeof(line), "cmem[%d]: ", (int)getpid());
+	va_start(arguments, format);
+	vsnprintf(line + length, sizeof(line) - length, format, arguments);
+	va_end(arguments);
+	length = strlen(line);
+	if (failed)
+		snprintf(why, sizeof(why), " (errno %d: %s)", error, strerror(error));
+	if (length > sizeof(line) - sizeof(why) - 2)
+		length = sizeof(line) - sizeof(why) - 2;
+	length += snprintf(line + length, sizeof(line) - length, "%s\n", why);
+	/* If nobody can see it, the call itself is none the worse. */
+	written = write(STDERR_FILENO, line, length);
+	(void)written;
+	errno = error;
+}
+
+static const char *type_text(int type)
+{
+	switch (type) {
+	case CMEM_HEAP:
+		return "CMEM_HEAP";
+	case CMEM_POOL:
+		return "CMEM_POOL";
+	default:
+		return NULL;
+	}
+}
+
+/**
+ * libcmem_params_text - describe what memory is asked for
+ * @params: may be NULL
+ * @text: where to
+ *
+ * Return: @text's text.
+ */
+const char *libcmem_params_text(const CMEM_AllocParams *params,
+				struct libcmem_params_text *text)
+{
+	char type[16], flags[16];
+
+	if (!params)
+		return "NULL";
+	snprintf(type, sizeof(type), "%#x", params->type);
+	snprintf(flags, sizeof(flags), "%#x", params->flags);
+	snprintf(text->text, sizeof(text->text), "{%s, %s, %zu}",
+		 type_text(params->type) ?: type,
+		 params->flags == CMEM_CACHED ? "CMEM_CACHED" :
+		 params->flags == CMEM_NONCACHED ? "CMEM_NONCACHED" : flags,
+		 params->alignment);
+	return text->text;
+}
