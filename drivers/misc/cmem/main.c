@@ -65,11 +65,6 @@ static int cmem_respond(const struct cmem_command *command)
 	return 0;
 }
 
-/* The name that it had as a parameter of the out-of-tree driver */
-bool cmem_heap_fallback;
-module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
-MODULE_PARM_DESC(useHeapIfPoolUnavailable, "let the library take from the heap what no pool has free (default 0)");
-
 /*
  * arm64 lets programs execute DC CVAC and DC CIVAC, and CMEM's memory has no cache
  * behind the point of coherency. Where an erratum wants each of them trapped and
