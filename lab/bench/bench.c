@@ -44,6 +44,7 @@
 #include <linux/cmem.h>
 #include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
+#include <ti/cmem.h>
 
 #define KIB			1024UL
 #define MIB			(1024 * KIB)
@@ -55,6 +56,7 @@
 #define LIVE_BUFFERS		100000
 #define WEIGHED_BUFFERS		50000
 #define FRAGMENTS		4096
+#define LIBRARY_BUFFERS		10000
 
 static int cmem;		/* the owner of all buffers, but for the rows with two owners */
 static int samples = 11;
@@ -487,6 +489,69 @@ static void write_back(void *context)
 		fail("CMEM_IOCTL_SYNC: %s", strerror(errno));
 }
 
+/* The library, and the same by bare ioctls, from the best pool of a block */
+
+static CMEM_AllocParams cached_pool = { .type = CMEM_POOL, .flags = CMEM_CACHED };
+
+static void map_bare(void *context)
+{
+	const struct source *from = context;
+	struct source best = { from->block, CMEM_POOL_BEST, from->length };
+	uint64_t phys_addr = allocate(cmem, &best);
+	void *mapping = mmap(NULL, from->length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
+			     phys_addr);
+
+	if (mapping == MAP_FAILED || munmap(mapping, from->length))
+		fail("mmap and munmap of %zu bytes: %s", from->length, strerror(errno));
+	release(cmem, phys_addr);
+}
+
+static void *library_allocate(const struct source *from)
+{
+	void *buffer = CMEM_alloc2(from->block, from->length, &cached_pool);
+
+	if (!buffer)
+		fail("CMEM_alloc2 of %zu bytes from block %d: %s", from->length, from->block,
+		     strerror(errno));
+	return buffer;
+}
+
+static void library_free(void *buffer)
+{
+	if (CMEM_free(buffer, &cached_pool))
+		fail("CMEM_free: %s", strerror(errno));
+}
+
+static void map_by_library(void *context)
+{
+	library_free(library_allocate(context));
+}
+
+struct library_buffers {
+	char **buffers;
+	unsigned int count;
+	unsigned int next;
+};
+
+/* Of one buffer after the other, somewhere in it */
+static void get_phys(void *context)
+{
+	struct library_buffers *live = context;
+
+	if (!CMEM_getPhys(live->buffers[live->next] + 1234))
+		fail("CMEM_getPhys: %s", strerror(errno));
+	if (++live->next == live->count)
+		live->next = 0;
+}
+
+static void library_write_back(void *context)
+{
+	struct mapped *buffer = context;
+
+	if (CMEM_cacheWb(buffer->mapping, buffer->length))
+		fail("CMEM_cacheWb: %s", strerror(errno));
+}
+
 /* The peers: each gives a dma-buf, closing it frees the memory. */
 
 struct peer {
@@ -664,6 +729,38 @@ static void measure_mapped(void)
  * Free memory, with the pages that wait in the CPUs' own lists, which can be
  * thousands and which MemFree of /proc/meminfo leaves out.
  */
+static void measure_library(void)
+{
+	struct source four_kib = find_pool(4 * KIB, LIBRARY_BUFFERS), one_mib = find_pool(MIB, 1);
+	struct library_buffers live = {
+		.buffers = checked(malloc(LIBRARY_BUFFERS * sizeof(*live.buffers))), .count = 1,
+	};
+	struct mapped buffer = { .length = 64 };
+
+	if (CMEM_init())
+		fail("CMEM_init: %s", strerror(errno));
+	measure("bare-4k", map_bare, &four_kib);
+	measure("library-4k", map_by_library, &four_kib);
+	measure("bare-1m", map_bare, &one_mib);
+	measure("library-1m", map_by_library, &one_mib);
+
+	live.buffers[0] = library_allocate(&four_kib);
+	measure("getphys-1", get_phys, &live);
+	buffer.mapping = live.buffers[0];
+	measure("cachewb-64", library_write_back, &buffer);
+	for (live.count = 1; live.count < LIBRARY_BUFFERS; live.count++)
+		live.buffers[live.count] = library_allocate(&four_kib);
+	measure("getphys-10000", get_phys, &live);
+	measure("bare-4k-live-10000", map_bare, &four_kib);
+	measure("library-4k-live-10000", map_by_library, &four_kib);
+	while (live.count--)
+		library_free(live.buffers[live.count]);
+	free(live.buffers);
+	settle();
+	if (CMEM_exit())
+		fail("CMEM_exit: %s", strerror(errno));
+}
+
 static long free_kib(void)
 {
 	FILE *zones = fopen("/proc/zoneinfo", "r");
@@ -773,6 +870,7 @@ int main(int argc, char **argv)
 	measure("cycle-4k", cmem_cycle, &four_kib);
 	measure("cycle-64m", cmem_cycle, &sixty_four_mib);
 	measure_mapped();
+	measure_library();
 	measure_peers();
 	if (only_row)
 		fail("there is no row %s: lab/bench/limits.json lists them", only_row);

@@ -15,6 +15,10 @@
  * The picture itself comes over the port org.ti-cmem.picture, and goes back
  * over it as this program reads it through its own mapping. All that it reports
  * goes to the standard output, a line each; its exit status is the verdict.
+ *
+ * It works with libcmem. What it looks at to judge that (counts of free buffers, the
+ * kernel's own idea of an address), it reads with the ioctls of /dev/cmem, through a
+ * file that owns nothing.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,11 +32,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/cmem.h>
+#include <ti/cmem.h>
 
 #define BLOCK			0
 #define BYTES_PER_PIXEL		4
@@ -216,63 +220,67 @@ static void expect_free(const struct free_counts *before, const struct free_coun
 		     (unsigned long long)now->heap, (unsigned long long)before->heap);
 }
 
-/* A buffer of a pool or of CMEM_POOL_BEST, mapped, with its address checked twice. */
-static struct frame allocate_frame(int cmem, int pool, uint64_t length)
+/* Each time that this is called after end_ownership(), for a new owner. */
+static void begin_ownership(void)
 {
-	struct cmem_alloc alloc = {
-		.size = sizeof(alloc), .block = BLOCK, .pool = pool,
-		.flags = CMEM_ALLOC_CACHED, .length = length,
-	};
+	if (CMEM_init())
+		fail("CMEM_init: %s", strerror(errno));
+}
+
+static void end_ownership(void)
+{
+	if (CMEM_exit())
+		fail("CMEM_exit: %s", strerror(errno));
+}
+
+static CMEM_AllocParams cached = { .type = CMEM_POOL, .flags = CMEM_CACHED };
+
+/* A buffer of a pool or of CMEM_POOL_BEST, with its address checked twice. */
+static struct frame allocate_frame(int cmem, int pool, size_t length)
+{
 	struct cmem_resolve resolve = { .size = sizeof(resolve) };
 	struct frame frame;
 
-	if (ioctl(cmem, CMEM_IOCTL_ALLOC, &alloc))
-		fail("no frame of %llu bytes: %s: block %d needs a pool with free buffers that long, see /proc/cmem",
-		     (unsigned long long)length, strerror(errno), BLOCK);
-	frame.phys_addr = alloc.phys_addr;
-	frame.length = alloc.length;
-	frame.pool = alloc.pool;
-	frame.mapping = mmap(NULL, frame.length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
-			     alloc.mmap_offset);
-	if (frame.mapping == MAP_FAILED)
-		fail("mapping the frame at 0x%llx: %s",
-		     (unsigned long long)frame.phys_addr, strerror(errno));
+	frame.mapping = pool == CMEM_POOL_BEST ? CMEM_alloc2(BLOCK, length, &cached) :
+						 CMEM_allocPool2(BLOCK, pool, &cached);
+	if (!frame.mapping)
+		fail("no frame of %zu bytes: %s: block %d needs a pool with free buffers that long, see /proc/cmem",
+		     length, strerror(errno), BLOCK);
+	frame.phys_addr = CMEM_getPhys64(frame.mapping);
 
 	resolve.user_addr = (uintptr_t)frame.mapping;
 	if (ioctl(cmem, CMEM_IOCTL_RESOLVE, &resolve))
 		fail("CMEM_IOCTL_RESOLVE of a mapped frame: %s", strerror(errno));
-	if (resolve.phys_addr != frame.phys_addr || resolve.contiguous != frame.length)
-		fail("the mapping is of 0x%llx, %llu bytes long, expected 0x%llx, %llu bytes",
+	if (resolve.phys_addr != frame.phys_addr || resolve.contiguous < length)
+		fail("the mapping is of 0x%llx, %llu bytes long, expected 0x%llx, %zu bytes",
 		     (unsigned long long)resolve.phys_addr,
 		     (unsigned long long)resolve.contiguous,
-		     (unsigned long long)frame.phys_addr,
-		     (unsigned long long)frame.length);
+		     (unsigned long long)frame.phys_addr, length);
+	frame.length = resolve.contiguous;
+	frame.pool = resolve.pool;
 	return frame;
 }
 
-static void free_frame(int cmem, struct frame *frame)
+static void free_frame(struct frame *frame)
 {
-	struct cmem_free request = {
-		.size = sizeof(request), .phys_addr = frame->phys_addr,
-	};
-
-	if (munmap(frame->mapping, frame->length) ||
-	    ioctl(cmem, CMEM_IOCTL_FREE, &request))
+	if (CMEM_free(frame->mapping, &cached))
 		fail("freeing the frame at 0x%llx: %s",
 		     (unsigned long long)frame->phys_addr, strerror(errno));
 }
 
-static void sync_frame(int cmem, const struct frame *frame, size_t length, uint32_t op)
+/* Before the DSP looks */
+static void write_back(const struct frame *frame, size_t length)
 {
-	struct cmem_sync_range range = {
-		.user_addr = (uintptr_t)frame->mapping, .length = length, .op = op,
-	};
-	struct cmem_sync sync = {
-		.size = sizeof(sync), .ranges = (uintptr_t)&range, .num_ranges = 1,
-	};
+	if (CMEM_cacheWb(frame->mapping, length))
+		fail("CMEM_cacheWb of the frame at 0x%llx: %s",
+		     (unsigned long long)frame->phys_addr, strerror(errno));
+}
 
-	if (ioctl(cmem, CMEM_IOCTL_SYNC, &sync))
-		fail("CMEM_IOCTL_SYNC of the frame at 0x%llx: %s",
+/* After the DSP has written */
+static void invalidate(const struct frame *frame, size_t length)
+{
+	if (CMEM_cacheInv(frame->mapping, length))
+		fail("CMEM_cacheInv of the frame at 0x%llx: %s",
 		     (unsigned long long)frame->phys_addr, strerror(errno));
 }
 
@@ -440,6 +448,7 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	struct cmem_pool_info pool;
 	size_t changed = 0;
 
+	begin_ownership();
 	for (int i = 0; i < FRAMES; i++)
 		frames[i] = allocate_frame(cmem, CMEM_POOL_BEST, used);
 	pool = get_pool(cmem, frames[0].pool);
@@ -447,7 +456,7 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	       FRAMES, used, frames[0].pool, pool.count, (unsigned long long)pool.length >> 10);
 
 	write_picture(picture, &frames[0], pitch);
-	sync_frame(cmem, &frames[0], used, CMEM_SYNC_WRITE_BACK);
+	write_back(&frames[0], used);
 	printf("It writes the picture into the frame at 0x%llx, writes the cache back, and tells the DSP that address.\n",
 	       (unsigned long long)frames[0].phys_addr);
 	send_job(dsp, picture, &frames[0], pitch);
@@ -455,7 +464,7 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	tell(dsp, "continue\n");
 	expect(dsp, "done");
 
-	sync_frame(cmem, &frames[0], used, CMEM_SYNC_INVALIDATE);
+	invalidate(&frames[0], used);
 	for (uint32_t y = 0; y < picture->height; y++)
 		memcpy(result + y * row, frames[0].mapping + y * pitch, row);
 	for (size_t i = 0; i < row * picture->height; i++) {
@@ -480,23 +489,24 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	printf("\n");
 	print_proc();
 	for (int i = 0; i < FRAMES; i++)
-		free_frame(cmem, &frames[i]);
+		free_frame(&frames[i]);
+	end_ownership();
 	free(result);
 	free(right);
 }
 
 /* The program that gets killed: its frames are mapped, the DSP works on one. */
 static void __attribute__((noreturn))
-hold_frames(struct port *dsp, int ready, const struct picture *picture, size_t pitch)
+hold_frames(int cmem, struct port *dsp, int ready, const struct picture *picture, size_t pitch)
 {
-	int cmem = open_cmem();
 	struct frame frames[KILLED_FRAMES];
 
+	begin_ownership();
 	for (int i = 0; i < KILLED_FRAMES; i++) {
 		frames[i] = allocate_frame(cmem, CMEM_POOL_BEST, pitch * picture->height);
 		write_picture(picture, &frames[i], pitch);
 	}
-	sync_frame(cmem, &frames[0], pitch * picture->height, CMEM_SYNC_WRITE_BACK);
+	write_back(&frames[0], pitch * picture->height);
 	send_job(dsp, picture, &frames[0], pitch);
 	expect(dsp, "half");
 	if (write(ready, frames, sizeof(frames)) != sizeof(frames))
@@ -510,7 +520,7 @@ static void kill_half_way(int cmem, struct port *dsp, const struct picture *pict
 	struct free_counts before = count_free(cmem), during, after;
 	struct frame held[KILLED_FRAMES], *again;
 	unsigned int held_here = 0, held_again = 0, dirty = 0;
-	int ready[2], status, pool, next_owner;
+	int ready[2], status, pool;
 	pid_t child;
 
 	fflush(stdout);
@@ -521,7 +531,7 @@ static void kill_half_way(int cmem, struct port *dsp, const struct picture *pict
 		fail("fork: %s", strerror(errno));
 	if (!child) {
 		close(ready[0]);
-		hold_frames(dsp, ready[1], picture, pitch);
+		hold_frames(cmem, dsp, ready[1], picture, pitch);
 	}
 	close(ready[1]);
 	if (read(ready[0], held, sizeof(held)) != sizeof(held))
@@ -550,10 +560,10 @@ static void kill_half_way(int cmem, struct port *dsp, const struct picture *pict
 	 * Whoever gets its memory next must not see its picture: take all there is, as
 	 * a new owner, because an old one may get back what he had, as he left it.
 	 */
-	next_owner = open_cmem();
+	begin_ownership();
 	again = checked(calloc(after.free[pool], sizeof(*again)));
 	for (uint32_t i = 0; i < after.free[pool]; i++) {
-		again[i] = allocate_frame(next_owner, pool, pitch * picture->height);
+		again[i] = allocate_frame(cmem, pool, pitch * picture->height);
 		dirty += !all_zero(&again[i]);
 		for (int j = 0; j < KILLED_FRAMES; j++)
 			held_again += again[i].phys_addr == held[j].phys_addr;
@@ -561,9 +571,9 @@ static void kill_half_way(int cmem, struct port *dsp, const struct picture *pict
 	for (int j = 0; j < KILLED_FRAMES; j++)
 		held_here += held[j].pool == pool;
 	for (uint32_t i = 0; i < after.free[pool]; i++)
-		free_frame(next_owner, &again[i]);
+		free_frame(&again[i]);
 	free(again);
-	close(next_owner);
+	end_ownership();
 	if (held_again != held_here)
 		fail("of its %u frames only %u can be allocated again", held_here, held_again);
 	if (dirty)
