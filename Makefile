@@ -15,13 +15,13 @@ check: ## everything that must hold before a change lands
 series: ## write patches/ anew from the overlay and the edits
 	@lab/setup && lab/series/generate
 
-kselftest: ## the selftests in the guest [TEST=life,mmap BOARD= VARIANT= CONFIG=]
+kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-arm-lpae VARIANT=coherent CONFIG=arm64-debug]
 	@lab/run kselftest
 
 bench: ## what each operation costs, in guest instructions
 	@lab/run bench
 
-shell: ## a prompt in the guest [BOARD= VARIANT= CONFIG=]
+shell: ## a prompt in the guest [BOARD=, VARIANT=, CONFIG= as above]
 	@lab/run shell
 
 clean: ## remove results and logs; the cache of sources and builds stays

@@ -11,6 +11,7 @@
 #include <linux/initrd.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
+#include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/rculist.h>
 #include <linux/sizes.h>
@@ -252,6 +253,11 @@ static int cmem_block_claim(struct device *dev, struct cmem_block *block,
 {
 	/* What is in the linear map is claimed as reserved already. */
 	if (config->kind != CMEM_KIND_CARVEOUT)
+		return 0;
+
+	/* So is a region that the kernel found a place for: no-map, and reserved. */
+	if (IS_ENABLED(CONFIG_ARCH_KEEP_MEMBLOCK) &&
+	    memblock_is_reserved(config->base))
 		return 0;
 
 	block->claimed = request_mem_region(config->base, config->length,

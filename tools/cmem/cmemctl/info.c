@@ -21,7 +21,7 @@ static void print_general(const struct cmem_info *info)
 {
 	printf("CMEM ABI %u, %u block%s, %s\n", info->abi_version, info->num_blocks,
 	       info->num_blocks == 1 ? "" : "s",
-	       info->flags & CMEM_INFO_COHERENT ? "coherent: no cache maintenance needed" :
+	       info->out_flags & CMEM_INFO_COHERENT ? "coherent: no cache maintenance needed" :
 	       "not coherent: programs maintain the cache");
 	printf("alignment %s, cache line %s, features", human(info->alignment),
 	       human(info->cache_line));
@@ -39,7 +39,7 @@ static void print_block(const struct block *block)
 	       b->block, colour("0"), kind_name(b->kind), (uint64_t)b->base,
 	       (uint64_t)(b->base + b->length - 1), human(b->length),
 	       human(blocks_free_bytes(block)),
-	       b->flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "");
+	       b->out_flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "");
 	if (b->num_pools)
 		printf("  %4s %12s %12s %8s %8s %8s %8s %9s\n", "POOL", "BASE", "BUFFER", "COUNT",
 		       "FREE", "CLEAN", "DIRTY", "SCRUBBING");
@@ -67,7 +67,7 @@ static void json_block(const struct block *block)
 	json_number("base", b->base);
 	json_number("length", b->length);
 	json_number("free", blocks_free_bytes(block));
-	json_bool("keep_contents", b->flags & CMEM_BLOCK_KEEP_CONTENTS);
+	json_bool("keep_contents", b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
 	json_open("pools", '[');
 	for (unsigned int i = 0; i < b->num_pools; i++) {
 		const struct cmem_pool_info *p = &block->pool[i];
@@ -105,7 +105,7 @@ static void print_json(const struct blocks *blocks)
 		if (info->features & features[i].bit)
 			json_string(NULL, features[i].name);
 	json_close(']');
-	json_bool("coherent", info->flags & CMEM_INFO_COHERENT);
+	json_bool("coherent", info->out_flags & CMEM_INFO_COHERENT);
 	json_number("alignment", info->alignment);
 	json_number("cache_line", info->cache_line);
 	json_open("blocks", '[');

@@ -304,7 +304,7 @@ struct total {
 /* What is in it is somebody's, though nobody holds it. */
 static bool keeps_contents(const struct block *block)
 {
-	return block->info.flags & CMEM_BLOCK_KEEP_CONTENTS;
+	return block->info.out_flags & CMEM_BLOCK_KEEP_CONTENTS;
 }
 
 static void test_source(const struct blocks *blocks, const struct block *block, int pool,

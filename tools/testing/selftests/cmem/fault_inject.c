@@ -10,6 +10,11 @@
 #include <dirent.h>
 #include <sys/mount.h>
 
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
+#include <sys/syscall.h>
+
 #include "cmem_test.h"
 
 #define DEBUGFS "/sys/kernel/debug"
@@ -55,6 +60,20 @@ static bool prepare_injection(void)
 	return true;
 }
 
+/*
+ * The C library has registered a place where the kernel writes the CPU's number when
+ * a thread was preempted. After fork() that page has to be copied first, and a
+ * process for which that fails dies: that is no failure of the call under test.
+ */
+static void unregister_rseq(void)
+{
+#if __has_include(<sys/rseq.h>)
+	if (__rseq_size)
+		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset,
+			sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+#endif
+}
+
 FIXTURE(fail)
 {
 	int nth;			/* of this task */
@@ -81,6 +100,7 @@ FIXTURE_SETUP(fail)
 	char path[64];
 
 	self->page = page_size();
+	unregister_rseq();
 	OPEN_OR_SKIP(self->fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", getpid());

@@ -562,7 +562,7 @@ TEST_F(old, CACHE_calls_do_what_they_say_and_CACHEWBINVALL_is_for_ones_own)
 	struct cmem_info info;
 
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	if (info.flags & CMEM_INFO_COHERENT)
+	if (info.out_flags & CMEM_INFO_COHERENT)
 		SKIP(return, "devices are coherent: there is nothing to do");
 	if (!trace_begin())
 		SKIP(return, "no tracefs");

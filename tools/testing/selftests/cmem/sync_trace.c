@@ -114,7 +114,8 @@ static int num_events;
 
 static void list_event(const char *name, const char *fields, void *arg)
 {
-	if (!strcmp(name, "cmem_sync") && num_events < (int)ARRAY_SIZE(events))
+	if (!strcmp(name, "cmem_sync") && num_events < (int)ARRAY_SIZE(events) &&
+	    is_of_interest(trace_field(fields, "phys")))
 		events[num_events++] = (struct run){ trace_field(fields, "phys"),
 						     trace_field(fields, "length"),
 						     op_of(fields) };
@@ -574,7 +575,7 @@ static void *sync_all_calls(void *arg)
 /* Two callers tell their work apart by its operation. */
 TEST_F(trace, SYNC_ALL_of_two_threads_is_complete_for_each)
 {
-	enum { BUFFERS = 40, CALLS = 20 };
+	enum { BUFFERS = 40, CALLS = 6 };	/* a trace keeps so many pages */
 	struct sync_all_caller one = { self->fd, CMEM_SYNC_WRITE_BACK, CALLS, false };
 	struct sync_all_caller two = { self->fd, CMEM_SYNC_WRITE_BACK_INVALIDATE, CALLS, false };
 	static struct cmem_alloc bufs[BUFFERS];
@@ -584,9 +585,9 @@ TEST_F(trace, SYNC_ALL_of_two_threads_is_complete_for_each)
 	if (!self->works)
 		SKIP(return, "nothing is executed");
 	for (int i = 0; i < BUFFERS; i++) {
-		if (cmem_alloc(self->fd, self->src.block, CMEM_POOL_BEST, self->page,
-			       CMEM_ALLOC_CACHED | CMEM_ALLOC_HEAP_FALLBACK, &bufs[i]))
-			SKIP(return, "no %d buffers", BUFFERS);
+		if (cmem_alloc(self->fd, self->src.block, CMEM_POOL_HEAP, self->page,
+			       CMEM_ALLOC_CACHED, &bufs[i]))
+			SKIP(return, "no heap of %d pages", BUFFERS);
 	}
 	ASSERT_TRUE(trace_everybody("cmem/cmem_sync"));
 	ASSERT_TRUE(trace_write("0", INSTANCE "/events/cmem_test/enable"));
@@ -596,7 +597,11 @@ TEST_F(trace, SYNC_ALL_of_two_threads_is_complete_for_each)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_FALSE(one.failed);
 	EXPECT_FALSE(two.failed);
+	only = bufs;
+	num_only = BUFFERS;
 	ASSERT_LT(0, read_events());
+	only = NULL;
+	ASSERT_GT(ARRAY_SIZE(events), num_events);
 	for (int i = 0; i < BUFFERS; i++) {
 		for (int e = 0; e < num_events; e++)
 			if (events[e].phys_addr == bufs[i].phys_addr)
@@ -627,8 +632,12 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	int count;
 
 	ASSERT_LE(0, other);
+	/*
+	 * On 32 bit, that is page by page. Of 6,000 kprobe events in a row there, ten were
+	 * not recorded once, and neither missed nor lost by the kernel's own count.
+	 */
 	if (source_free(self->fd, &self->src) >
-	    TOUCH_LIMIT / (variant->heap ? 1 : self->src.length))
+	    (arch == ARM64 ? TOUCH_LIMIT : 2 * SZ_2M) / (variant->heap ? 1 : self->src.length))
 		SKIP(return, "too much memory of this kind");
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	/* What an owner holds is not being scrubbed. From then on, whoever does it. */
