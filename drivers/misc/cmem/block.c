@@ -11,8 +11,9 @@
 #include <linux/initrd.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
-#include <linux/memblock.h>
+#include <linux/libfdt.h>
 #include <linux/mm.h>
+#include <linux/of_fdt.h>
 #include <linux/rculist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -139,7 +140,8 @@ core_initcall(cmem_block_note_initrd);
 
 /*
  * What was in use already when the region was reserved is reserved as well: the
- * kernel's image, and the initial RAM disk.
+ * kernel's image, the initial RAM disk and the device tree. (32-bit arm does not
+ * keep the physical address of that.)
  */
 static const char *cmem_block_used_by(const struct cmem_block_config *config)
 {
@@ -147,6 +149,13 @@ static const char *cmem_block_used_by(const struct cmem_block_config *config)
 
 	if (config->base < __pa_symbol(_end) && last >= __pa_symbol(_text))
 		return "the kernel";
+#if defined(CONFIG_ARM64) && defined(CONFIG_OF_EARLY_FLATTREE)
+	if (initial_boot_params &&
+	    config->base < initial_boot_params_pa +
+			   fdt_totalsize(initial_boot_params) &&
+	    last >= initial_boot_params_pa)
+		return "the device tree";
+#endif
 	if (config->base < cmem_initrd_end && last >= cmem_initrd_start)
 		return "the initial RAM disk";
 	return NULL;
@@ -256,8 +265,7 @@ static int cmem_block_claim(struct device *dev, struct cmem_block *block,
 		return 0;
 
 	/* So is a region that the kernel found a place for: no-map, and reserved. */
-	if (IS_ENABLED(CONFIG_ARCH_KEEP_MEMBLOCK) &&
-	    memblock_is_reserved(config->base))
+	if (config->placed_by_kernel)
 		return 0;
 
 	block->claimed = request_mem_region(config->base, config->length,

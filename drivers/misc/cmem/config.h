@@ -28,6 +28,7 @@ struct cmem_pool_config {
  * @base: physical address of the first byte
  * @length: in bytes
  * @keep_contents: never zero this memory
+ * @placed_by_kernel: the region had no address of its own
  * @num_pools: how many of @pools are there
  * @pools: the pools, in the order of their numbers
  */
@@ -37,6 +38,7 @@ struct cmem_block_config {
 	phys_addr_t base;
 	u64 length;
 	bool keep_contents;
+	bool placed_by_kernel;
 	unsigned int num_pools;
 	struct cmem_pool_config pools[CMEM_MAX_POOLS];
 };

@@ -170,6 +170,7 @@ static int cmem_config_of_memory(struct device *dev,
 		return -EINVAL;
 	}
 
+	config->placed_by_kernel = !of_property_present(region, "reg");
 	config->base = mem->base;
 	config->length = mem->size;
 	config->kind = of_property_read_bool(region, "no-map") ?

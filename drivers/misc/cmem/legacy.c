@@ -403,14 +403,15 @@ static int cmem_legacy_get_size(struct cmem_legacy_call *call)
 	return call->out[0] > S32_MAX ? -EOVERFLOW : 0;
 }
 
-static bool cmem_legacy_heap_has(struct cmem_block *block, u64 length)
+/* If it has it in one piece, only trying to take it can tell. */
+static bool cmem_legacy_heap_may_have(struct cmem_block *block, u64 length)
 {
-	u64 largest;
+	u64 free;
 
 	mutex_lock(&block->lock);
-	largest = (u64)cmem_heap_largest(&block->heap) << PAGE_SHIFT;
+	free = (u64)block->heap.free << PAGE_SHIFT;
 	mutex_unlock(&block->lock);
-	return length <= largest;
+	return length <= free;
 }
 
 static int cmem_legacy_get_pool(struct cmem_legacy_call *call)
@@ -428,9 +429,10 @@ static int cmem_legacy_get_pool(struct cmem_legacy_call *call)
 	call->out[0] = pool;
 	if (pool >= 0)
 		return 0;
-	if (!READ_ONCE(cmem_heap_fallback) ||
-	    !cmem_legacy_heap_has(block, length))
+	if (!READ_ONCE(cmem_heap_fallback))
 		return pool;
+	if (!cmem_legacy_heap_may_have(block, length))
+		return -ENOMEM;
 	call->out[0] = CMEM_LEGACY_TRY_HEAP;
 	return 0;
 }

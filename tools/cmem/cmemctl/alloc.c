@@ -138,7 +138,7 @@ static void on_signal(int signal)
 
 static void catch_signals(sigset_t *waiting)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = { .sa_handler = on_signal }, old;
 	const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGCHLD };
 	sigset_t blocked;
 
@@ -146,7 +146,10 @@ static void catch_signals(sigset_t *waiting)
 	sigemptyset(&blocked);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
 		sigaddset(&blocked, signals[i]);
-		sigaction(signals[i], &action, NULL);
+		sigaction(signals[i], &action, &old);
+		/* nohup, and a shell's background commands, want it ignored. */
+		if (old.sa_handler == SIG_IGN && signals[i] != SIGCHLD)
+			sigaction(signals[i], &old, NULL);
 	}
 	sigprocmask(SIG_BLOCK, &blocked, waiting);
 }

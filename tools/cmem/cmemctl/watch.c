@@ -145,11 +145,18 @@ static bool write_file(const char *text, const char *format, ...)
 	return ok;
 }
 
+/* Of that instance, or -1 */
+static int trace_pipe = -1;
+
+/* An instance that is still read can't be removed. */
 static void end_trace(void)
 {
 	if (!*instance)
 		return;
 	write_file("0", "%s/events/enable", instance);
+	if (trace_pipe >= 0)
+		close(trace_pipe);
+	trace_pipe = -1;
 	rmdir(instance);
 	*instance = 0;
 }
@@ -161,7 +168,6 @@ static int begin_trace(bool all)
 	static const char *const events[] = { "cmem_alloc", "cmem_register", "cmem_free",
 					      "cmem_release" };
 	char path[256];
-	int fd;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		snprintf(path, sizeof(path), "%s/events/cmem", places[i]);
@@ -177,8 +183,8 @@ static int begin_trace(bool all)
 		return -1;
 	atexit(end_trace);
 	snprintf(path, sizeof(path), "%s/trace_pipe", instance);
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
+	trace_pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (trace_pipe < 0)
 		goto fail;
 	/* Each event at once, and not when there are many */
 	write_file("0", "%s/buffer_percent", instance);
@@ -189,10 +195,8 @@ static int begin_trace(bool all)
 	for (size_t i = 0; !all && i < ARRAY_SIZE(events); i++)
 		if (!write_file("1", "%s/events/cmem/%s/enable", instance, events[i]))
 			goto fail;
-	return fd;
+	return trace_pipe;
 fail:
-	if (fd >= 0)
-		close(fd);
 	end_trace();
 	return -1;
 }
@@ -473,7 +477,9 @@ static int run_watch(int argc, char **argv)
 	fd = device_open();
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	/* Under nohup it stays ignored. */
+	if (signal(SIGHUP, SIG_IGN) != SIG_IGN)
+		sigaction(SIGHUP, &action, NULL);
 	/* A reader who has gone is no reason to leave the instance of tracefs. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!polling)

@@ -101,11 +101,13 @@ out:
 static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *params,
 		      struct cmem_alloc *request)
 {
+	const bool aligned = pool == CMEM_POOL_HEAP && params->type == CMEM_HEAP;
+
 	*request = (struct cmem_alloc) {
 		.size = sizeof(*request), .block = block, .pool = pool,
 		.flags = params->flags & CMEM_CACHED ? CMEM_ALLOC_CACHED : 0,
 		.length = size,
-		.alignment = pool == CMEM_POOL_HEAP ? params->alignment : 0,
+		.alignment = aligned ? params->alignment : 0,
 	};
 	return cmem_ioctl(CMEM_IOCTL_ALLOC, request);
 }
@@ -118,7 +120,8 @@ static int alloc_buffer(int block, int pool, size_t size, const CMEM_AllocParams
 
 	if (!params)
 		params = &CMEM_DEFAULTPARAMS;
-	if ((params->type != CMEM_POOL && params->type != CMEM_HEAP) ||
+	/* Who names a pool may leave the type undefined, as the alignment. */
+	if ((pool == CMEM_POOL_BEST && params->type != CMEM_POOL && params->type != CMEM_HEAP) ||
 	    (params->flags & ~CMEM_CACHED)) {
 		errno = EINVAL;
 		return -1;

@@ -46,6 +46,19 @@ static void sync_by_program(uintptr_t address, size_t size, unsigned int op)
 }
 #endif
 
+/*
+ * Where there is no cache to maintain, what was stored must all the same be out of
+ * the CPU before the program tells a device to look.
+ */
+static void wait_for_stores(void)
+{
+#if defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH >= 7)
+	__asm__ volatile("dsb st" : : : "memory");
+#else
+	__sync_synchronize();
+#endif
+}
+
 static int cache_sync(void *ptr, size_t size, unsigned int op)
 {
 	uintptr_t address = (uintptr_t)ptr;
@@ -61,8 +74,10 @@ static int cache_sync(void *ptr, size_t size, unsigned int op)
 	}
 
 	flags = libcmem_table_flags(address, size);
-	if (flags && (libcmem.coherent || !(flags & TABLE_CACHED)))
+	if (flags && (libcmem.coherent || !(flags & TABLE_CACHED))) {
+		wait_for_stores();
 		return 0;
+	}
 	if (!flags || !libcmem.cache_line || op == CMEM_SYNC_INVALIDATE)
 		return sync_by_kernel(address, size, op);
 	sync_by_program(address, size, op);

@@ -473,6 +473,62 @@ no_memory:
 }
 
 /**
+ * struct gone - a mapping that the table has forgotten, to be put back if need be
+ * @mapping: it
+ * @phys: physical address of its first byte
+ * @flags: TABLE_MAPPED, with TABLE_CACHED or not; 0 if its slots said nothing
+ */
+struct gone {
+	struct libcmem_mapping mapping;
+	uint64_t phys;
+	unsigned int flags;
+};
+
+static void remember(struct gone *gone, const struct libcmem_mapping *mapping)
+{
+	unsigned int shift;
+
+	gone->mapping = *mapping;
+	gone->flags = find_slot(mapping->start, &shift) & (TABLE_MAPPED | TABLE_CACHED);
+	/* What no slot can hold, none will. */
+	if (!gone->flags || !libcmem_table_phys(mapping->start, &gone->phys))
+		gone->phys = (uint64_t)1 << 63;
+}
+
+/*
+ * Unmap what begins and ends with mappings of the table. It is forgotten first: as
+ * soon as it is unmapped, the kernel may give the address to another thread for
+ * something else.
+ */
+static int forget_and_unmap(uintptr_t start, size_t length)
+{
+	struct gone one, *gone = &one;
+	size_t count = 0, i = 0;
+	uintptr_t at;
+	int error;
+
+	for (at = start; at - start < length; count++)
+		at += libcmem_table_find(at)->length;
+	if (count > 1) {
+		gone = calloc(count, sizeof(*gone));
+		if (!gone)
+			return -1;
+	}
+	for (at = start; at - start < length; at += gone[i++].mapping.length)
+		remember(&gone[i], libcmem_table_find(at));
+
+	forget(start, length);
+	error = munmap((void *)start, length) ? errno : 0;
+	/* Its nodes are still there. If even so little memory is not, the kernel is asked. */
+	for (i = 0; error && i < count; i++)
+		libcmem_table_insert(&gone[i].mapping, gone[i].phys, gone[i].flags);
+	if (gone != &one)
+		free(gone);
+	errno = error;
+	return error ? -1 : 0;
+}
+
+/**
  * libcmem_table_unmap - unmap a range
  * @start: where, on a page's border
  * @length: in bytes, whole pages, not 0
@@ -496,10 +552,8 @@ int libcmem_table_unmap(uintptr_t start, size_t length)
 	}
 
 	if ((whole || (!split(start, &split_start) && !split(start + length, &split_end))) &&
-	    !munmap((void *)start, length)) {
-		forget(start, length);
+	    !forget_and_unmap(start, length))
 		return 0;
-	}
 
 	error = errno;
 	if (split_start)

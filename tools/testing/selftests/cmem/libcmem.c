@@ -384,6 +384,8 @@ TEST_F(lib, bad_params_and_sizes_are_refused)
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, LENGTH, &type)));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, LENGTH, &flags)));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_allocPool2(block, pool, &flags)));
+	/* The type is of no interest where the pool is named. */
+	EXPECT_EQ(0, CMEM_free(CMEM_allocPool2(block, pool, &type), NULL));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_allocPhys64(block, LENGTH, &type)));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, 0, NULL)));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, 0, &heap)));

@@ -24,6 +24,22 @@ struct page {
 	unsigned int flags;			/* 0: not mapped */
 };
 
+/* What the table says of an address at the moment when it is unmapped */
+static uintptr_t watched;
+static bool known_when_unmapped;
+
+/* The linker's names, with --wrap=munmap */
+__typeof__(munmap) __real_munmap, __wrap_munmap;
+
+int __wrap_munmap(void *address, size_t length)
+{
+	uint64_t phys;
+
+	if (watched)
+		known_when_unmapped = libcmem_table_phys(watched, &phys);
+	return __real_munmap(address, length);
+}
+
 FIXTURE(table)
 {
 	char *space;				/* PAGES pages, on a border of large slots */
@@ -188,6 +204,26 @@ TEST_F(table, what_the_program_unmapped_itself_gives_way)
 	check(0, 3 * slot);
 	ASSERT_EQ(AT(0), libcmem_table_find(AT(0))->start);
 	ASSERT_EQ(3 * SLOT, libcmem_table_find(AT(0))->length);
+}
+
+/* From then on the kernel may give the address to another thread, for anything. */
+TEST_F(table, what_is_unmapped_is_forgotten_before)
+{
+	for (size_t i = 0; i < 3; i++) {
+		insert(10, 4, 0x80000000, TABLE_CACHED);
+		insert(14, 4, 0x90000000, TABLE_CACHED);
+		watched = AT(13);
+		known_when_unmapped = true;
+		/* All of one, a part of one, parts of two */
+		if (i == 0)
+			unmap(10, 4);
+		else if (i == 1)
+			unmap(12, 2);
+		else
+			unmap(13, 2);
+		EXPECT_FALSE(known_when_unmapped) TH_LOG("%zu", i);
+		watched = 0;
+	}
 }
 
 TEST_F(table, what_cannot_be_unmapped_stays_as_it_was)
