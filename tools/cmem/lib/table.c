@@ -524,8 +524,10 @@ static int forget_and_unmap(uintptr_t start, size_t length)
 		libcmem_table_insert(&gone[i].mapping, gone[i].phys, gone[i].flags);
 	if (gone != &one)
 		free(gone);
+	if (!error)
+		return 0;
 	errno = error;
-	return error ? -1 : 0;
+	return -1;
 }
 
 /**
