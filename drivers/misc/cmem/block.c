@@ -33,7 +33,7 @@ static DEFINE_MUTEX(cmem_blocks_lock);
  *
  * Return: the block, or NULL if there is none from there on.
  */
-struct cmem_block *cmem_block_find_from(u32 id)
+struct cmem_block *cmem_block_find_from(s32 id)
 {
 	struct cmem_block *block;
 
@@ -49,7 +49,7 @@ struct cmem_block *cmem_block_find_from(u32 id)
  *
  * Return: the block or NULL.
  */
-struct cmem_block *cmem_block_find(u32 id)
+struct cmem_block *cmem_block_find(s32 id)
 {
 	struct cmem_block *block = cmem_block_find_from(id);
 
@@ -192,19 +192,19 @@ static int cmem_block_check_memory(struct device *dev,
 	const char *user = cmem_block_used_by(config);
 
 	if (user) {
-		dev_err(dev, "block %u: %#llx bytes at %pa overlap %s, which the boot loader put there\n",
+		dev_err(dev, "block %d: %#llx bytes at %pa overlap %s, which the boot loader put there\n",
 			config->id, config->length, &config->base, user);
 		return -EBUSY;
 	}
 
 	if (config->kind == CMEM_KIND_CARVEOUT && ram) {
-		dev_err(dev, "block %u: %#llx bytes at %pa are System RAM although their node says no-map: see the boot log for why\n",
+		dev_err(dev, "block %d: %#llx bytes at %pa are System RAM although their node says no-map: see the boot log for why\n",
 			config->id, config->length, &config->base);
 		return -EBUSY;
 	}
 	/* The kernel's linear map would be taken for all of it. */
 	if (ram && ram != pages) {
-		dev_err(dev, "block %u: only %#llx of %#llx bytes at %pa are System RAM: must be all, or none\n",
+		dev_err(dev, "block %d: only %#llx of %#llx bytes at %pa are System RAM: must be all, or none\n",
 			config->id, (u64)ram << PAGE_SHIFT, config->length,
 			&config->base);
 		return -EINVAL;
@@ -217,7 +217,7 @@ static int cmem_block_check_memory(struct device *dev,
 		if (pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn))) {
 			phys_addr_t phys = PFN_PHYS(pfn);
 
-			dev_err(dev, "block %u: the page at %pa is not reserved: it belongs to the kernel's page allocator\n",
+			dev_err(dev, "block %d: the page at %pa is not reserved: it belongs to the kernel's page allocator\n",
 				config->id, &phys);
 			return -EBUSY;
 		}
@@ -235,20 +235,20 @@ static int cmem_block_check_free(struct device *dev,
 	const struct cmem_block *other;
 
 	if (!config->length || config->base + config->length - 1 < config->base) {
-		dev_err(dev, "block %u: %#llx bytes at %pa are no range of memory\n",
+		dev_err(dev, "block %d: %#llx bytes at %pa are no range of memory\n",
 			config->id, config->length, &config->base);
 		return -EINVAL;
 	}
 
 	list_for_each_entry(other, &cmem_blocks, in_blocks) {
 		if (other->id == config->id) {
-			dev_err(dev, "block %u: there is a block of this number already\n",
+			dev_err(dev, "block %d: there is a block of this number already\n",
 				config->id);
 			return -EEXIST;
 		}
 		if (first <= other->base_pfn + other->num_pages - 1 &&
 		    last >= other->base_pfn) {
-			dev_err(dev, "block %u: %#llx bytes at %pa overlap block %u\n",
+			dev_err(dev, "block %d: %#llx bytes at %pa overlap block %d\n",
 				config->id, config->length, &config->base,
 				other->id);
 			return -EEXIST;
@@ -271,7 +271,7 @@ static int cmem_block_claim(struct device *dev, struct cmem_block *block,
 	block->claimed = request_mem_region(config->base, config->length,
 					    "cmem");
 	if (!block->claimed) {
-		dev_err(dev, "block %u: %#llx bytes at %pa are claimed by another driver: see /proc/iomem\n",
+		dev_err(dev, "block %d: %#llx bytes at %pa are claimed by another driver: see /proc/iomem\n",
 			block->id, config->length, &config->base);
 		return -EBUSY;
 	}
@@ -365,7 +365,7 @@ static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 		ret = cmem_block_init_pool(block, i, start, &config->pools[i]);
 		if (ret)
 			return ret;
-		dev_dbg(dev, "block %u: pool %u: %u buffers of %#llx bytes at page %#lx\n",
+		dev_dbg(dev, "block %d: pool %u: %u buffers of %#llx bytes at page %#lx\n",
 			block->id, i, config->pools[i].count,
 			(u64)pool->pages << PAGE_SHIFT, start);
 		start += config->pools[i].count * pool->pages;
@@ -452,7 +452,7 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 
 	ret = cmem_block_carve(dev, block, config);
 	if (ret) {
-		dev_err(dev, "block %u: no memory for its pools and heap: %pe\n",
+		dev_err(dev, "block %d: no memory for its pools and heap: %pe\n",
 			block->id, ERR_PTR(ret));
 		goto err_destroy;
 	}
@@ -461,19 +461,19 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 		goto err_destroy;
 	ret = cmem_alias_init(block);
 	if (ret) {
-		dev_err(dev, "block %u: the kernel has no room to map it: %pe\n",
+		dev_err(dev, "block %d: the kernel has no room to map it: %pe\n",
 			block->id, ERR_PTR(ret));
 		goto err_destroy;
 	}
 	ret = cmem_scrub_start(block);
 	if (ret) {
-		dev_err(dev, "block %u: no thread to clean its memory: %pe\n",
+		dev_err(dev, "block %d: no thread to clean its memory: %pe\n",
 			block->id, ERR_PTR(ret));
 		goto err_destroy;
 	}
 	cmem_block_publish(block);
 
-	dev_info(dev, "block %u: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
+	dev_info(dev, "block %d: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
 		 block->id, config->length, &config->base, block->num_pools,
 		 (u64)block->heap.size << PAGE_SHIFT);
 	cmem_debugfs_add_block(block);

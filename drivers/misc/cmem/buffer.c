@@ -476,7 +476,7 @@ static int cmem_request_check(const struct cmem_block *block,
  *
  * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
  */
-int cmem_buffer_alloc(struct cmem_file *file, u32 id,
+int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		      struct cmem_request *request)
 {
 	/* Not only the owner: how it is mapped must stay the same as well. */

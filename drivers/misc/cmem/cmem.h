@@ -115,7 +115,7 @@ struct cmem_carved_pool {
  */
 struct cmem_block {
 	struct list_head in_blocks;
-	u32 id;
+	s32 id;
 	enum cmem_block_kind kind;
 	bool keep_contents;
 	bool coherent;
@@ -142,8 +142,8 @@ struct cmem_block {
 
 int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 		      bool coherent);
-struct cmem_block *cmem_block_find(u32 id);
-struct cmem_block *cmem_block_find_from(u32 id);
+struct cmem_block *cmem_block_find(s32 id);
+struct cmem_block *cmem_block_find_from(s32 id);
 struct cmem_block *cmem_block_find_pfn(unsigned long pfn);
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
 int cmem_block_best_pool(struct cmem_block *block, u64 length);
@@ -248,7 +248,7 @@ struct cmem_heap_buffer {
  */
 struct cmem_extent {
 	struct cmem_block *block;
-	u32 id;
+	s32 id;
 	s32 pool;
 	unsigned long start;
 	unsigned long pfn;
@@ -318,7 +318,7 @@ struct cmem_request {
 	struct cmem_extent extent;
 };
 
-int cmem_buffer_alloc(struct cmem_file *file, u32 id,
+int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		      struct cmem_request *request);
 int cmem_buffer_free(struct cmem_file *file, unsigned long pfn);
 int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,

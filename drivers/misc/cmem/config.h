@@ -33,7 +33,7 @@ struct cmem_pool_config {
  * @pools: the pools, in the order of their numbers
  */
 struct cmem_block_config {
-	u32 id;
+	s32 id;
 	enum cmem_block_kind kind;
 	phys_addr_t base;
 	u64 length;

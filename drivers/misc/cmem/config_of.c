@@ -72,13 +72,13 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 		return 0;
 
 	if (!cells || cells % (tuple * (int)sizeof(*cell))) {
-		dev_err(dev, "block %u: %s has %d bytes, must be a number of <count size> of %d cells each\n",
+		dev_err(dev, "block %d: %s has %d bytes, must be a number of <count size> of %d cells each\n",
 			config->id, prop, cells, tuple);
 		return -EINVAL;
 	}
 	cells /= sizeof(*cell);
 	if (cells / tuple > CMEM_MAX_POOLS) {
-		dev_err(dev, "block %u: %s has %d pools, at most %d are possible\n",
+		dev_err(dev, "block %d: %s has %d pools, at most %d are possible\n",
 			config->id, prop, cells / tuple, CMEM_MAX_POOLS);
 		return -E2BIG;
 	}
@@ -90,7 +90,7 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 		pool->count = be32_to_cpup(cell);
 		pool->length = of_read_number(cell + 1, pool_cells);
 		if (!pool->count || !pool->length) {
-			dev_err(dev, "block %u: %s: pool %d has %u buffers of %llu bytes, neither can be 0\n",
+			dev_err(dev, "block %d: %s: pool %d has %u buffers of %llu bytes, neither can be 0\n",
 				config->id, prop, i, pool->count, pool->length);
 			return -EINVAL;
 		}
@@ -99,14 +99,14 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 		    check_mul_overflow(bytes & ~page_mask, (u64)pool->count,
 				       &bytes) ||
 		    check_add_overflow(total, bytes, &total)) {
-			dev_err(dev, "block %u: %s: pool %d of %u buffers of %#llx bytes is larger than any memory\n",
+			dev_err(dev, "block %d: %s: pool %d of %u buffers of %#llx bytes is larger than any memory\n",
 				config->id, prop, i, pool->count, pool->length);
 			return -EOVERFLOW;
 		}
 	}
 
 	if (total > length) {
-		dev_err(dev, "block %u: %s needs %#llx bytes, each buffer rounded up to %lu, but the block has %#llx\n",
+		dev_err(dev, "block %d: %s needs %#llx bytes, each buffer rounded up to %lu, but the block has %#llx\n",
 			config->id, prop, total, PAGE_SIZE, length);
 		return -ENOSPC;
 	}
@@ -124,23 +124,23 @@ static int cmem_config_of_memory(struct device *dev,
 
 	if (of_property_present(node, "sram")) {
 		if (of_property_present(node, "memory-region"))
-			dev_err(dev, "block %u: has both memory-region and sram, must have one\n",
+			dev_err(dev, "block %d: has both memory-region and sram, must have one\n",
 				config->id);
 		else
-			dev_err(dev, "block %u: sram is not supported by this kernel, memory-region is\n",
+			dev_err(dev, "block %d: sram is not supported by this kernel, memory-region is\n",
 				config->id);
 		return -EINVAL;
 	}
 
 	count = of_count_phandle_with_args(node, "memory-region", NULL);
 	if (count > 1) {
-		dev_err(dev, "block %u: memory-region refers to %d nodes, must be one\n",
+		dev_err(dev, "block %d: memory-region refers to %d nodes, must be one\n",
 			config->id, count);
 		return -EINVAL;
 	}
 	region = of_parse_phandle(node, "memory-region", 0);
 	if (!region) {
-		dev_err(dev, "block %u: memory-region is missing or refers to no node, must be a node under /reserved-memory\n",
+		dev_err(dev, "block %d: memory-region is missing or refers to no node, must be a node under /reserved-memory\n",
 			config->id);
 		return -ENOENT;
 	}
@@ -152,19 +152,19 @@ static int cmem_config_of_memory(struct device *dev,
 	 */
 	mem = of_reserved_mem_lookup(region);
 	if (!mem || !mem->size) {
-		dev_err(dev, "block %u: memory-region %pOF was not reserved at boot: see the boot log for why; must be an enabled node with reg under a /reserved-memory that has ranges and the root's cell counts\n",
+		dev_err(dev, "block %d: memory-region %pOF was not reserved at boot: see the boot log for why; must be an enabled node with reg under a /reserved-memory that has ranges and the root's cell counts\n",
 			config->id, region);
 		of_node_put(region);
 		return -ENODEV;
 	}
 	if (of_property_present(region, "reusable")) {
-		dev_err(dev, "block %u: memory-region %pOF is reusable: the kernel lends it to others\n",
+		dev_err(dev, "block %d: memory-region %pOF is reusable: the kernel lends it to others\n",
 			config->id, region);
 		of_node_put(region);
 		return -EINVAL;
 	}
 	if (!PAGE_ALIGNED(mem->base) || !PAGE_ALIGNED(mem->size)) {
-		dev_err(dev, "block %u: memory-region %pOF is %pa bytes at %pa, both must be multiples of %lu\n",
+		dev_err(dev, "block %d: memory-region %pOF is %pa bytes at %pa, both must be multiples of %lu\n",
 			config->id, region, &mem->size, &mem->base, PAGE_SIZE);
 		of_node_put(region);
 		return -EINVAL;
@@ -192,6 +192,7 @@ static int cmem_config_of_memory(struct device *dev,
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)
 {
+	u32 id;
 	int ret;
 
 	memset(config, 0, sizeof(*config));
@@ -206,12 +207,13 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			node);
 		return -EINVAL;
 	}
-	of_property_read_u32(node, "reg", &config->id);
-	if (config->id > S32_MAX) {
+	of_property_read_u32(node, "reg", &id);
+	if (id > S32_MAX) {
 		dev_err(dev, "%pOF: reg is <%u>, must be at most %d\n",
-			node, config->id, S32_MAX);
+			node, id, S32_MAX);
 		return -EINVAL;
 	}
+	config->id = id;
 
 	config->keep_contents = of_property_read_bool(node, "ti,keep-contents");
 

@@ -239,11 +239,11 @@ void cmem_debugfs_add_block(struct cmem_block *block)
 {
 	static struct dentry *root;
 	struct dentry *dir;
-	char name[11];
+	char name[12];
 
 	if (!root)
 		root = debugfs_create_dir("cmem", NULL);
-	snprintf(name, sizeof(name), "%u", block->id);
+	snprintf(name, sizeof(name), "%d", block->id);
 	dir = debugfs_create_dir(name, root);
 	debugfs_create_file("extents", 0400, dir, block, &cmem_debugfs_fops);
 }

@@ -155,7 +155,7 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 			seq_putc(m, '\n');
 		else
 			cmem_proc_separate(m, block);
-		seq_printf(m, "Block %u: Pool %u: %u bufs size %#llx (%#llx requested)\n\nPool %u busy bufs:\n",
+		seq_printf(m, "Block %d: Pool %u: %u bufs size %#llx (%#llx requested)\n\nPool %u busy bufs:\n",
 			   block->id, pool->number, pool->slots.count,
 			   (u64)pool->pages << PAGE_SHIFT, pool->requested,
 			   pool->number);
@@ -195,7 +195,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 			seq_putc(m, '\n');
 		else
 			cmem_proc_separate(m, block);
-		seq_printf(m, "Block %u: Heap: size %#llx, %#llx free\n\nHeap busy bufs:\n",
+		seq_printf(m, "Block %d: Heap: size %#llx, %#llx free\n\nHeap busy bufs:\n",
 			   block->id, (u64)heap->size << PAGE_SHIFT,
 			   (u64)heap->free << PAGE_SHIFT);
 	}

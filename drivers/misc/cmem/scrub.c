@@ -203,7 +203,7 @@ int cmem_scrub_start(struct cmem_block *block)
 {
 	struct kthread_worker *worker;
 
-	worker = kthread_create_worker(0, "cmem-scrub/%u", block->id);
+	worker = kthread_create_worker(0, "cmem-scrub/%d", block->id);
 	if (IS_ERR(worker))
 		return PTR_ERR(worker);
 

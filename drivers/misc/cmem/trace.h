@@ -22,7 +22,7 @@ DECLARE_EVENT_CLASS(cmem_pages,
 		 unsigned long pages),
 	TP_ARGS(block, start, pages),
 	TP_STRUCT__entry(
-		__field(u32, block)
+		__field(s32, block)
 		__field(u64, phys)
 		__field(u64, length)
 	),
@@ -31,7 +31,7 @@ DECLARE_EVENT_CLASS(cmem_pages,
 		__entry->phys = cmem_block_phys(block, start);
 		__entry->length = (u64)pages << PAGE_SHIFT;
 	),
-	TP_printk("block=%u phys=%#llx length=%#llx",
+	TP_printk("block=%d phys=%#llx length=%#llx",
 		  __entry->block, __entry->phys, __entry->length)
 );
 
@@ -55,7 +55,7 @@ DECLARE_EVENT_CLASS(cmem_registration,
 	TP_ARGS(file, extent, flags),
 	TP_STRUCT__entry(
 		__field(u64, owner)
-		__field(u32, block)
+		__field(s32, block)
 		__field(s32, pool)
 		__field(u64, phys)
 		__field(u64, length)
@@ -69,7 +69,7 @@ DECLARE_EVENT_CLASS(cmem_registration,
 		__entry->length = (u64)extent->pages << PAGE_SHIFT;
 		__entry->flags = flags;
 	),
-	TP_printk("owner=%llu block=%u pool=%d phys=%#llx length=%#llx flags=%s",
+	TP_printk("owner=%llu block=%d pool=%d phys=%#llx length=%#llx flags=%s",
 		  __entry->owner, __entry->block, __entry->pool, __entry->phys,
 		  __entry->length,
 		  __print_flags(__entry->flags, "|",
