@@ -9,10 +9,12 @@
  */
 #include <linux/cacheflush.h>
 #include <linux/dma-direction.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 #include <asm/dcache_poc.h>
 #include <asm/outercache.h>
+#include <asm/tlbflush.h>
 
 #include "dma.h"
 
@@ -70,4 +72,31 @@ void arm_dcache_clean_inval_poc(void *va, phys_addr_t phys, size_t length)
 		outer_clean_range(phys, phys + length);
 	}
 #endif
+}
+
+static int arm_lowmem_set_pte(pte_t *pte, unsigned long address, void *prot)
+{
+	set_pte_ext(pte, mk_pte(virt_to_page((void *)address),
+				*(pgprot_t *)prot), 0);
+	return 0;
+}
+
+/**
+ * arm_lowmem_set_prot - change how the kernel itself maps pages of a CMA area
+ * @page: the first page, which is in low memory
+ * @pages: how many
+ * @prot: PAGE_KERNEL, or what others map it with that must not be mixed with it
+ *
+ * dma_alloc_attrs() does this to what it allocates from a CMA area, but it can't
+ * be told where to allocate, and can't be interrupted. CMA areas are mapped page
+ * by page for it. May sleep.
+ */
+void arm_lowmem_set_prot(struct page *page, unsigned long pages, pgprot_t prot)
+{
+	unsigned long start = (unsigned long)page_address(page);
+	unsigned long length = pages << PAGE_SHIFT;
+
+	apply_to_existing_page_range(&init_mm, start, length,
+				     arm_lowmem_set_pte, &prot);
+	flush_tlb_kernel_range(start, start + length);
 }

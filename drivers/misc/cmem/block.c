@@ -74,7 +74,7 @@ struct cmem_block *cmem_block_find_pfn(unsigned long pfn)
 	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
 		if (cmem_block_has(block, pfn))
 			return block;
-	return NULL;
+	return cmem_cma_find_pfn(pfn);
 }
 
 /**
@@ -116,9 +116,13 @@ int cmem_block_best_pool(struct cmem_block *block, u64 length)
 		const struct cmem_carved_pool *pool;
 
 		pool = &block->pools[block->by_size[i]];
-		if ((u64)pool->pages << PAGE_SHIFT < length)
+		if ((u64)pool->pages << PAGE_SHIFT < length ||
+		    !pool->slots.count)
 			continue;
 		ret = cmem_pool_free(&pool->slots) ? (int)pool->number : -ENOMEM;
+		/* An area is not left for a larger one. */
+		if (block->kind == CMEM_KIND_CMA)
+			break;
 	}
 	mutex_unlock(&block->lock);
 	return ret;
@@ -290,6 +294,20 @@ static int cmem_block_compare_pools(const void *a, const void *b,
 	return *left - *right;
 }
 
+/**
+ * cmem_block_sort_pools - put the pools in the order of their buffers' sizes
+ * @block: a block that is being made, with its pools
+ */
+void cmem_block_sort_pools(struct cmem_block *block)
+{
+	unsigned int i;
+
+	for (i = 0; i < block->num_pools; i++)
+		block->by_size[i] = i;
+	sort_r(block->by_size, block->num_pools, sizeof(*block->by_size),
+	       cmem_block_compare_pools, NULL, block);
+}
+
 static int cmem_block_init_pool(struct cmem_block *block, unsigned int number,
 				unsigned long start,
 				const struct cmem_pool_config *config)
@@ -342,11 +360,9 @@ static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 		pool->requested = config->pools[i].length;
 		pool->pages = PFN_UP(pool->requested);
 		slack -= config->pools[i].count * pool->pages;
-		block->by_size[i] = i;
 	}
 	block->num_pools = config->num_pools;
-	sort_r(block->by_size, block->num_pools, sizeof(*block->by_size),
-	       cmem_block_compare_pools, NULL, block);
+	cmem_block_sort_pools(block);
 
 	cmem_heap_init(&block->heap, block->base_pfn, block->num_pages,
 		       &block->lock);

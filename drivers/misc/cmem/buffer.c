@@ -139,10 +139,12 @@ u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer)
 static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
 					      unsigned long page)
 {
+	unsigned int i, pools = block->num_pools;
 	struct cmem_heap_buffer *from;
-	unsigned int i;
 
-	for (i = 0; i < block->num_pools; i++) {
+	if (block->kind == CMEM_KIND_CMA)
+		pools = 0;
+	for (i = 0; i < pools; i++) {
 		struct cmem_carved_pool *pool = &block->pools[i];
 		unsigned long offset = page - pool->start;
 		struct cmem_buffer *buffer;
@@ -255,6 +257,9 @@ static void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 
 		cmem_pool_put(&pool->slots, slot,
 			      shared ? 0 : pool->slots.slots[slot].tag);
+	} else if (block->kind == CMEM_KIND_CMA) {
+		cmem_cma_put(cmem_heap_buffer(buffer));
+		return;
 	} else {
 		struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
 
@@ -403,6 +408,7 @@ static int cmem_buffer_take(struct cmem_block *block,
 
 	*spare = NULL;
 	from->block = block;
+	from->pool = CMEM_POOL_HEAP;
 	from->pages = pages;
 	from->tag = tag;
 	*buffer = &from->buffer;
@@ -466,6 +472,25 @@ static int cmem_request_check(const struct cmem_block *block,
 	return 0;
 }
 
+static int cmem_buffer_alloc_cma(struct cmem_file *file, s32 id,
+				 struct cmem_request *request)
+{
+	struct cmem_block *block = cmem_find_block(id);
+	struct cmem_heap_buffer *from;
+	int ret;
+
+	if (!block)
+		return -ENOENT;
+	ret = cmem_cma_take(block, request, &from);
+	if (ret)
+		return ret;
+
+	mutex_lock(&block->lock);
+	cmem_buffer_admit(file, &from->buffer, request);
+	mutex_unlock(&block->lock);
+	return 0;
+}
+
 /**
  * cmem_buffer_alloc - allocate a buffer
  * @file: who is registered for it
@@ -487,6 +512,9 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 	struct cmem_block *block;
 	unsigned int round;
 	int ret;
+
+	if (id < 0)
+		return cmem_buffer_alloc_cma(file, id, request);
 
 	block = cmem_block_find(id);
 	if (!block)

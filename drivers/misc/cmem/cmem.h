@@ -5,6 +5,7 @@
  * Data goes one way:
  *
  *	config -> block -> pool / heap -> buffer -> vma, sync
+ *	early  -> cma
  *
  * and main.c, with /dev/cmem and its ioctls, is on top, with legacy.c, which
  * knows the ioctls of the out-of-tree driver, beside it. No file reaches over its
@@ -148,10 +149,93 @@ struct cmem_block *cmem_block_find_pfn(unsigned long pfn);
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
 int cmem_block_best_pool(struct cmem_block *block, u64 length);
 
+void cmem_block_sort_pools(struct cmem_block *block);
+
+/* cma: the block of CMA areas (cma.c) */
+
+struct cmem_heap_buffer;
+struct cmem_request;
+
+#ifdef CONFIG_DMA_CMA
+struct cmem_block *cmem_cma_block(void);
+struct cmem_block *cmem_cma_find_pfn(unsigned long pfn);
+u64 cmem_cma_length(struct cmem_block *block);
+unsigned long cmem_cma_largest(struct cmem_block *block);
+bool cmem_cma_is_ours(struct cmem_block *block);
+void cmem_cma_area(struct cmem_block *block, unsigned int number,
+		   unsigned long *start, unsigned long *pages);
+int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
+		  struct cmem_heap_buffer **from);
+void cmem_cma_put(struct cmem_heap_buffer *from);
+int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent);
+void cmem_cma_create(void);
+#else
+static inline struct cmem_block *cmem_cma_block(void)
+{
+	return NULL;
+}
+
+static inline struct cmem_block *cmem_cma_find_pfn(unsigned long pfn)
+{
+	return NULL;
+}
+
+static inline u64 cmem_cma_length(struct cmem_block *block)
+{
+	return 0;
+}
+
+static inline unsigned long cmem_cma_largest(struct cmem_block *block)
+{
+	return 0;
+}
+
+static inline bool cmem_cma_is_ours(struct cmem_block *block)
+{
+	return false;
+}
+
+static inline void cmem_cma_area(struct cmem_block *block, unsigned int number,
+				 unsigned long *start, unsigned long *pages)
+{
+}
+
+static inline int cmem_cma_take(struct cmem_block *block,
+				struct cmem_request *request,
+				struct cmem_heap_buffer **from)
+{
+	return -ENOENT;
+}
+
+static inline void cmem_cma_put(struct cmem_heap_buffer *from)
+{
+}
+
+static inline int cmem_cma_create_of(struct device *dev, int pool_cells,
+				     bool coherent)
+{
+	return 0;
+}
+
+static inline void cmem_cma_create(void)
+{
+}
+#endif
+
 /* A block by the number that users say */
 static inline struct cmem_block *cmem_find_block(s32 id)
 {
-	return id < 0 ? NULL : cmem_block_find(id);
+	if (id < 0)
+		return id == CMEM_BLOCK_CMA ? cmem_cma_block() : NULL;
+	return cmem_block_find(id);
+}
+
+/* Bytes in a block */
+static inline u64 cmem_block_length(struct cmem_block *block)
+{
+	if (block->kind == CMEM_KIND_CMA)
+		return cmem_cma_length(block);
+	return (u64)block->num_pages << PAGE_SHIFT;
 }
 
 /* buffer: its life (buffer.c, scrub.c) */
@@ -225,6 +309,7 @@ struct cmem_buffer {
  * struct cmem_heap_buffer - a buffer from a heap
  * @buffer: what all buffers have
  * @block: whose it is
+ * @pool: CMEM_POOL_HEAP, or the number of its pool of CMA
  * @start: page offset in the block
  * @pages: length
  * @tag: as cmem_slot.tag
@@ -232,6 +317,7 @@ struct cmem_buffer {
 struct cmem_heap_buffer {
 	struct cmem_buffer buffer;
 	struct cmem_block *block;
+	s32 pool;
 	unsigned long start;
 	unsigned long pages;
 	u64 tag;
@@ -283,7 +369,7 @@ static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 		extent->block = from->block;
 		extent->start = from->start;
 		extent->pages = from->pages;
-		extent->pool = CMEM_POOL_HEAP;
+		extent->pool = from->pool;
 	}
 	extent->id = extent->block->id;
 	extent->pfn = extent->block->base_pfn + extent->start;

@@ -95,6 +95,7 @@ static void cmem_debugfs_heap(struct cmem_block *block, unsigned long page,
 		break;
 	case CMEM_HEAP_USED:
 		from = user;
+		extent->pool = from->pool;
 		cmem_debugfs_used(extent, &from->buffer);
 		break;
 	}
@@ -105,9 +106,11 @@ static struct cmem_debugfs_extent cmem_debugfs_look(struct cmem_block *block,
 						    unsigned long page)
 {
 	struct cmem_debugfs_extent extent = { .start = page };
-	unsigned int i;
+	unsigned int i, pools = block->num_pools;
 
-	for (i = 0; i < block->num_pools; i++) {
+	if (block->kind == CMEM_KIND_CMA)
+		pools = 0;
+	for (i = 0; i < pools; i++) {
 		const struct cmem_carved_pool *pool = &block->pools[i];
 
 		if (page - pool->start < pool->slots.count * pool->pages) {
@@ -132,6 +135,10 @@ static void cmem_debugfs_print(struct seq_file *m,
 {
 	const struct cmem_buffer *buffer = extent->buffer;
 	unsigned int owners;
+
+	/* What is not ours of the CMA block is others' business. */
+	if (block->kind == CMEM_KIND_CMA && !buffer)
+		return;
 
 	seq_printf(m, "phys=%#llx length=%#llx",
 		   (u64)cmem_block_phys(block, extent->start),

@@ -347,6 +347,35 @@ void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
 }
 
 /**
+ * cmem_heap_insert - note pages that somebody else handed out
+ * @heap: the heap. What it has free is not for it to say, and does not change.
+ * @start: page offset
+ * @pages: how many, at least 1, none of them noted already
+ * @user: as for cmem_heap_take()
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int cmem_heap_insert(struct cmem_heap *heap, unsigned long start,
+		     unsigned long pages, void *user)
+{
+	MA_STATE(mas, &heap->extents, start, start + pages - 1);
+
+	return mas_store_gfp(&mas, user, GFP_KERNEL_ACCOUNT);
+}
+
+/**
+ * cmem_heap_erase - forget what cmem_heap_insert() noted
+ * @heap: the heap
+ * @start: page offset
+ * @pages: as many as were noted
+ */
+void cmem_heap_erase(struct cmem_heap *heap, unsigned long start,
+		     unsigned long pages)
+{
+	cmem_heap_store(heap, start, pages, NULL);
+}
+
+/**
  * cmem_heap_find - what a page belongs to
  * @heap: the heap
  * @page: page offset in the block

@@ -68,6 +68,10 @@ int cmem_heap_open(struct cmem_heap *heap);
 int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		   unsigned long align, u64 tag, void *user,
 		   unsigned long *start);
+int cmem_heap_insert(struct cmem_heap *heap, unsigned long start,
+		     unsigned long pages, void *user);
+void cmem_heap_erase(struct cmem_heap *heap, unsigned long start,
+		     unsigned long pages);
 void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
 		   unsigned long pages, u64 tag);
 void *cmem_heap_find(struct cmem_heap *heap, unsigned long page);

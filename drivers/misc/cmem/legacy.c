@@ -253,8 +253,6 @@ static int cmem_legacy_take(struct cmem_legacy_call *call, u64 block,
 {
 	int ret;
 
-	if ((s32)block < 0)
-		return -ENOENT;
 	if (call->flags & CMEM_LEGACY_CACHED)
 		request->flags |= CMEM_ALLOC_CACHED;
 	ret = cmem_buffer_alloc(call->file, block, request);
@@ -469,7 +467,7 @@ static int cmem_legacy_get_block(struct cmem_legacy_call *call)
 	if (!block)
 		return -ENOENT;
 	call->out[0] = cmem_block_phys(block, 0);
-	call->out[1] = (u64)block->num_pages << PAGE_SHIFT;
+	call->out[1] = cmem_block_length(block);
 	return 0;
 }
 

@@ -36,6 +36,7 @@
 #include <linux/uaccess.h>
 
 #include "cmem.h"
+#include "early.h"
 
 bool cmem_heap_fallback;
 module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
@@ -118,14 +119,16 @@ static int cmem_get_block(struct cmem_command *command)
 	info->out_flags = block->keep_contents ? CMEM_BLOCK_KEEP_CONTENTS : 0;
 	info->kind = block->kind;
 	info->base = cmem_block_phys(block, 0);
-	info->length = (u64)block->num_pages << PAGE_SHIFT;
+	info->length = cmem_block_length(block);
 	info->num_pools = block->num_pools;
 	mutex_lock(&block->lock);
 	info->heap_size = (u64)heap->size << PAGE_SHIFT;
 	info->heap_free = (u64)heap->free << PAGE_SHIFT;
 	info->heap_clean = (u64)(heap->free - heap->dirty - heap->scrubbing) <<
 			   PAGE_SHIFT;
-	info->heap_largest = (u64)cmem_heap_largest(heap) << PAGE_SHIFT;
+	info->heap_largest = (u64)(block->kind == CMEM_KIND_CMA ?
+				   cmem_cma_largest(block) :
+				   cmem_heap_largest(heap)) << PAGE_SHIFT;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }
@@ -187,8 +190,6 @@ static int cmem_alloc(struct cmem_command *command)
 
 	if (alloc->flags & ~CMEM_ALLOC_FLAGS)
 		return -EOPNOTSUPP;
-	if (alloc->block < 0)
-		return -ENOENT;
 
 	request.pool = alloc->pool;
 	request.flags = alloc->flags;
@@ -512,6 +513,7 @@ static int cmem_probe(struct platform_device *pdev)
 		   device_get_dma_attr(dev) == DEV_DMA_COHERENT;
 
 	/* One bad block does not stop the others: it was logged. */
+	cmem_cma_create_of(dev, cells, coherent);
 	for_each_available_child_of_node_scoped(dev->of_node, child) {
 		if (cmem_config_of_block(dev, child, cells, config))
 			continue;
@@ -536,6 +538,27 @@ static struct platform_driver cmem_driver = {
 	},
 };
 
+/* What cmem_carveout= reserved becomes blocks, with the first numbers that are free. */
+static void __init cmem_create_carveouts(struct device *dev)
+{
+	struct cmem_block_config *config;
+	unsigned int i;
+
+	config = kzalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return;
+
+	config->kind = CMEM_KIND_RESERVED;
+	for (i = 0; cmem_early_carveout(i, &config->base, &config->length); i++) {
+		while (cmem_block_find(config->id))
+			config->id++;
+		if (config->length)
+			cmem_block_create(dev, config, !IS_ENABLED(CONFIG_ARM) &&
+					  !IS_ENABLED(CONFIG_ARM64));
+	}
+	kfree(config);
+}
+
 static int __init cmem_init(void)
 {
 	int ret;
@@ -552,6 +575,10 @@ static int __init cmem_init(void)
 	ret = platform_driver_register(&cmem_driver);
 	if (ret)
 		goto err_misc;
+
+	/* Behind those of the device tree, which go first. */
+	cmem_create_carveouts(cmem_misc.this_device);
+	cmem_cma_create();
 	return 0;
 
 err_misc:

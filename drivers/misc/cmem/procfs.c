@@ -28,12 +28,14 @@
 /**
  * struct cmem_proc_place - a position in /proc/cmem
  * @block: number of the block
+ * @cma: it is the CMA block, behind all others
  * @pool: number of the pool, or CMEM_PROC_HEAP
  * @free: in the list of free buffers
  * @chunk: which chunk of that list
  */
 struct cmem_proc_place {
 	u32 block;
+	bool cma;
 	unsigned int pool;
 	bool free;
 	u32 chunk;
@@ -43,6 +45,7 @@ static struct cmem_proc_place cmem_proc_place(loff_t pos)
 {
 	return (struct cmem_proc_place) {
 		.block = pos >> 32,
+		.cma = (pos >> 31) & 1,
 		.pool = (pos >> 25) & 0x3f,
 		.free = (pos >> 24) & 1,
 		.chunk = pos & 0xffffff,
@@ -51,8 +54,8 @@ static struct cmem_proc_place cmem_proc_place(loff_t pos)
 
 static loff_t cmem_proc_pos(const struct cmem_proc_place *place)
 {
-	return (loff_t)place->block << 32 | place->pool << 25 |
-	       place->free << 24 | place->chunk;
+	return (loff_t)place->block << 32 | (loff_t)place->cma << 31 |
+	       place->pool << 25 | place->free << 24 | place->chunk;
 }
 
 /* Room for the chunk's number is left for any memory there is. */
@@ -61,24 +64,41 @@ static u32 cmem_proc_chunks(unsigned long count)
 	return min(DIV_ROUND_UP(count, CMEM_PROC_CHUNK), 0x1000000UL);
 }
 
+/* The global CMA area alone is told of only while something of it is ours. */
+static struct cmem_block *cmem_proc_cma_block(void)
+{
+	struct cmem_block *block = cmem_cma_block();
+
+	if (block && !cmem_cma_is_ours(block) &&
+	    READ_ONCE(block->heap.free) == block->heap.size)
+		return NULL;
+	return block;
+}
+
 static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 {
 	struct cmem_proc_place place = cmem_proc_place(*pos);
-	struct cmem_block *block;
+	struct cmem_block *block = NULL;
 
-	if (*pos >> 32 > S32_MAX)
+	if (*pos >> 32 > S32_MAX || place.pool > CMEM_PROC_HEAP)
 		return NULL;
-	block = cmem_block_find_from(place.block);
+	if (!place.cma)
+		block = cmem_block_find_from(place.block);
+	if (block && block->id != place.block)
+		place = (struct cmem_proc_place) { .block = block->id };
+	if (!block) {
+		block = cmem_proc_cma_block();
+		if (!place.cma)
+			place = (struct cmem_proc_place) {
+				.block = S32_MAX, .cma = true,
+			};
+	}
 	m->private = block;
 	if (!block)
 		return NULL;
 
-	if (block->id != place.block)
-		place = (struct cmem_proc_place) { .block = block->id };
 	if (place.pool < CMEM_PROC_HEAP && place.pool >= block->num_pools)
-		place = (struct cmem_proc_place) {
-			.block = block->id, .pool = CMEM_PROC_HEAP,
-		};
+		place.pool = CMEM_PROC_HEAP;
 	*pos = cmem_proc_pos(&place);
 	return pos;
 }
@@ -92,17 +112,27 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	struct cmem_proc_place place = cmem_proc_place(*pos);
 	struct cmem_block *block = m->private;
-	unsigned long count;
+	unsigned long start, count;
 
-	count = place.pool == CMEM_PROC_HEAP ? block->num_pages :
-		block->pools[place.pool].slots.count;
+	if (place.cma)
+		cmem_cma_area(block, place.pool, &start, &count);
+	else if (place.pool == CMEM_PROC_HEAP)
+		count = block->num_pages;
+	else
+		count = block->pools[place.pool].slots.count;
 	if (++place.chunk < cmem_proc_chunks(count)) {
 		*pos = cmem_proc_pos(&place);
 		return pos;
 	}
 
 	place.chunk = 0;
-	if (place.pool == CMEM_PROC_HEAP) {
+	if (place.pool == CMEM_PROC_HEAP && place.cma) {
+		place.pool++;
+	} else if (place.pool == CMEM_PROC_HEAP && block->id == S32_MAX) {
+		place = (struct cmem_proc_place) {
+			.block = S32_MAX, .cma = true,
+		};
+	} else if (place.pool == CMEM_PROC_HEAP) {
 		place = (struct cmem_proc_place) { .block = block->id + 1 };
 	} else if (!place.free) {
 		place.free = true;
@@ -139,8 +169,35 @@ static void cmem_proc_separate(struct seq_file *m, const struct cmem_block *bloc
 {
 	struct cmem_block *first = cmem_block_find_from(0);
 
-	if (first != block)
+	if (first && first != block)
 		seq_putc(m, '\n');
+}
+
+/* Where free buffers of CMA will be, nobody knows yet: only how many there are. */
+static void cmem_proc_show_cma_pool(struct seq_file *m,
+				    const struct cmem_carved_pool *pool,
+				    const struct cmem_proc_place *place, bool all)
+{
+	unsigned long start, pages, page, end;
+	struct cmem_heap_buffer *from;
+
+	if (place->free) {
+		if (!place->chunk)
+			seq_printf(m, "%u bufs\n", cmem_pool_free(&pool->slots));
+		return;
+	}
+
+	cmem_cma_area(pool->block, pool->number, &start, &pages);
+	page = start + place->chunk * CMEM_PROC_CHUNK;
+	end = min(page + CMEM_PROC_CHUNK, start + pages);
+	for (; page < end; page += from->pages) {
+		from = cmem_heap_next(&pool->block->heap, &page, end - 1);
+		if (!from)
+			break;
+		seq_printf(m, "id %lu: ", (page - start) / pool->pages);
+		cmem_proc_busy(m, &from->buffer, all);
+		seq_putc(m, '\n');
+	}
 }
 
 static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
@@ -163,6 +220,10 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 		seq_printf(m, "\nPool %u free bufs:\n", pool->number);
 	}
 
+	if (place->cma) {
+		cmem_proc_show_cma_pool(m, pool, place, all);
+		return;
+	}
 	for (; slot < end; slot++) {
 		const struct cmem_buffer *buffer = &pool->buffers[slot];
 		bool taken = pool->slots.slots[slot].state == CMEM_SLOT_TAKEN;
@@ -183,7 +244,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 				const struct cmem_proc_place *place, bool all)
 {
 	unsigned long page = (unsigned long)place->chunk * CMEM_PROC_CHUNK;
-	unsigned long end = page + CMEM_PROC_CHUNK;
+	unsigned long end, start = 0, pages = block->num_pages;
 	struct cmem_heap *heap = &block->heap;
 	struct cmem_heap_buffer *from;
 
@@ -200,6 +261,10 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 			   (u64)heap->free << PAGE_SHIFT);
 	}
 
+	if (place->cma)
+		cmem_cma_area(block, CMEM_PROC_HEAP, &start, &pages);
+	page += start;
+	end = min(page + CMEM_PROC_CHUNK, start + pages);
 	for (; page < end; page += from->pages) {
 		from = cmem_heap_next(heap, &page, end - 1);
 		if (!from)

@@ -65,7 +65,8 @@ static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length
 	void *va;
 
 	if (IS_ENABLED(CONFIG_64BIT))
-		return block->alias + offset;
+		return block->kind == CMEM_KIND_CMA ?
+		       phys_to_virt(phys) : block->alias + offset;
 
 	if (IS_ENABLED(CONFIG_HIGHMEM)) {
 		*length = min_t(size_t, *length, PAGE_SIZE - in_page);

@@ -200,8 +200,9 @@ enum cmem_block_flags {
  * @block: in: the number of the block
  * @flags: must be 0
  * @kind: out: one of enum cmem_block_kind
- * @base: out: physical address of the first byte
- * @length: out: length of the block
+ * @base: out: physical address of the first byte, 0 for CMEM_BLOCK_CMA, whose
+ *     areas are apart: each pool tells its own
+ * @length: out: length of the block: the sum of its areas for CMEM_BLOCK_CMA
  * @num_pools: out: number of pools, at most CMEM_MAX_POOLS
  * @out_flags: out: bits of enum cmem_block_flags
  * @heap_size: out: what the pools leave
@@ -209,7 +210,10 @@ enum cmem_block_flags {
  * @heap_clean: out: bytes of @heap_free that are zeroed already
  * @heap_largest: out: the longest run of free bytes in the heap
  *
- * Describe a block. ENOENT: there is no block of that number.
+ * Describe a block. The heap of CMEM_BLOCK_CMA may be the kernel's global area:
+ * what others have taken from that is not known here, and counts as free.
+ *
+ * ENOENT: there is no block of that number.
  */
 struct cmem_block_info {
 	__u32 size;
@@ -320,7 +324,8 @@ enum cmem_alloc_flags {
  *
  * Allocate a buffer and register the calling file for it. The best pool is
  * the one with the smallest buffers that are long enough; when it is
- * exhausted, the next larger one.
+ * exhausted, the next larger one. In CMEM_BLOCK_CMA it is never left for a
+ * larger one, and a pool that is named gives longer buffers than its own, too.
  *
  * Its bytes are zero, except in a block with CMEM_BLOCK_KEEP_CONTENTS, and
  * except when this file gets back what only it has had before. Buffers of a
@@ -330,7 +335,7 @@ enum cmem_alloc_flags {
  * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has
  * buffers that are so long and so aligned; ENOMEM: no room; EINVAL: @length
  * longer than the buffers of the pool named or than the block, or @alignment
- * more than that pool has.
+ * more than that pool has; EINTR: a fatal signal came.
  */
 struct cmem_alloc {
 	__u32 size;

@@ -9,8 +9,14 @@
 
 #include <linux/types.h>
 
+#include <asm/pgtable.h>
+
+struct page;
+
 void arm_dcache_clean_poc(void *va, phys_addr_t phys, size_t length);
 void arm_dcache_inval_poc(void *va, phys_addr_t phys, size_t length);
 void arm_dcache_clean_inval_poc(void *va, phys_addr_t phys, size_t length);
+
+void arm_lowmem_set_prot(struct page *page, unsigned long pages, pgprot_t prot);
 
 #endif /* _ASM_ARM_DCACHE_POC_H */

@@ -330,10 +330,13 @@ struct source {
 	__u64 length;		/* of a buffer: the pool's, or what was asked for */
 };
 
-/* In a block that keeps its contents new memory is not zero: it has tests of its own. */
+/*
+ * In a block that keeps its contents new memory is not zero, and CMA shares its
+ * memory with the kernel: both are for tests that ask for them.
+ */
 static inline bool is_of_kind(const struct cmem_block_info *b, int kind)
 {
-	return (kind == ANY_KIND || b->kind == (__u32)kind) &&
+	return (kind == ANY_KIND ? b->kind != CMEM_KIND_CMA : b->kind == (__u32)kind) &&
 	       !(b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
 }
 
@@ -455,7 +458,13 @@ static inline bool overlaps(const struct cmem_alloc *a, const struct cmem_alloc 
 	SOURCE_VARIANT(fixture, reserved_pool, CMEM_KIND_RESERVED, false, 0);	\
 	SOURCE_VARIANT(fixture, reserved_heap_cached,				\
 		       CMEM_KIND_RESERVED, true, CMEM_ALLOC_CACHED);		\
-	SOURCE_VARIANT(fixture, reserved_heap, CMEM_KIND_RESERVED, true, 0)
+	SOURCE_VARIANT(fixture, reserved_heap, CMEM_KIND_RESERVED, true, 0);	\
+	SOURCE_VARIANT(fixture, cma_pool_cached,				\
+		       CMEM_KIND_CMA, false, CMEM_ALLOC_CACHED);		\
+	SOURCE_VARIANT(fixture, cma_pool, CMEM_KIND_CMA, false, 0);		\
+	SOURCE_VARIANT(fixture, cma_heap_cached,				\
+		       CMEM_KIND_CMA, true, CMEM_ALLOC_CACHED);			\
+	SOURCE_VARIANT(fixture, cma_heap, CMEM_KIND_CMA, true, 0)
 
 static inline bool find_source(int kind, bool heap, __u64 min_length,
 			       struct source *src)

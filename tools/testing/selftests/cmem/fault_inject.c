@@ -89,11 +89,14 @@ FIXTURE(fail)
 
 FIXTURE_VARIANT(fail)
 {
+	int kind;
 	bool heap;
 };
 
-FIXTURE_VARIANT_ADD(fail, pool) { .heap = false };
-FIXTURE_VARIANT_ADD(fail, heap) { .heap = true };
+FIXTURE_VARIANT_ADD(fail, pool) { .kind = ANY_KIND, .heap = false };
+FIXTURE_VARIANT_ADD(fail, heap) { .kind = ANY_KIND, .heap = true };
+FIXTURE_VARIANT_ADD(fail, cma_pool) { .kind = CMEM_KIND_CMA, .heap = false };
+FIXTURE_VARIANT_ADD(fail, cma_heap) { .kind = CMEM_KIND_CMA, .heap = true };
 
 FIXTURE_SETUP(fail)
 {
@@ -109,8 +112,8 @@ FIXTURE_SETUP(fail)
 		SKIP(return, "no fault injection in this kernel");
 	self->other = cmem_open();
 	ASSERT_LE(0, self->other);
-	if (!(variant->heap ? find_heap_source(ANY_KIND, 16 * self->page, &self->src) :
-			      find_pool_source(ANY_KIND, 2 * self->page, 4, &self->src)))
+	if (!(variant->heap ? find_heap_source(variant->kind, 16 * self->page, &self->src) :
+			      find_pool_source(variant->kind, 2 * self->page, 4, &self->src)))
 		SKIP(return, "no room for four buffers");
 	if (variant->heap)
 		self->src.length = 4 * self->page;

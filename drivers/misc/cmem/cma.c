@@ -1,0 +1,747 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Block -1: memory from CMA areas, which the kernel lends to others as long as
+ * nobody here wants it.
+ *
+ * Each pool has an area of its own, and so has the heap, unless the kernel's
+ * global area serves as one. What is free there, CMA knows. The block only keeps
+ * which pages its buffers are in, by page frame number, in the tree that other
+ * blocks have for their heap: its base is page frame 0, and all of its buffers,
+ * those of pools too, are kept like those of a heap.
+ *
+ * Memory comes out of the area that was asked for, or not at all. It is cleaned
+ * when it is allocated: whoever had it meanwhile left his bytes in it. There is
+ * one such block at the most; once made, it stays.
+ */
+#define pr_fmt(fmt) "cmem: " fmt
+
+#include <linux/cma.h>
+#include <linux/device.h>
+#include <linux/dma-map-ops.h>
+#include <linux/highmem.h>
+#include <linux/io.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/of.h>
+#include <linux/of_reserved_mem.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#ifdef CONFIG_ARM
+#include <asm/dcache_poc.h>
+#endif
+
+#include "cmem.h"
+#include "early.h"
+
+/* Behind the areas of the pools */
+#define CMEM_CMA_HEAP	CMEM_MAX_POOLS
+
+/**
+ * struct cmem_cma_area - a CMA area
+ * @cma: the area, NULL if there is none
+ * @base_pfn: page frame number of its first page
+ * @num_pages: its length. The kernel made it a multiple of what CMA works with.
+ * @limit: pages that were asked for: as many as can be in our buffers
+ * @used: pages in our buffers, those that are on their way included, under the
+ *	block's lock
+ */
+struct cmem_cma_area {
+	struct cma *cma;
+	unsigned long base_pfn;
+	unsigned long num_pages;
+	unsigned long limit;
+	unsigned long used;
+};
+
+/**
+ * struct cmem_cma - the block and its areas
+ * @block: what all blocks have
+ * @areas: those of the pools by the pools' numbers, then the heap's
+ * @own_heap: the heap's area is not the global one, which others use as well
+ */
+struct cmem_cma {
+	struct cmem_block block;
+	struct cmem_cma_area areas[CMEM_MAX_POOLS + 1];
+	bool own_heap;
+};
+
+/**
+ * struct cmem_cma_buffer - a buffer of the block
+ * @buffer: what buffers of a heap have
+ * @area: where it came from
+ * @remapped: the kernel's own map of it has been made non-cached as well
+ */
+struct cmem_cma_buffer {
+	struct cmem_heap_buffer buffer;
+	struct cmem_cma_area *area;
+	bool remapped;
+};
+
+static struct cmem_cma *cmem_cma;
+
+/* A node describes the block, be it well or not. */
+static bool cmem_cma_in_tree;
+
+/**
+ * cmem_cma_block - the block of CMA areas
+ *
+ * Return: the block, or NULL if there is none.
+ */
+struct cmem_block *cmem_cma_block(void)
+{
+	struct cmem_cma *cma = smp_load_acquire(&cmem_cma);
+
+	return cma ? &cma->block : NULL;
+}
+
+/**
+ * cmem_cma_find_pfn - find out if a page is in a CMA area of ours
+ * @pfn: page frame number
+ *
+ * Return: the block or NULL.
+ */
+struct cmem_block *cmem_cma_find_pfn(unsigned long pfn)
+{
+	struct cmem_cma *cma = smp_load_acquire(&cmem_cma);
+	unsigned int i;
+
+	for (i = 0; cma && i < ARRAY_SIZE(cma->areas); i++)
+		if (pfn - cma->areas[i].base_pfn < cma->areas[i].num_pages)
+			return &cma->block;
+	return NULL;
+}
+
+static struct cmem_cma *cmem_cma_of(struct cmem_block *block)
+{
+	return container_of(block, struct cmem_cma, block);
+}
+
+/**
+ * cmem_cma_length - bytes in all areas
+ * @block: the block
+ *
+ * Return: the sum, that of the global area included.
+ */
+u64 cmem_cma_length(struct cmem_block *block)
+{
+	struct cmem_cma *cma = cmem_cma_of(block);
+	u64 pages = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
+		pages += cma->areas[i].num_pages;
+	return pages << PAGE_SHIFT;
+}
+
+/**
+ * cmem_cma_largest - the longest run of pages that no buffer of ours is in
+ * @block: the block, locked
+ *
+ * Return: its length in pages, in the heap's area.
+ */
+unsigned long cmem_cma_largest(struct cmem_block *block)
+{
+	struct cmem_cma_area *area = &cmem_cma_of(block)->areas[CMEM_CMA_HEAP];
+	unsigned long end = area->base_pfn + area->num_pages;
+	unsigned long largest = 0, run = area->base_pfn, pfn = run;
+	struct cmem_heap_buffer *from;
+
+	while (pfn < end && (from = cmem_heap_next(&block->heap, &pfn, end - 1))) {
+		largest = max(largest, pfn - run);
+		pfn += from->pages;
+		run = pfn;
+	}
+	return max(largest, end - run);
+}
+
+/**
+ * cmem_cma_is_ours - tell if there is memory for nobody but us
+ * @block: the block
+ *
+ * Return: true if there is a pool or a heap that is not the global area.
+ */
+bool cmem_cma_is_ours(struct cmem_block *block)
+{
+	return block->num_pools || cmem_cma_of(block)->own_heap;
+}
+
+/**
+ * cmem_cma_area - where an area is
+ * @block: the block
+ * @number: of the pool, or CMEM_MAX_POOLS for the heap
+ * @start: where to put the page frame number of its first page
+ * @pages: where to put its length
+ */
+void cmem_cma_area(struct cmem_block *block, unsigned int number,
+		   unsigned long *start, unsigned long *pages)
+{
+	const struct cmem_cma_area *area = &cmem_cma_of(block)->areas[number];
+
+	*start = area->base_pfn;
+	*pages = area->num_pages;
+}
+
+/* Tell what an area has left in terms of other blocks' pools and heaps. */
+static void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *area)
+{
+	unsigned int number = area - cma->areas;
+	unsigned long left = area->limit - area->used;
+	struct cmem_block *block = &cma->block;
+
+	if (number == CMEM_CMA_HEAP) {
+		block->heap.free = left;
+		block->heap.dirty = left;
+	} else {
+		block->pools[number].slots.num_dirty =
+			left / block->pools[number].pages;
+	}
+}
+
+static bool cmem_cma_charge(struct cmem_cma *cma, struct cmem_cma_area *area,
+			    unsigned long pages)
+{
+	bool fits;
+
+	mutex_lock(&cma->block.lock);
+	fits = pages <= area->limit - area->used;
+	if (fits) {
+		area->used += pages;
+		cmem_cma_count(cma, area);
+	}
+	mutex_unlock(&cma->block.lock);
+	return fits;
+}
+
+/* The block is locked. */
+static void cmem_cma_uncharge(struct cmem_cma *cma, struct cmem_cma_area *area,
+			      unsigned long pages)
+{
+	area->used -= pages;
+	cmem_cma_count(cma, area);
+}
+
+/*
+ * On arm, the kernel's own map of low memory must not be cached where a program's
+ * is not. That of arm64 stays cached: nobody touches it, and what is in a cache
+ * for it is clean. So does it with the DMA API, which makes the same difference.
+ */
+static bool cmem_cma_must_remap(const struct cmem_block *block,
+				struct page *page, u32 flags)
+{
+	return IS_ENABLED(CONFIG_ARM) && !block->coherent &&
+	       !(flags & CMEM_ALLOC_CACHED) && !PageHighMem(page);
+}
+
+static void cmem_cma_remap(struct page *page, unsigned long pages, bool cached)
+{
+#ifdef CONFIG_ARM
+	arm_lowmem_set_prot(page, pages, cached ? PAGE_KERNEL :
+			    pgprot_writecombine(PAGE_KERNEL));
+#endif
+}
+
+/*
+ * Buffers that huge pages can map begin on a boundary of such if there is one
+ * free. In a pool, all of them do, or a pool of n would not have room for n.
+ */
+static struct page *cmem_cma_alloc(const struct cmem_cma_area *area, bool heap,
+				   unsigned long pages, unsigned int order)
+{
+	unsigned long huge = CMEM_HUGE_SIZE >> PAGE_SHIFT;
+	unsigned int preferred = ilog2(huge);
+	struct page *page = NULL;
+
+	if (order < preferred && pages >= huge &&
+	    (heap || IS_ALIGNED(pages, huge)))
+		page = cma_alloc(area->cma, pages, preferred, true);
+	if (!page && !fatal_signal_pending(current))
+		page = cma_alloc(area->cma, pages, order, true);
+	return page;
+}
+
+static int cmem_cma_clean(struct cmem_cma *cma, struct cmem_cma_buffer *buffer,
+			  struct page *page, u32 flags)
+{
+	struct cmem_heap_buffer *from = &buffer->buffer;
+	int ret;
+
+	ret = cmem_scrub_pages(&cma->block, from->start, from->pages, true);
+	if (ret)
+		return ret;
+
+	buffer->remapped = cmem_cma_must_remap(&cma->block, page, flags);
+	if (buffer->remapped)
+		cmem_cma_remap(page, from->pages, false);
+	return 0;
+}
+
+static void cmem_cma_release(struct cmem_cma_buffer *buffer)
+{
+	struct cmem_heap_buffer *from = &buffer->buffer;
+	struct page *page = pfn_to_page(from->start);
+
+	if (buffer->remapped)
+		cmem_cma_remap(page, from->pages, true);
+	cma_release(buffer->area->cma, page, from->pages);
+	kfree(buffer);
+}
+
+/* Get clean pages of an area, which has been charged for them. */
+static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
+			 const struct cmem_request *request, unsigned long pages,
+			 struct cmem_heap_buffer **from)
+{
+	unsigned int number = area - cma->areas;
+	bool heap = number == CMEM_CMA_HEAP;
+	u64 align = max(request->alignment, (u64)PAGE_SIZE);
+	struct cmem_cma_buffer *buffer;
+	struct page *page;
+	int ret;
+
+	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL_ACCOUNT);
+	if (!buffer)
+		return -ENOMEM;
+
+	page = cmem_cma_alloc(area, heap, pages,
+			      min_t(unsigned int, ilog2(align) - PAGE_SHIFT,
+				    BITS_PER_LONG - 2));
+	if (!page) {
+		kfree(buffer);
+		return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+	}
+
+	buffer->area = area;
+	buffer->buffer.block = &cma->block;
+	buffer->buffer.pool = heap ? CMEM_POOL_HEAP : (s32)number;
+	buffer->buffer.start = page_to_pfn(page);
+	buffer->buffer.pages = pages;
+	ret = cmem_cma_clean(cma, buffer, page, request->flags);
+	if (ret)
+		goto err_release;
+
+	mutex_lock(&cma->block.lock);
+	ret = cmem_heap_insert(&cma->block.heap, buffer->buffer.start, pages,
+			       &buffer->buffer);
+	mutex_unlock(&cma->block.lock);
+	if (ret)
+		goto err_release;
+	*from = &buffer->buffer;
+	return 0;
+
+err_release:
+	cmem_cma_release(buffer);
+	return ret;
+}
+
+static int cmem_cma_take_from(struct cmem_cma *cma, unsigned int number,
+			      const struct cmem_request *request,
+			      struct cmem_heap_buffer **from)
+{
+	struct cmem_cma_area *area = &cma->areas[number];
+	unsigned long pages;
+	int ret;
+
+	if (request->length > (u64)area->limit << PAGE_SHIFT)
+		return -ENOMEM;
+	pages = DIV_ROUND_UP_ULL(request->length, PAGE_SIZE);
+	/* A pool's buffer is as long as all of them, or longer if asked for. */
+	if (number != CMEM_CMA_HEAP)
+		pages = max(pages, cma->block.pools[number].pages);
+
+	if (!cmem_cma_charge(cma, area, pages))
+		return -ENOMEM;
+	ret = cmem_cma_fill(cma, area, request, pages, from);
+	if (ret) {
+		mutex_lock(&cma->block.lock);
+		cmem_cma_uncharge(cma, area, pages);
+		mutex_unlock(&cma->block.lock);
+	}
+	return ret;
+}
+
+/* The area for a buffer: its pool's is never left for another's */
+static int cmem_cma_choose(struct cmem_cma *cma,
+			   const struct cmem_request *request)
+{
+	struct cmem_block *block = &cma->block;
+	unsigned int i;
+
+	if (request->pool == CMEM_POOL_HEAP)
+		return CMEM_CMA_HEAP;
+	if (request->pool >= 0)
+		return array_index_nospec(request->pool, block->num_pools);
+
+	for (i = 0; i < block->num_pools; i++) {
+		unsigned int number = block->by_size[i];
+
+		if (cma->areas[number].cma &&
+		    (u64)block->pools[number].pages << PAGE_SHIFT >= request->length)
+			return number;
+	}
+	return -ENOENT;
+}
+
+static int cmem_cma_check(struct cmem_cma *cma,
+			  const struct cmem_request *request)
+{
+	u64 length;
+
+	if (request->alignment & (request->alignment - 1))
+		return -EINVAL;
+	if (request->pool < CMEM_POOL_HEAP ||
+	    request->pool >= (s32)cma->block.num_pools)
+		return -ENOENT;
+	if (request->pool < 0) {
+		length = cmem_cma_length(&cma->block);
+		return !request->length || request->length > length ? -EINVAL : 0;
+	}
+	length = cma->areas[array_index_nospec(request->pool,
+					       cma->block.num_pools)].limit;
+	/* One that could not be had at boot has room for nothing. */
+	return length && request->length > length << PAGE_SHIFT ? -EINVAL : 0;
+}
+
+/**
+ * cmem_cma_take - take memory out of a CMA area
+ * @block: the block
+ * @request: what is wanted. A pool that is named gives a longer buffer than its
+ *	own as well, in place of some of these.
+ * @from: where to put the buffer, which has no user yet
+ *
+ * The memory is clean. May sleep for long: others' pages are moved away. Called
+ * without the block's lock.
+ *
+ * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
+ */
+int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
+		  struct cmem_heap_buffer **from)
+{
+	bool fallback = request->flags & CMEM_ALLOC_HEAP_FALLBACK;
+	struct cmem_cma *cma = cmem_cma_of(block);
+	int ret, number;
+
+	ret = cmem_cma_check(cma, request);
+	if (ret)
+		return ret;
+
+	number = cmem_cma_choose(cma, request);
+	if (number >= 0) {
+		if (!request->length)
+			request->length = (u64)block->pools[number].pages <<
+					  PAGE_SHIFT;
+		ret = cmem_cma_take_from(cma, number, request, from);
+	} else {
+		ret = number;
+	}
+	if (fallback && number != CMEM_CMA_HEAP &&
+	    (ret == -ENOMEM || ret == -ENOENT))
+		ret = cmem_cma_take_from(cma, CMEM_CMA_HEAP, request, from);
+	return ret;
+}
+
+/**
+ * cmem_cma_put - give memory back to its CMA area
+ * @from: a buffer that nobody holds. The block is locked.
+ */
+void cmem_cma_put(struct cmem_heap_buffer *from)
+{
+	struct cmem_cma_buffer *buffer = container_of(from, struct cmem_cma_buffer,
+						      buffer);
+	struct cmem_cma *cma = cmem_cma_of(from->block);
+
+	cmem_heap_erase(&cma->block.heap, from->start, from->pages);
+	cmem_cma_uncharge(cma, buffer->area, from->pages);
+	cmem_cma_release(buffer);
+}
+
+static void cmem_cma_set_area(struct cmem_cma_area *area, struct cma *cma)
+{
+	/* One that the kernel could not make use of has no size left. */
+	if (!cma || !cma_get_size(cma))
+		return;
+	area->cma = cma;
+	area->base_pfn = PHYS_PFN(cma_get_base(cma));
+	area->num_pages = cma_get_size(cma) >> PAGE_SHIFT;
+	area->limit = area->num_pages;
+}
+
+static struct cmem_cma *cmem_cma_new(unsigned int num_pools)
+{
+	struct cmem_cma *cma = kzalloc(sizeof(*cma), GFP_KERNEL);
+
+	if (!cma)
+		return NULL;
+	cma->block.pools = kcalloc(num_pools, sizeof(*cma->block.pools),
+				   GFP_KERNEL);
+	if (!cma->block.pools) {
+		kfree(cma);
+		return NULL;
+	}
+	cma->block.num_pools = num_pools;
+	return cma;
+}
+
+static void cmem_cma_free(struct cmem_cma *cma)
+{
+	kfree(cma->block.pools);
+	kfree(cma);
+}
+
+static void cmem_cma_set_pool(struct cmem_cma *cma, unsigned int number,
+			      const struct cmem_pool_config *config,
+			      struct cma *area)
+{
+	struct cmem_carved_pool *pool = &cma->block.pools[number];
+
+	cmem_cma_set_area(&cma->areas[number], area);
+	pool->block = &cma->block;
+	pool->number = number;
+	pool->start = cma->areas[number].base_pfn;
+	pool->requested = config->length;
+	pool->pages = DIV_ROUND_UP_ULL(config->length, PAGE_SIZE);
+	pool->slots.count = cma->areas[number].cma ? config->count : 0;
+	cma->areas[number].limit = pool->slots.count * pool->pages;
+}
+
+/* Make the block of its areas, and let others find it. */
+static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
+{
+	struct cmem_cma_area *heap = &cma->areas[CMEM_CMA_HEAP];
+	struct cmem_block *block = &cma->block;
+	unsigned int i;
+
+	cma->own_heap = heap->cma;
+	if (!heap->cma)
+		cmem_cma_set_area(heap, dev_get_cma_area(NULL));
+	if (!heap->cma && !block->num_pools) {
+		cmem_cma_free(cma);
+		return;
+	}
+
+	mutex_init(&block->lock);
+	block->id = CMEM_BLOCK_CMA;
+	block->kind = CMEM_KIND_CMA;
+	block->coherent = coherent;
+	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
+		block->num_pages = max(block->num_pages, cma->areas[i].base_pfn +
+				       cma->areas[i].num_pages);
+	cmem_heap_init(&block->heap, 0, block->num_pages, &block->lock);
+	block->heap.size = heap->num_pages;
+	cmem_block_sort_pools(block);
+	mutex_lock(&block->lock);
+	for (i = 0; i < block->num_pools; i++)
+		cmem_cma_count(cma, &cma->areas[i]);
+	cmem_cma_count(cma, heap);
+	mutex_unlock(&block->lock);
+	smp_store_release(&cmem_cma, cma);
+
+	pr_info("block %d: %u pools, heap of %#llx bytes in %s CMA area\n",
+		block->id, block->num_pools, (u64)heap->num_pages << PAGE_SHIFT,
+		cma->own_heap ? "its own" : heap->cma ? "the global" : "no");
+	cmem_debugfs_add_block(block);
+}
+
+/**
+ * cmem_cma_create - make block -1 of what the kernel command line says
+ *
+ * Unless there is one already. Without any areas of its own, the kernel's global
+ * one is its heap; without that, there is no such block.
+ */
+void __init cmem_cma_create(void)
+{
+	bool coherent = !IS_ENABLED(CONFIG_ARM) && !IS_ENABLED(CONFIG_ARM64);
+	const struct cmem_early_pool *pool;
+	struct cmem_cma *cma;
+	unsigned int i, count;
+
+	if (cmem_cma_in_tree) {
+		if (cmem_early_wanted())
+			pr_warn("cmem_cma_pools= and cmem_cma_heapsize= are not used: the device tree describes block %d\n",
+				CMEM_BLOCK_CMA);
+		return;
+	}
+
+	for (count = 0; cmem_early_pool(count); count++)
+		;
+	cma = cmem_cma_new(count);
+	if (!cma)
+		return;
+	for (i = 0; i < count; i++) {
+		pool = cmem_early_pool(i);
+		cmem_cma_set_pool(cma, i, &pool->config, pool->cma);
+	}
+	cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], cmem_early_heap());
+	cmem_cma_publish(cma, coherent);
+}
+
+#ifdef CONFIG_OF
+
+/* The area of a node that memory-region refers to */
+static int cmem_cma_of_area(struct device *dev, const char *name,
+			    struct cma **cma)
+{
+	int ret;
+
+	ret = of_reserved_mem_device_init_by_name(dev, dev->of_node, name);
+	if (ret || !dev->cma_area) {
+		dev_err(dev, "block %d: memory-region \"%s\" is no CMA area: must be a node under /reserved-memory that is compatible with shared-dma-pool, reusable, and was reserved at boot\n",
+			CMEM_BLOCK_CMA, name);
+		if (!ret)
+			of_reserved_mem_device_release(dev);
+		return ret ?: -EINVAL;
+	}
+	*cma = dev->cma_area;
+	of_reserved_mem_device_release(dev);
+	return 0;
+}
+
+static int cmem_cma_of_pool(struct device *dev, struct cmem_cma *cma,
+			    unsigned int number,
+			    const struct cmem_block_config *config)
+{
+	struct cmem_pool_config pool;
+	struct cma *area;
+	char name[16];
+	u64 bytes;
+	int ret;
+
+	snprintf(name, sizeof(name), "pool%u", number);
+	ret = cmem_cma_of_area(dev, name, &area);
+	if (ret)
+		return ret;
+
+	/* Without a word on its buffers, all of it is one. */
+	pool.count = 1;
+	pool.length = cma_get_size(area);
+	if (config->num_pools)
+		pool = config->pools[number];
+	bytes = round_up(pool.length, (u64)PAGE_SIZE) * pool.count;
+	if (bytes > cma_get_size(area)) {
+		dev_err(dev, "block %d: cmem-buf-pools: pool %u needs %#llx bytes, each buffer rounded up to %lu, but memory-region \"%s\" has %#lx\n",
+			CMEM_BLOCK_CMA, number, bytes, PAGE_SIZE, name,
+			cma_get_size(area));
+		return -ENOSPC;
+	}
+	cmem_cma_set_pool(cma, number, &pool, area);
+	return 0;
+}
+
+static int cmem_cma_of_areas(struct device *dev, struct cmem_cma *cma,
+			     const struct cmem_block_config *config)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < cma->block.num_pools; i++) {
+		ret = cmem_cma_of_pool(dev, cma, i, config);
+		if (ret)
+			return ret;
+	}
+	if (of_property_match_string(dev->of_node, "memory-region-names",
+				     "heap") >= 0) {
+		struct cma *area;
+
+		ret = cmem_cma_of_area(dev, "heap", &area);
+		if (ret)
+			return ret;
+		cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], area);
+	}
+	return 0;
+}
+
+/* How many pools memory-region-names names; pool0, pool1, ... and heap are names */
+static int cmem_cma_of_count(struct device *dev)
+{
+	const struct device_node *node = dev->of_node;
+	int regions = of_count_phandle_with_args(node, "memory-region", NULL);
+	int names = of_property_count_strings(node, "memory-region-names");
+	int heap = of_property_match_string(node, "memory-region-names",
+					    "heap") >= 0;
+	char name[16];
+	int i;
+
+	if (regions <= 0 || names != regions) {
+		dev_err(dev, "block %d: memory-region refers to %d nodes and memory-region-names has %d names, must be as many\n",
+			CMEM_BLOCK_CMA, max(regions, 0), max(names, 0));
+		return -EINVAL;
+	}
+	if (names - heap > CMEM_MAX_POOLS) {
+		dev_err(dev, "block %d: memory-region-names has %d pools, at most %d are possible\n",
+			CMEM_BLOCK_CMA, names - heap, CMEM_MAX_POOLS);
+		return -E2BIG;
+	}
+	for (i = 0; i < names - heap; i++) {
+		snprintf(name, sizeof(name), "pool%d", i);
+		if (of_property_match_string(node, "memory-region-names",
+					     name) < 0) {
+			dev_err(dev, "block %d: memory-region-names has %d names but no \"%s\", must be pool0, pool1, ... and heap\n",
+				CMEM_BLOCK_CMA, names, name);
+			return -EINVAL;
+		}
+	}
+	return names - heap;
+}
+
+/**
+ * cmem_cma_create_of - make block -1 of what a ti,cmem node says
+ * @dev: the node's device
+ * @pool_cells: what cmem_config_pool_cells() said of it
+ * @coherent: devices snoop the caches
+ *
+ * A node without a memory-region of its own says nothing of it. What is wrong is
+ * logged, and there is no such block then, not one of other memory.
+ *
+ * Return: 0, or an errno.
+ */
+int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
+{
+	struct cmem_block_config *config;
+	struct cmem_cma *cma;
+	int count, ret;
+
+	if (!of_property_present(dev->of_node, "memory-region"))
+		return 0;
+	if (cmem_cma_in_tree) {
+		dev_err(dev, "block %d: memory-region is in another ti,cmem node already\n",
+			CMEM_BLOCK_CMA);
+		return -EEXIST;
+	}
+	cmem_cma_in_tree = true;
+	count = cmem_cma_of_count(dev);
+	if (count < 0)
+		return count;
+
+	config = kzalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return -ENOMEM;
+	config->id = CMEM_BLOCK_CMA;
+	ret = cmem_config_of_pools(dev, dev->of_node, pool_cells, U64_MAX,
+				   config);
+	if (ret)
+		goto out;
+	if (config->num_pools && config->num_pools != count) {
+		dev_err(dev, "block %d: cmem-buf-pools has %u pools and memory-region-names has %d, must be as many\n",
+			CMEM_BLOCK_CMA, config->num_pools, count);
+		ret = -EINVAL;
+		goto out;
+	}
+
+	cma = cmem_cma_new(count);
+	if (!cma) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	ret = cmem_cma_of_areas(dev, cma, config);
+	if (ret)
+		cmem_cma_free(cma);
+	else
+		cmem_cma_publish(cma, coherent);
+out:
+	kfree(config);
+	return ret;
+}
+
+#endif /* CONFIG_OF */

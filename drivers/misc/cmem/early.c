@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What must be reserved at boot, before the page allocator has all memory: CMA
+ * areas for block -1, and mapped memory for a block of a machine that has no
+ * device tree.
+ *
+ *	cmem_cma_pools=<n>x<size>[,...]		an area for each pool
+ *	cmem_cma_heapsize=<size>		an area for the heap
+ *	cmem_carveout=<size>[@<address>][,...]	a block each
+ *
+ * All architectures pass through dma_contiguous_reserve(), which calls us after it
+ * made the global area. What can't be had is told in the log, and the rest is
+ * served. The slots that CMA has for areas are few: those of the device tree's
+ * own areas, some of which come later, are left alone.
+ */
+#define pr_fmt(fmt) "cmem: " fmt
+
+#include <linux/bitops.h>
+#include <linux/cma.h>
+#include <linux/cmem.h>
+#include <linux/ctype.h>
+#include <linux/dma-map-ops.h>
+#include <linux/kmemleak.h>
+#include <linux/kstrtox.h>
+#include <linux/libfdt.h>
+#include <linux/memblock.h>
+#include <linux/mm.h>
+#include <linux/of_fdt.h>
+#include <linux/overflow.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+
+#include "early.h"
+#include "pool.h"
+
+static struct cmem_early_pool cmem_pools[CMEM_MAX_POOLS] __initdata;
+static unsigned int cmem_num_pools __initdata;
+static u64 cmem_heap_length __initdata;
+static struct cma *cmem_heap __initdata;
+static struct cmem_region_config cmem_carveouts[CMEM_MAX_CARVEOUTS] __initdata;
+static unsigned int cmem_num_carveouts __initdata;
+
+/* A number of digits, decimal or 0x, that K, M or G may follow */
+static int __init cmem_early_number(const char **at, u64 *value)
+{
+	static const char units[] = "KMG";
+	const char *unit, *p = *at;
+	unsigned int shift = 0;
+	bool hex = p[0] == '0' && tolower(p[1]) == 'x';
+	char digits[24];
+	size_t length = hex ? 2 : 0;
+
+	while (hex ? isxdigit(p[length]) : isdigit(p[length]))
+		length++;
+	if (strscpy(digits, p, min(length + 1, sizeof(digits))) < 0 &&
+	    length >= sizeof(digits))
+		return -ERANGE;
+	if (kstrtoull(digits, hex ? 16 : 10, value))
+		return -EINVAL;
+
+	unit = p[length] ? strchr(units, toupper(p[length])) : NULL;
+	if (unit) {
+		shift = 10 * (unit - units + 1);
+		length++;
+	}
+	if (check_shl_overflow(*value, shift, value))
+		return -ERANGE;
+	*at = p + length;
+	return 0;
+}
+
+/**
+ * cmem_early_parse_size - read a size
+ * @val: decimal or with 0x, in bytes, or with K, M or G behind it
+ * @size: where to put it, in bytes
+ *
+ * Return: 0, or -EINVAL for what is no size, or 0.
+ */
+int __init cmem_early_parse_size(const char *val, u64 *size)
+{
+	u64 bytes;
+
+	if (cmem_early_number(&val, &bytes) || *val || !bytes)
+		return -EINVAL;
+	*size = bytes;
+	return 0;
+}
+
+static int __init cmem_early_parse_pool(const char **at,
+					struct cmem_pool_config *pool)
+{
+	u64 page_mask = PAGE_SIZE - 1;
+	u64 count = 0, bytes;
+	const char *p = *at;
+
+	while (isdigit(*p) && count < CMEM_SLOT_NONE)
+		count = count * 10 + (*p++ - '0');
+	if (*p++ != 'x' || cmem_early_number(&p, &pool->length))
+		return -EINVAL;
+	if (!count || count >= CMEM_SLOT_NONE || !pool->length ||
+	    check_add_overflow(pool->length, page_mask, &bytes) ||
+	    check_mul_overflow(bytes & ~page_mask, count, &bytes))
+		return -EINVAL;
+
+	pool->count = count;
+	*at = p;
+	return 0;
+}
+
+/**
+ * cmem_early_parse_pools - read what cmem_cma_pools= says
+ * @val: <number>x<size>, and more of these with commas between them. The number
+ *	is decimal, the size as for cmem_early_parse_size().
+ * @pools: room for CMEM_MAX_POOLS
+ *
+ * Return: how many pools, at least 1; -EINVAL, or -E2BIG for too many.
+ */
+int __init cmem_early_parse_pools(const char *val,
+				  struct cmem_pool_config *pools)
+{
+	int i;
+
+	for (i = 0; i < CMEM_MAX_POOLS; i++) {
+		if (cmem_early_parse_pool(&val, &pools[i]))
+			return -EINVAL;
+		if (!*val)
+			return i + 1;
+		if (*val++ != ',')
+			return -EINVAL;
+	}
+	return -E2BIG;
+}
+
+/**
+ * cmem_early_parse_regions - read what cmem_carveout= says
+ * @val: <size>[@<address>], and more of these with commas between them. Both are
+ *	multiples of the page size, and decimal or with 0x.
+ * @regions: room for CMEM_MAX_CARVEOUTS
+ *
+ * Return: how many regions, at least 1; -EINVAL, or -E2BIG for too many.
+ */
+int __init cmem_early_parse_regions(const char *val,
+				    struct cmem_region_config *regions)
+{
+	int i;
+
+	for (i = 0; i < CMEM_MAX_CARVEOUTS; i++) {
+		struct cmem_region_config *region = &regions[i];
+		u64 base = 0;
+
+		if (cmem_early_number(&val, &region->length))
+			return -EINVAL;
+		region->fixed = *val == '@';
+		if (region->fixed) {
+			val++;
+			if (cmem_early_number(&val, &base))
+				return -EINVAL;
+		}
+		if (!region->length ||
+		    !IS_ALIGNED(region->length | base, PAGE_SIZE) ||
+		    overflows_type(base + region->length - 1, region->base) ||
+		    base + region->length - 1 < base)
+			return -EINVAL;
+		region->base = base;
+		if (!*val)
+			return i + 1;
+		if (*val++ != ',')
+			return -EINVAL;
+	}
+	return -E2BIG;
+}
+
+/* Without the hook, or what it needs, nothing can be reserved. */
+static bool __init cmem_early_possible(const char *option)
+{
+	if (IS_ENABLED(CONFIG_DMA_CMA))
+		return true;
+	pr_err("%s= needs a kernel with CONFIG_DMA_CMA: it is ignored\n",
+	       option);
+	return false;
+}
+
+static int __init cmem_early_set_pools(char *val)
+{
+	static struct cmem_pool_config pools[CMEM_MAX_POOLS] __initdata;
+	int i, count;
+
+	if (!cmem_early_possible("cmem_cma_pools"))
+		return 0;
+	count = cmem_early_parse_pools(val ?: "", pools);
+	if (count < 0) {
+		pr_err("cmem_cma_pools=%s is ignored: must be 1 to %d of <number>x<size> with commas between them, such as 4x64K,1x0x100000\n",
+		       val ?: "", CMEM_MAX_POOLS);
+		return 0;
+	}
+	for (i = 0; i < count; i++)
+		cmem_pools[i].config = pools[i];
+	cmem_num_pools = count;
+	return 0;
+}
+early_param("cmem_cma_pools", cmem_early_set_pools);
+
+static int __init cmem_early_set_heap(char *val)
+{
+	if (!cmem_early_possible("cmem_cma_heapsize"))
+		return 0;
+	if (cmem_early_parse_size(val ?: "", &cmem_heap_length))
+		pr_err("cmem_cma_heapsize=%s is ignored: must be a size in bytes, or with K, M or G, such as 64M\n",
+		       val ?: "");
+	return 0;
+}
+early_param("cmem_cma_heapsize", cmem_early_set_heap);
+
+static int __init cmem_early_set_carveout(char *val)
+{
+	static struct cmem_region_config regions[CMEM_MAX_CARVEOUTS] __initdata;
+	int count;
+
+	if (!cmem_early_possible("cmem_carveout"))
+		return 0;
+	count = cmem_early_parse_regions(val ?: "", regions);
+	if (count < 0) {
+		pr_err("cmem_carveout=%s is ignored: must be 1 to %d of <size>[@<address>] with commas between them, multiples of %lu, such as 64M@0x90000000\n",
+		       val ?: "", CMEM_MAX_CARVEOUTS, PAGE_SIZE);
+		return 0;
+	}
+	memcpy(cmem_carveouts, regions, sizeof(regions));
+	cmem_num_carveouts = count;
+	return 0;
+}
+early_param("cmem_carveout", cmem_early_set_carveout);
+
+#ifdef CONFIG_DMA_CMA
+
+struct cmem_early_name {
+	const char *name;
+	bool found;
+};
+
+static int __init cmem_early_match(struct cma *cma, void *data)
+{
+	struct cmem_early_name *match = data;
+
+	match->found |= !strcmp(cma_get_name(cma), match->name);
+	return match->found;
+}
+
+static int __init cmem_early_count(struct cma *cma, void *data)
+{
+	++*(unsigned int *)data;
+	return 0;
+}
+
+#ifdef CONFIG_OF_EARLY_FLATTREE
+static bool __init cmem_early_is_area(unsigned long node)
+{
+	const char *status = of_get_flat_dt_prop(node, "status", NULL);
+
+	return (!status || !strcmp(status, "okay") || !strcmp(status, "ok")) &&
+	       of_flat_dt_is_compatible(node, "shared-dma-pool") &&
+	       of_get_flat_dt_prop(node, "reusable", NULL);
+}
+#endif
+
+/*
+ * How many areas the device tree makes after us. The kernel has a slot in one
+ * table for each node, and on arm one in another of the same size for each range
+ * in its reg, and checks only the first.
+ */
+static unsigned int __init cmem_early_later_areas(void)
+{
+	unsigned int later = 0;
+#ifdef CONFIG_OF_EARLY_FLATTREE
+	const void *fdt = initial_boot_params;
+	int node, child, length;
+
+	node = fdt ? fdt_path_offset(fdt, "/reserved-memory") : -1;
+	if (node < 0)
+		return 0;
+
+	fdt_for_each_subnode(child, fdt, node) {
+		struct cmem_early_name match = {
+			.name = fdt_get_name(fdt, child, NULL),
+		};
+
+		if (!cmem_early_is_area(child))
+			continue;
+		length = 0;
+		of_get_flat_dt_prop(child, "reg", &length);
+		length /= sizeof(__be32) *
+			  (dt_root_addr_cells + dt_root_size_cells);
+		cma_for_each_area(cmem_early_match, &match);
+		later += max(length, 1) - match.found;
+	}
+#endif
+	return later;
+}
+
+static unsigned int __init cmem_early_free_slots(void)
+{
+	unsigned int taken = cmem_early_later_areas();
+
+	cma_for_each_area(cmem_early_count, &taken);
+	return taken < MAX_CMA_AREAS ? MAX_CMA_AREAS - taken : 0;
+}
+
+static int __init cmem_early_declare(const char *name, u64 length,
+				     phys_addr_t limit, struct cma **cma)
+{
+	int ret;
+
+	if (!cmem_early_free_slots())
+		return -ENOSPC;
+	/* The sizes of areas are unsigned long, in bytes. */
+	if (length > ULONG_MAX - CMA_MIN_ALIGNMENT_BYTES)
+		return -ENOMEM;
+	ret = cma_declare_contiguous(0, length, limit, 0, 0, false, name, cma);
+	if (ret)
+		return ret;
+	dma_contiguous_early_fixup(cma_get_base(*cma), cma_get_size(*cma));
+	return 0;
+}
+
+static const char * __init cmem_early_reason(int err)
+{
+	return err == -ENOSPC ?
+	       "no slot for another CMA area is left: raise CONFIG_CMA_AREAS" :
+	       "there is not so much free memory in one piece";
+}
+
+static void __init cmem_early_reserve_pools(phys_addr_t limit)
+{
+	char name[sizeof("cmem-pool") + 10];
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < cmem_num_pools; i++) {
+		struct cmem_early_pool *pool = &cmem_pools[i];
+		u64 bytes = round_up(pool->config.length, (u64)PAGE_SIZE) *
+			    pool->config.count;
+
+		snprintf(name, sizeof(name), "cmem-pool%u", i);
+		ret = cmem_early_declare(name, bytes, limit, &pool->cma);
+		if (ret)
+			pr_err("cmem_cma_pools=: pool %u of %ux%llu can't be had: %s (CONFIG_CMA_AREAS is %d)\n",
+			       i, pool->config.count, pool->config.length,
+			       cmem_early_reason(ret), MAX_CMA_AREAS);
+	}
+}
+
+static void __init cmem_early_reserve_heap(phys_addr_t limit)
+{
+	int ret;
+
+	if (!cmem_heap_length)
+		return;
+	ret = cmem_early_declare("cmem-heap", cmem_heap_length, limit,
+				 &cmem_heap);
+	if (ret)
+		pr_err("cmem_cma_heapsize=%llu can't be had: %s (CONFIG_CMA_AREAS is %d)\n",
+		       cmem_heap_length, cmem_early_reason(ret), MAX_CMA_AREAS);
+}
+
+static int __init cmem_early_take(struct cmem_region_config *region,
+				  phys_addr_t limit)
+{
+	phys_addr_t base = region->base, length = region->length;
+
+	if (region->fixed) {
+		if (!memblock_is_region_memory(base, length) ||
+		    memblock_is_region_reserved(base, length))
+			return -EBUSY;
+		return memblock_reserve(base, length);
+	}
+
+	if (overflows_type(region->length, length))
+		return -ENOMEM;
+	/* On 32 bit, what is above this is not in the linear map. */
+	limit = min_not_zero(limit, memblock_get_current_limit());
+	base = memblock_phys_alloc_range(length,
+					 length >= PMD_SIZE ? PMD_SIZE : PAGE_SIZE,
+					 0, limit);
+	if (!base)
+		return -ENOMEM;
+	/* It is nothing that points to other memory. */
+	kmemleak_ignore_phys(base);
+	region->base = base;
+	return 0;
+}
+
+static void __init cmem_early_reserve_carveouts(phys_addr_t limit)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < cmem_num_carveouts; i++) {
+		struct cmem_region_config *region = &cmem_carveouts[i];
+
+		ret = cmem_early_take(region, limit);
+		if (!ret)
+			continue;
+		if (region->fixed)
+			pr_err("cmem_carveout=%#llx@%pa can't be had: this is no memory, or not free\n",
+			       region->length, &region->base);
+		else
+			pr_err("cmem_carveout=%#llx can't be had: %s\n",
+			       region->length, cmem_early_reason(ret));
+		region->length = 0;
+	}
+}
+
+/**
+ * cmem_reserve - reserve what the kernel command line asks for
+ * @limit: end of what devices can reach, as physical address; 0 for any
+ *
+ * Called once, while there is only the early allocator.
+ */
+void __init cmem_reserve(phys_addr_t limit)
+{
+	cmem_early_reserve_pools(limit);
+	cmem_early_reserve_heap(limit);
+	cmem_early_reserve_carveouts(limit);
+}
+
+#endif /* CONFIG_DMA_CMA */
+
+/**
+ * cmem_early_wanted - tell if CMA areas were asked for
+ *
+ * Return: true if they were, whether they could be had or not.
+ */
+bool __init cmem_early_wanted(void)
+{
+	return cmem_num_pools || cmem_heap_length;
+}
+
+/**
+ * cmem_early_pool - a pool that cmem_cma_pools= asked for
+ * @number: of the pool, from 0
+ *
+ * Return: the pool, or NULL if there are no more.
+ */
+const struct cmem_early_pool * __init cmem_early_pool(unsigned int number)
+{
+	return number < cmem_num_pools ? &cmem_pools[number] : NULL;
+}
+
+/**
+ * cmem_early_heap - the area that cmem_cma_heapsize= asked for
+ *
+ * Return: the area, or NULL if there is none.
+ */
+struct cma * __init cmem_early_heap(void)
+{
+	return cmem_heap;
+}
+
+/**
+ * cmem_early_carveout - a region that cmem_carveout= had reserved
+ * @number: of the region, from 0
+ * @base: where to put the physical address of its first byte
+ * @length: where to put its length in bytes, 0 if it could not be had
+ *
+ * Return: false if there are no more.
+ */
+bool __init cmem_early_carveout(unsigned int number, phys_addr_t *base,
+				u64 *length)
+{
+	if (number >= cmem_num_carveouts)
+		return false;
+	*base = cmem_carveouts[number].base;
+	*length = cmem_carveouts[number].length;
+	return true;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the kernel command line had reserved at boot, read once when the driver
+ * starts.
+ */
+#ifndef _CMEM_EARLY_H
+#define _CMEM_EARLY_H
+
+#include <linux/init.h>
+
+#include "config.h"
+
+struct cma;
+
+/* The largest number of regions in cmem_carveout= */
+#define CMEM_MAX_CARVEOUTS	8
+
+/**
+ * struct cmem_region_config - a region that is asked for
+ * @base: physical address of the first byte, if @fixed
+ * @fixed: it must be at @base
+ * @length: in bytes
+ */
+struct cmem_region_config {
+	phys_addr_t base;
+	bool fixed;
+	u64 length;
+};
+
+/**
+ * struct cmem_early_pool - a pool that cmem_cma_pools= asked for
+ * @config: what was asked for
+ * @cma: its area, NULL if that could not be had
+ */
+struct cmem_early_pool {
+	struct cmem_pool_config config;
+	struct cma *cma;
+};
+
+int __init cmem_early_parse_pools(const char *val,
+				  struct cmem_pool_config *pools);
+int __init cmem_early_parse_regions(const char *val,
+				    struct cmem_region_config *regions);
+int __init cmem_early_parse_size(const char *val, u64 *size);
+
+const struct cmem_early_pool * __init cmem_early_pool(unsigned int number);
+struct cma * __init cmem_early_heap(void);
+bool __init cmem_early_wanted(void);
+bool __init cmem_early_carveout(unsigned int number, phys_addr_t *base,
+				u64 *length);
+
+#endif /* _CMEM_EARLY_H */
