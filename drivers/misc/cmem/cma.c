@@ -120,7 +120,7 @@ static struct cmem_cma *cmem_cma_of(struct cmem_block *block)
 }
 
 /**
- * cmem_cma_length - bytes in all areas
+ * cmem_cma_length - bytes that buffers can have in all areas
  * @block: the block
  *
  * Return: the sum, that of the global area included.
@@ -132,7 +132,7 @@ u64 cmem_cma_length(struct cmem_block *block)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
-		pages += cma->areas[i].num_pages;
+		pages += cma->areas[i].limit;
 	return pages << PAGE_SHIFT;
 }
 

@@ -170,7 +170,8 @@ static void __init cmem_early_reads_regions(struct kunit *test)
 	}
 }
 
-static struct kunit_case cmem_early_test_cases[] = {
+/* Read again when its results are asked for, so it stays. */
+static struct kunit_case __refdata cmem_early_test_cases[] = {
 	KUNIT_CASE(cmem_early_reads_pools),
 	KUNIT_CASE(cmem_early_reads_as_many_pools_as_a_block_has),
 	KUNIT_CASE(cmem_early_reads_sizes),

@@ -202,7 +202,7 @@ enum cmem_block_flags {
  * @kind: out: one of enum cmem_block_kind
  * @base: out: physical address of the first byte, 0 for CMEM_BLOCK_CMA, whose
  *     areas are apart: each pool tells its own
- * @length: out: length of the block: the sum of its areas for CMEM_BLOCK_CMA
+ * @length: out: length of the block: for CMEM_BLOCK_CMA the sum of its pools and heap
  * @num_pools: out: number of pools, at most CMEM_MAX_POOLS
  * @out_flags: out: bits of enum cmem_block_flags
  * @heap_size: out: what the pools leave

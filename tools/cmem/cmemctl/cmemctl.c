@@ -137,6 +137,8 @@ double parse_seconds(const char *what, const char *text)
 
 int parse_block(const char *text)
 {
+	if (!strcmp(text, "cma"))
+		return CMEM_BLOCK_CMA;
 	return parse_number("block", text, CMEM_BLOCK_CMA, MAX_BLOCKS - 1);
 }
 

@@ -150,6 +150,9 @@ int device_get_pool(int fd, int id, unsigned int pool, struct cmem_pool_info *in
 /* Dies, with advice, when there is no block, or not that one. */
 void device_get_blocks(int fd, int id, struct blocks *blocks);
 uint64_t blocks_free_bytes(const struct block *block);
+/* CMA areas are anywhere: there is no such thing as the block's picture. */
+bool block_has_range(const struct block *block);
+const char *block_range(const struct block *block);
 int device_alloc(int fd, struct cmem_alloc *alloc);
 int device_free(int fd, uint64_t phys);
 int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,4 +209,21 @@ int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op
 	};
 
 	return ioctl(fd, CMEM_IOCTL_SYNC, &sync) ? -errno : 0;
+}
+
+bool block_has_range(const struct block *block)
+{
+	return block->info.kind != CMEM_KIND_CMA;
+}
+
+/* Where a block is, for people; overwritten by the next call. */
+const char *block_range(const struct block *block)
+{
+	static char text[64];
+	uint64_t base = block->info.base, last = base + block->info.length - 1;
+
+	if (!block_has_range(block))
+		return "an area for each pool";
+	snprintf(text, sizeof(text), "%#" PRIx64 "-%#" PRIx64, base, last);
+	return text;
 }

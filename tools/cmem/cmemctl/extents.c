@@ -197,7 +197,8 @@ static void read_proc(const struct block *block, struct list *list)
 	while (fgets(line, sizeof(line), f))
 		parse_proc_line(line, block, &pool, &busy, &hidden, list);
 	fclose(f);
-	fill_gaps(block, list, hidden ? UNKNOWN : FREE_UNKNOWN);
+	if (block_has_range(block))
+		fill_gaps(block, list, hidden ? UNKNOWN : FREE_UNKNOWN);
 }
 
 void extents_read(const struct block *block, struct extents *extents)

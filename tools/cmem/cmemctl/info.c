@@ -35,9 +35,8 @@ static void print_block(const struct block *block)
 {
 	const struct cmem_block_info *b = &block->info;
 
-	printf("\n%sBlock %d%s  %s  %#" PRIx64 "-%#" PRIx64 "  %s, %s free%s\n", colour("1"),
-	       b->block, colour("0"), kind_name(b->kind), (uint64_t)b->base,
-	       (uint64_t)(b->base + b->length - 1), human(b->length),
+	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s\n", colour("1"), b->block, colour("0"),
+	       kind_name(b->kind), block_range(block), human(b->length),
 	       human(blocks_free_bytes(block)),
 	       b->out_flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "");
 	if (b->num_pools)

@@ -32,7 +32,7 @@ void heap_use(const struct block *block, const struct extents *extents, struct h
 	*use = (struct heap_use){
 		.free = block->info.heap_free, .largest = block->info.heap_largest,
 	};
-	if (extents->known) {
+	if (extents->known && block_has_range(block)) {
 		/* What the picture shows, and not what was a moment before */
 		use->free = 0;
 		for (unsigned int i = 0; i < extents->count; i++) {
@@ -207,11 +207,10 @@ static void print_map(const struct blocks *blocks, const struct extents *extents
 	for (unsigned int i = 0; i < blocks->count; i++) {
 		const struct cmem_block_info *b = &blocks->block[i].info;
 
-		printf("%s%sBlock %d%s  %s  %#" PRIx64 "-%#" PRIx64 "  %s, %s free\n",
-		       i ? "\n" : "", colour("1"), b->block, colour("0"), kind_name(b->kind),
-		       (uint64_t)b->base, (uint64_t)(b->base + b->length - 1), human(b->length),
-		       human(blocks_free_bytes(&blocks->block[i])));
-		if (list)
+		printf("%s%sBlock %d%s  %s  %s  %s, %s free\n", i ? "\n" : "", colour("1"),
+		       b->block, colour("0"), kind_name(b->kind), block_range(&blocks->block[i]),
+		       human(b->length), human(blocks_free_bytes(&blocks->block[i])));
+		if (list || !block_has_range(&blocks->block[i]))
 			print_list(&extents[i], processes);
 		else
 			print_picture(&blocks->block[i], &extents[i], shares, processes,
@@ -364,7 +363,8 @@ const struct command map_command = {
 "Usage: cmemctl map [--list | --svg FILE | --json] [BLOCK]\n"
 "Draws each block (or BLOCK alone), scaled to the terminal, with who holds what, the\n"
 "largest free extent of its heap, and how fragmented that is. Who holds what is for\n"
-"root; others see what is busy.\n"
+"root; others see what is busy. The CMA areas of block cma are anywhere: of these,\n"
+"what is held is listed.\n"
 "\n"
 "  -l, --list      one line for each extent instead of a picture\n"
 "      --svg FILE  draw it into FILE (- for standard output) as SVG\n"

@@ -242,6 +242,8 @@ void svg_write(const char *path, const struct blocks *blocks, const struct exten
 	double height = 2 * EDGE, top = 0;
 
 	for (unsigned int i = 0; i < blocks->count; i++) {
+		if (!block_has_range(&blocks->block[i]))
+			continue;
 		height += TITLE_HEIGHT + FOOT_HEIGHT +
 			  block_rows(&blocks->block[i], blocks->info.alignment) * ROW_PITCH;
 		for (unsigned int n = 0; n < extents[i].count; n++)
@@ -261,8 +263,9 @@ void svg_write(const char *path, const struct blocks *blocks, const struct exten
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
 		WIDTH, height, WIDTH, height);
 	for (unsigned int i = 0; i < blocks->count; i++)
-		top = put_block(&blocks->block[i], blocks->info.alignment, top, &extents[i],
-				processes, shares);
+		if (block_has_range(&blocks->block[i]))
+			top = put_block(&blocks->block[i], blocks->info.alignment, top,
+					&extents[i], processes, shares);
 	put_legend(top + EDGE, shown, shares);
 	fputs("</svg>\n", out);
 	if (ferror(out) || (out == stdout ? fflush(out) : fclose(out)))
