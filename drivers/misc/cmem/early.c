@@ -361,13 +361,26 @@ static void __init cmem_early_reserve_heap(phys_addr_t limit)
 		       cmem_heap_length, cmem_early_reason(ret), MAX_CMA_AREAS);
 }
 
+/* All of it is memory, and none of it has been kept out of the linear map. */
+static bool __init cmem_early_is_mapped(phys_addr_t base, phys_addr_t length)
+{
+	phys_addr_t offset;
+
+	if (!memblock_is_region_memory(base, length))
+		return false;
+	for (offset = 0; offset < length; offset += PAGE_SIZE)
+		if (!memblock_is_map_memory(base + offset))
+			return false;
+	return true;
+}
+
 static int __init cmem_early_take(struct cmem_region_config *region,
 				  phys_addr_t limit)
 {
 	phys_addr_t base = region->base, length = region->length;
 
 	if (region->fixed) {
-		if (!memblock_is_region_memory(base, length) ||
+		if (!cmem_early_is_mapped(base, length) ||
 		    memblock_is_region_reserved(base, length))
 			return -EBUSY;
 		return memblock_reserve(base, length);
