@@ -3,8 +3,10 @@
  * A block: makes sure of its memory, carves it into pools and a heap, and puts
  * it into the table by which all others find it.
  *
- * A block that was made stays for good: who found one needs no reference, and
- * every ioctl saves two. What is in it is under its own lock.
+ * The struct of a block stays in the list for good: who found one needs no
+ * reference, and every ioctl saves two. A block that is removed is only emptied,
+ * and when one of its number is added again, it is filled anew. What is in it, and
+ * whether there is anything, is under its own lock.
  */
 #include <linux/device.h>
 #include <linux/init.h>
@@ -15,6 +17,7 @@
 #include <linux/mm.h>
 #include <linux/of_fdt.h>
 #include <linux/rculist.h>
+#include <linux/security.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -25,11 +28,16 @@
 
 /* In the order of their numbers. Only ever added to, under the lock. */
 static LIST_HEAD(cmem_blocks);
+
+/* One block at a time is made or removed. Taken before any block's lock. */
 static DEFINE_MUTEX(cmem_blocks_lock);
 
 /**
  * cmem_block_find_from - find the block with the next number
  * @id: the lowest number that counts
+ *
+ * It may be removed at any time: only under its lock it can be told if it is
+ * still present.
  *
  * Return: the block, or NULL if there is none from there on.
  */
@@ -38,50 +46,82 @@ struct cmem_block *cmem_block_find_from(s32 id)
 	struct cmem_block *block;
 
 	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
-		if (block->id >= id)
+		if (block->id >= id && READ_ONCE(block->present))
 			return block;
 	return NULL;
 }
 
 /**
  * cmem_block_find - find a block by its number
- * @id: the number
+ * @id: the number, as users say it
  *
- * Return: the block or NULL.
+ * Return: the block, which may be removed at any time, or NULL.
  */
 struct cmem_block *cmem_block_find(s32 id)
 {
-	struct cmem_block *block = cmem_block_find_from(id);
+	struct cmem_block *block;
 
+	if (id < 0)
+		return id == CMEM_BLOCK_CMA ? cmem_cma_block() : NULL;
+	block = cmem_block_find_from(id);
 	return block && block->id == id ? block : NULL;
 }
 
+/**
+ * cmem_block_lock - find a block by its number, and lock it
+ * @id: the number
+ *
+ * Return: the block, to be unlocked by the caller, or NULL.
+ */
+struct cmem_block *cmem_block_lock(s32 id)
+{
+	struct cmem_block *block = cmem_block_find(id);
+
+	if (!block)
+		return NULL;
+	mutex_lock(&block->lock);
+	if (block->present)
+		return block;
+	mutex_unlock(&block->lock);
+	return NULL;
+}
+
+/* Without the lock this is a guess about a block that is removed or added. */
 static bool cmem_block_has(const struct cmem_block *block, unsigned long pfn)
 {
-	return pfn - block->base_pfn < block->num_pages;
+	return pfn - READ_ONCE(block->base_pfn) < READ_ONCE(block->num_pages);
 }
 
 /**
- * cmem_block_find_pfn - find the block that has a page
+ * cmem_block_lock_pfn - find the block that has a page, and lock it
  * @pfn: page frame number
  *
- * Return: the block or NULL.
+ * Return: the block, to be unlocked by the caller, or NULL.
  */
-struct cmem_block *cmem_block_find_pfn(unsigned long pfn)
+struct cmem_block *cmem_block_lock_pfn(unsigned long pfn)
 {
 	struct cmem_block *block;
 
-	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
-		if (cmem_block_has(block, pfn))
+	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
+		if (!cmem_block_has(block, pfn))
+			continue;
+		mutex_lock(&block->lock);
+		if (block->present && cmem_block_has(block, pfn))
 			return block;
-	return cmem_cma_find_pfn(pfn);
+		mutex_unlock(&block->lock);
+	}
+	block = cmem_cma_find_pfn(pfn);
+	if (block)
+		mutex_lock(&block->lock);
+	return block;
 }
 
 /**
  * cmem_block_count - sum up the blocks
  * @count: where to put how many there are
  * @limit: where to put one more than the highest number, 0 without blocks
- * @coherent: where to put if all of them are coherent
+ * @coherent: where to put if all of them are coherent. Without blocks that is so
+ *	only where any block would be: who asks once may use one that comes later.
  */
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 {
@@ -91,15 +131,19 @@ void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 	*limit = 0;
 	*coherent = true;
 	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
+		if (!READ_ONCE(block->present))
+			continue;
 		(*count)++;
 		*limit = block->id + 1;
-		*coherent &= block->coherent;
+		*coherent &= READ_ONCE(block->coherent);
 	}
+	if (!*count)
+		*coherent = CMEM_ALWAYS_COHERENT;
 }
 
 /**
  * cmem_block_best_pool - find the pool that fits a buffer best
- * @block: the block
+ * @block: the block, locked
  * @length: of the buffer, in bytes
  *
  * Return: the number of the pool with the smallest buffers that are long enough
@@ -111,7 +155,6 @@ int cmem_block_best_pool(struct cmem_block *block, u64 length)
 	int ret = -ENOENT;
 	unsigned int i;
 
-	mutex_lock(&block->lock);
 	for (i = 0; i < block->num_pools && ret < 0; i++) {
 		const struct cmem_carved_pool *pool;
 
@@ -124,7 +167,6 @@ int cmem_block_best_pool(struct cmem_block *block, u64 length)
 		if (block->kind == CMEM_KIND_CMA)
 			break;
 	}
-	mutex_unlock(&block->lock);
 	return ret;
 }
 
@@ -231,20 +273,35 @@ static int cmem_block_check_memory(struct device *dev,
 	return 0;
 }
 
+/* The last byte that this machine can address */
+static u64 cmem_block_last_byte(void)
+{
+	u64 last = iomem_resource.end;
+
+#ifdef PHYS_MASK
+	last = min_t(u64, last, PHYS_MASK);
+#endif
+	return last;
+}
+
 static int cmem_block_check_free(struct device *dev,
 				 const struct cmem_block_config *config)
 {
 	unsigned long first = PHYS_PFN(config->base);
 	unsigned long last = PHYS_PFN(config->base + config->length - 1);
+	u64 last_byte = (u64)config->base + config->length - 1;
 	const struct cmem_block *other;
 
-	if (!config->length || config->base + config->length - 1 < config->base) {
+	if (!config->length || last_byte < config->base ||
+	    last_byte > cmem_block_last_byte()) {
 		dev_err(dev, "block %d: %#llx bytes at %pa are no range of memory\n",
 			config->id, config->length, &config->base);
 		return -EINVAL;
 	}
 
 	list_for_each_entry(other, &cmem_blocks, in_blocks) {
+		if (!other->present)
+			continue;
 		if (other->id == config->id) {
 			dev_err(dev, "block %d: there is a block of this number already\n",
 				config->id);
@@ -255,7 +312,7 @@ static int cmem_block_check_free(struct device *dev,
 			dev_err(dev, "block %d: %#llx bytes at %pa overlap block %d\n",
 				config->id, config->length, &config->base,
 				other->id);
-			return -EEXIST;
+			return -EBUSY;
 		}
 	}
 	return 0;
@@ -389,50 +446,156 @@ static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 	return cmem_heap_open(&block->heap);
 }
 
-static void cmem_block_destroy(struct cmem_block *block)
+/* Undo cmem_block_fill(), or what it did before it failed. */
+static void cmem_block_empty(struct cmem_block *block)
 {
 	unsigned int i;
 
 	cmem_scrub_stop(block);
 	cmem_alias_exit(block);
+	if (block->claimed)
+		release_mem_region(PFN_PHYS(block->base_pfn),
+				   PFN_PHYS(block->num_pages));
+	block->claimed = NULL;
+
 	mutex_lock(&block->lock);
 	cmem_heap_destroy(&block->heap);
-	mutex_unlock(&block->lock);
 	for (i = 0; i < block->num_pools; i++) {
 		cmem_pool_destroy(&block->pools[i].slots);
 		kvfree(block->pools[i].buffers);
 	}
-	if (block->claimed)
-		release_mem_region(PFN_PHYS(block->base_pfn),
-				   PFN_PHYS(block->num_pages));
-	mutex_destroy(&block->lock);
 	kfree(block->pools);
-	kfree(block);
+	block->pools = NULL;
+	block->num_pools = 0;
+	WRITE_ONCE(block->num_pages, 0);
+	mutex_unlock(&block->lock);
 }
 
-static void cmem_block_publish(struct cmem_block *block)
+/* Make of a block that is not present what it is to be. */
+static int cmem_block_fill(struct device *dev, struct cmem_block *block,
+			   const struct cmem_block_config *config, bool coherent)
 {
-	struct cmem_block *next = cmem_block_find_from(block->id);
+	int ret;
 
-	list_add_tail_rcu(&block->in_blocks, next ? &next->in_blocks :
-						    &cmem_blocks);
+	if (config->num_pools) {
+		block->pools = kcalloc(config->num_pools,
+				       sizeof(*block->pools), GFP_KERNEL);
+		if (!block->pools)
+			return -ENOMEM;
+	}
+
+	block->kind = config->kind;
+	block->keep_contents = config->keep_contents;
+	WRITE_ONCE(block->coherent, coherent);
+	WRITE_ONCE(block->base_pfn, PHYS_PFN(config->base));
+	WRITE_ONCE(block->num_pages,
+		   PHYS_PFN(config->base + config->length - 1) -
+		   PHYS_PFN(config->base) + 1);
+
+	ret = cmem_block_carve(dev, block, config);
+	if (ret) {
+		dev_err(dev, "block %d: no memory for its pools and heap: %pe\n",
+			block->id, ERR_PTR(ret));
+		goto err_empty;
+	}
+	ret = cmem_block_claim(dev, block, config);
+	if (ret)
+		goto err_empty;
+	ret = cmem_alias_init(block);
+	if (ret) {
+		dev_err(dev, "block %d: the kernel has no room to map it: %pe\n",
+			block->id, ERR_PTR(ret));
+		goto err_empty;
+	}
+	ret = cmem_scrub_start(block);
+	if (ret) {
+		dev_err(dev, "block %d: no thread to clean its memory: %pe\n",
+			block->id, ERR_PTR(ret));
+		goto err_empty;
+	}
+	return 0;
+
+err_empty:
+	cmem_block_empty(block);
+	return ret;
+}
+
+/* Where a number is in the list, or would be before. What is there need not be present. */
+static struct cmem_block *cmem_block_place(s32 id)
+{
+	struct cmem_block *block;
+
+	list_for_each_entry(block, &cmem_blocks, in_blocks)
+		if (block->id >= id)
+			return block;
+	return NULL;
+}
+
+static struct cmem_block *cmem_block_alloc(s32 id)
+{
+	struct cmem_block *block = kzalloc(sizeof(*block), GFP_KERNEL);
+
+	if (!block)
+		return NULL;
+	block->id = id;
+	mutex_init(&block->lock);
+	init_waitqueue_head(&block->scrub_wait);
+	return block;
+}
+
+/* Put what has been checked in its place, for everybody. */
+static int cmem_block_make(struct device *dev,
+			   const struct cmem_block_config *config,
+			   bool coherent, bool added)
+{
+	struct cmem_block *place = cmem_block_place(config->id);
+	bool again = place && place->id == config->id;
+	struct cmem_block *block;
+	int ret;
+
+	block = again ? place : cmem_block_alloc(config->id);
+	if (!block)
+		return -ENOMEM;
+	ret = cmem_block_fill(dev, block, config, coherent);
+	if (ret) {
+		if (!again) {
+			mutex_destroy(&block->lock);
+			kfree(block);
+		}
+		return ret;
+	}
+
+	mutex_lock(&block->lock);
+	block->added = added;
+	WRITE_ONCE(block->present, true);
+	cmem_scrub_kick(block);
+	mutex_unlock(&block->lock);
+	if (!again)
+		list_add_tail_rcu(&block->in_blocks, place ? &place->in_blocks :
+							     &cmem_blocks);
+
+	dev_info(dev, "block %d: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
+		 block->id, config->length, &config->base, block->num_pools,
+		 (u64)block->heap.size << PAGE_SHIFT);
+	cmem_debugfs_add_block(block);
+	return 0;
 }
 
 /**
- * cmem_block_create - make a block
+ * cmem_block_create - make a block of memory that was reserved for it at boot
  * @dev: whose block it is
  * @config: what it is to be. The pools fit into it. Its kind is set right if it
  *	turns out to be something else.
  * @coherent: devices snoop the caches
  *
- * The block is there for everybody when this returns. May sleep.
+ * The block is there for everybody when this returns. Should it be removed, another
+ * one can be made in its memory with cmem_block_add(). May sleep.
  *
  * Return: 0, or an errno, and why was logged.
  */
 int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 		      bool coherent)
 {
-	struct cmem_block *block;
 	int ret;
 
 	guard(mutex)(&cmem_blocks_lock);
@@ -443,59 +606,130 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 	ret = cmem_block_check_memory(dev, config);
 	if (ret)
 		return ret;
-
-	block = kzalloc(sizeof(*block), GFP_KERNEL);
-	if (!block)
-		return -ENOMEM;
-
-	mutex_init(&block->lock);
-	block->id = config->id;
-	block->kind = config->kind;
-	block->keep_contents = config->keep_contents;
-	block->coherent = coherent;
-	block->base_pfn = PHYS_PFN(config->base);
-	block->num_pages = PHYS_PFN(config->base + config->length - 1) -
-			   block->base_pfn + 1;
-	cmem_scrub_init(block);
-	if (config->num_pools) {
-		block->pools = kcalloc(config->num_pools,
-				       sizeof(*block->pools), GFP_KERNEL);
-		if (!block->pools) {
-			kfree(block);
-			return -ENOMEM;
-		}
-	}
-
-	ret = cmem_block_carve(dev, block, config);
-	if (ret) {
-		dev_err(dev, "block %d: no memory for its pools and heap: %pe\n",
-			block->id, ERR_PTR(ret));
-		goto err_destroy;
-	}
-	ret = cmem_block_claim(dev, block, config);
+	ret = cmem_region_remember(config, coherent);
 	if (ret)
-		goto err_destroy;
-	ret = cmem_alias_init(block);
-	if (ret) {
-		dev_err(dev, "block %d: the kernel has no room to map it: %pe\n",
-			block->id, ERR_PTR(ret));
-		goto err_destroy;
-	}
-	ret = cmem_scrub_start(block);
-	if (ret) {
-		dev_err(dev, "block %d: no thread to clean its memory: %pe\n",
-			block->id, ERR_PTR(ret));
-		goto err_destroy;
-	}
-	cmem_block_publish(block);
+		return ret;
+	return cmem_block_make(dev, config, coherent, false);
+}
 
-	dev_info(dev, "block %d: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
-		 block->id, config->length, &config->base, block->num_pools,
-		 (u64)block->heap.size << PAGE_SHIFT);
-	cmem_debugfs_add_block(block);
+/* Memory that nobody reserved for CMEM must be none that the kernel has. */
+static int cmem_block_check_unknown(struct device *dev,
+				    struct cmem_block_config *config)
+{
+	unsigned long ram = cmem_block_ram_pages(config);
+
+	if (ram) {
+		dev_err(dev, "block %d: %#llx of %#llx bytes at %pa are System RAM: keep the kernel from it with mem= or memmap=, or reserve it in the device tree\n",
+			config->id, (u64)ram << PAGE_SHIFT, config->length,
+			&config->base);
+		return -EBUSY;
+	}
+	/* Nobody can tell what such an address belongs to, so it is one of /dev/mem. */
+	if (security_locked_down(LOCKDOWN_DEV_MEM)) {
+		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot, and the kernel is locked down\n",
+			config->id, config->length, &config->base);
+		return -EPERM;
+	}
+	config->kind = CMEM_KIND_CARVEOUT;
 	return 0;
+}
 
-err_destroy:
-	cmem_block_destroy(block);
-	return ret;
+/**
+ * cmem_block_add - make a block of any memory that is free for it
+ * @dev: for messages
+ * @config: what it is to be: its number, where it is, and pools that fit into it.
+ *	What kind of memory that is, is filled in.
+ *
+ * That is memory in one region that was reserved for CMEM when the kernel booted,
+ * or memory that is no System RAM and that no driver claimed. May sleep.
+ *
+ * Return: 0; -EINVAL for a range that can't be one block, -EEXIST when there is a
+ * block of this number, -EBUSY when the memory is in use, -EPERM when the kernel is
+ * locked down, -ENOMEM, -EINTR. Why was logged.
+ */
+int cmem_block_add(struct device *dev, struct cmem_block_config *config)
+{
+	const struct cmem_region *region;
+	bool coherent;
+	int ret;
+
+	guard(mutex)(&cmem_blocks_lock);
+
+	ret = cmem_block_check_free(dev, config);
+	if (ret)
+		return ret;
+
+	region = cmem_region_find(config);
+	if (IS_ERR(region)) {
+		dev_err(dev, "block %d: %#llx bytes at %pa are not all in one region that was reserved for CMEM at boot\n",
+			config->id, config->length, &config->base);
+		return PTR_ERR(region);
+	}
+	if (region) {
+		config->kind = region->kind;
+		config->keep_contents |= region->keep_contents;
+		config->placed_by_kernel = region->placed_by_kernel;
+		coherent = region->coherent;
+	} else {
+		ret = cmem_block_check_unknown(dev, config);
+		if (ret)
+			return ret;
+		coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
+	}
+
+	ret = cmem_block_check_memory(dev, config);
+	if (ret)
+		return ret;
+	return cmem_block_make(dev, config, coherent, true);
+}
+
+/* Nobody holds memory of it, nor is anybody being given some. */
+static bool cmem_block_is_idle(const struct cmem_block *block)
+{
+	unsigned int i;
+
+	for (i = 0; i < block->num_pools; i++) {
+		const struct cmem_pool *slots = &block->pools[i].slots;
+
+		if (cmem_pool_free(slots) != slots->count)
+			return false;
+	}
+	return block->heap.free == block->heap.size;
+}
+
+/**
+ * cmem_block_remove - remove a block that is not in use
+ * @dev: for messages
+ * @id: the number of the block
+ *
+ * May sleep, until the part of its memory that is being cleaned is done.
+ *
+ * Return: 0; -EINVAL for a number that no block can have, -ENOENT when there is no
+ * block of this number, -EBUSY when a buffer of it is held.
+ */
+int cmem_block_remove(struct device *dev, s32 id)
+{
+	struct cmem_block *block;
+
+	if (id < 0)
+		return -EINVAL;
+
+	guard(mutex)(&cmem_blocks_lock);
+
+	block = cmem_block_lock(id);
+	if (!block)
+		return -ENOENT;
+	if (!cmem_block_is_idle(block)) {
+		mutex_unlock(&block->lock);
+		return -EBUSY;
+	}
+	/* From here on, nobody finds it, and so nobody makes it busy again. */
+	WRITE_ONCE(block->present, false);
+	cmem_scrub_dismiss(block);
+	mutex_unlock(&block->lock);
+
+	cmem_debugfs_remove_block(block);
+	cmem_block_empty(block);
+	dev_info(dev, "block %d: removed\n", id);
+	return 0;
 }

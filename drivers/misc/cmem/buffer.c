@@ -382,15 +382,15 @@ static int cmem_buffer_take_best(struct cmem_block *block, unsigned long pages,
 	return ret;
 }
 
-/* Take memory as asked. @spare is what a heap buffer would be kept in. */
+/* Take memory as checked. @spare is what a heap buffer would be kept in. */
 static int cmem_buffer_take(struct cmem_block *block,
 			    const struct cmem_request *request, u64 tag,
 			    struct cmem_heap_buffer **spare,
 			    struct cmem_buffer **buffer)
 {
-	unsigned long pages = DIV_ROUND_UP_ULL(request->length, PAGE_SIZE);
 	unsigned long align = cmem_request_align(request);
 	struct cmem_heap_buffer *from = *spare;
+	unsigned long pages = request->pages;
 	int ret = -ENOMEM;
 
 	if (request->pool >= 0)
@@ -440,12 +440,15 @@ static void cmem_buffer_admit(struct cmem_file *file,
 	trace_cmem_alloc(file, &request->extent, flags);
 }
 
+/* The block is locked, and stays so until what is asked for has been taken. */
 static int cmem_request_check(const struct cmem_block *block,
 			      struct cmem_request *request)
 {
 	const struct cmem_carved_pool *pool;
 	u64 length;
 
+	if (!block->present)
+		return -ENOENT;
 	if (request->alignment & (request->alignment - 1))
 		return -EINVAL;
 
@@ -455,6 +458,7 @@ static int cmem_request_check(const struct cmem_block *block,
 		length = (u64)block->num_pages << PAGE_SHIFT;
 		if (!request->length || request->length > length)
 			return -EINVAL;
+		request->pages = DIV_ROUND_UP_ULL(request->length, PAGE_SIZE);
 		return 0;
 	}
 
@@ -467,15 +471,16 @@ static int cmem_request_check(const struct cmem_block *block,
 		return -EINVAL;
 	if (!cmem_pool_serves(pool, 0, cmem_request_align(request)))
 		return -EINVAL;
-	if (!request->length)
-		request->length = length;
+	request->pages = request->length ?
+			 DIV_ROUND_UP_ULL(request->length, PAGE_SIZE) :
+			 pool->pages;
 	return 0;
 }
 
 static int cmem_buffer_alloc_cma(struct cmem_file *file, s32 id,
 				 struct cmem_request *request)
 {
-	struct cmem_block *block = cmem_find_block(id);
+	struct cmem_block *block = cmem_block_find(id);
 	struct cmem_heap_buffer *from;
 	int ret;
 
@@ -519,9 +524,6 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 	block = cmem_block_find(id);
 	if (!block)
 		return -ENOENT;
-	ret = cmem_request_check(block, request);
-	if (ret)
-		return ret;
 
 	if (request->pool == CMEM_POOL_HEAP ||
 	    request->flags & CMEM_ALLOC_HEAP_FALLBACK) {
@@ -530,9 +532,13 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 			return -ENOMEM;
 	}
 
+	/* While nobody holds the lock, it may become another block. */
 	for (;;) {
 		mutex_lock(&block->lock);
-		ret = cmem_buffer_take(block, request, tag, &spare, &buffer);
+		ret = cmem_request_check(block, request);
+		if (!ret)
+			ret = cmem_buffer_take(block, request, tag, &spare,
+					       &buffer);
 		if (ret == CMEM_TAKEN_READY)
 			cmem_buffer_admit(file, buffer, request);
 		round = block->scrub_round;
@@ -613,11 +619,10 @@ int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 	u16 *count;
 	int ret = 0;
 
-	block = cmem_block_find_pfn(pfn);
+	block = cmem_block_lock_pfn(pfn);
 	if (!block)
 		return -ENOENT;
 
-	mutex_lock(&block->lock);
 	buffer = cmem_buffer_lookup_start(block, pfn, &extent);
 	if (!buffer) {
 		ret = -ENOENT;
@@ -707,17 +712,15 @@ int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
 	struct cmem_buffer *buffer;
 	struct cmem_sharer *spare;
 	struct cmem_block *block;
-	int ret;
-
-	block = cmem_block_find_pfn(pfn);
-	if (!block)
-		return -ENOENT;
+	int ret = -ENOENT;
 
 	spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
 	if (!spare)
 		return -ENOMEM;
 
-	mutex_lock(&block->lock);
+	block = cmem_block_lock_pfn(pfn);
+	if (!block)
+		goto out;
 	buffer = cmem_buffer_lookup_start(block, pfn, extent);
 	if (buffer) {
 		ret = cmem_buffer_register_locked(file, buffer, &spare,
@@ -726,11 +729,9 @@ int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
 			*flags = cmem_buffer_abi_flags(buffer);
 			trace_cmem_register(file, extent, buffer->flags);
 		}
-	} else {
-		ret = -ENOENT;
 	}
 	mutex_unlock(&block->lock);
-
+out:
 	if (spare)
 		kmem_cache_free(cmem_sharer_cache, spare);
 	return ret;
@@ -754,12 +755,11 @@ struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 	struct cmem_block *block;
 	unsigned long page;
 
-	block = cmem_block_find_pfn(pfn);
+	block = cmem_block_lock_pfn(pfn);
 	if (!block)
 		return ERR_PTR(-EINVAL);
 
 	page = pfn - block->base_pfn;
-	mutex_lock(&block->lock);
 	buffer = cmem_buffer_lookup(block, page);
 	if (!buffer) {
 		buffer = ERR_PTR(-EINVAL);

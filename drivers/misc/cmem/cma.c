@@ -535,6 +535,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 	for (i = 0; i < block->num_pools; i++)
 		cmem_cma_count(cma, &cma->areas[i]);
 	cmem_cma_count(cma, heap);
+	block->present = true;
 	mutex_unlock(&block->lock);
 	smp_store_release(&cmem_cma, cma);
 

@@ -41,6 +41,7 @@
 #include "heap.h"
 #include "pool.h"
 
+struct dentry;
 struct device;
 struct file;
 struct inode;
@@ -86,8 +87,12 @@ struct cmem_carved_pool {
 
 /**
  * struct cmem_block - a range of memory
- * @in_blocks: in the list of all blocks
- * @id: the block's number, as users know it
+ * @in_blocks: in the list of all blocks, for good once it is there
+ * @id: the block's number, as users know it: never another one
+ * @lock: covers what follows, and the state of every buffer of this block
+ * @present: there is a block of this number. Without, nothing that follows means
+ *	anything: it has been removed, or is being made.
+ * @added: it is not from the device tree
  * @kind: what memory it is
  * @keep_contents: never zero this memory
  * @coherent: devices snoop the caches: all mappings are cached, and cache
@@ -101,22 +106,31 @@ struct cmem_carved_pool {
  * @num_pools: how many of @pools are there
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
- * @lock: covers what follows, the slots of the pools, and the state of every
- *	buffer of this block
  * @heap: the rest of the memory
  * @scrubbing_pool: the pool of the buffer that is being cleaned now, or NULL
  * @scrubbing_slot: which buffer of it
  * @scrub_cancel: its last owner wants it back as it is
  * @scrub_queued: the scrubber knows that there is something to do
  * @scrub_urgent: it is to do so at once
- * @scrub_round: counts what the scrubber finished
+ * @scrub_round: counts what the scrubber finished, and removals
  * @scrub_wait: woken when @scrub_round goes on
  * @scrubber: thread that cleans free memory
  * @scrub_work: its work
+ * @debugfs: its directory there
+ *
+ * A block that was removed is the same struct with @present off, and becomes a
+ * block again in place: who found one needs no reference, only to see under @lock
+ * that it is present. While somebody holds a buffer of it, or is being given one,
+ * it is not removed: then all but what changes with buffers can be read without
+ * @lock.
  */
 struct cmem_block {
 	struct list_head in_blocks;
 	s32 id;
+
+	struct mutex lock;
+	bool present;
+	bool added;
 	enum cmem_block_kind kind;
 	bool keep_contents;
 	bool coherent;
@@ -127,8 +141,6 @@ struct cmem_block {
 	unsigned int num_pools;
 	struct cmem_carved_pool *pools;
 	u8 by_size[CMEM_MAX_POOLS];
-
-	struct mutex lock;
 	struct cmem_heap heap;
 	struct cmem_carved_pool *scrubbing_pool;
 	u32 scrubbing_slot;
@@ -139,13 +151,20 @@ struct cmem_block {
 	wait_queue_head_t scrub_wait;
 	struct kthread_worker *scrubber;
 	struct kthread_delayed_work scrub_work;
+	struct dentry *debugfs;
 };
+
+/* Devices snoop the CPU's caches on each machine of this architecture. */
+#define CMEM_ALWAYS_COHERENT	(!IS_ENABLED(CONFIG_ARM) && !IS_ENABLED(CONFIG_ARM64))
 
 int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 		      bool coherent);
+int cmem_block_add(struct device *dev, struct cmem_block_config *config);
+int cmem_block_remove(struct device *dev, s32 id);
 struct cmem_block *cmem_block_find(s32 id);
 struct cmem_block *cmem_block_find_from(s32 id);
-struct cmem_block *cmem_block_find_pfn(unsigned long pfn);
+struct cmem_block *cmem_block_lock(s32 id);
+struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
 int cmem_block_best_pool(struct cmem_block *block, u64 length);
 
@@ -222,14 +241,6 @@ static inline void cmem_cma_create(void)
 }
 #endif
 
-/* A block by the number that users say */
-static inline struct cmem_block *cmem_find_block(s32 id)
-{
-	if (id < 0)
-		return id == CMEM_BLOCK_CMA ? cmem_cma_block() : NULL;
-	return cmem_block_find(id);
-}
-
 /* Bytes in a block */
 static inline u64 cmem_block_length(struct cmem_block *block)
 {
@@ -237,6 +248,38 @@ static inline u64 cmem_block_length(struct cmem_block *block)
 		return cmem_cma_length(block);
 	return (u64)block->num_pages << PAGE_SHIFT;
 }
+/* params: the blocks that parameters describe (params.c) */
+
+void cmem_params_create_blocks(struct device *dev);
+int cmem_params_create_carveout(struct device *dev, phys_addr_t base,
+				u64 length);
+void cmem_params_finish(struct device *dev);
+
+/* region: memory that was reserved for CMEM when the kernel booted (region.c) */
+
+/**
+ * struct cmem_region - such a range of memory
+ * @in_regions: in the list of all
+ * @base: physical address of its first byte
+ * @length: in bytes
+ * @kind: what memory it is
+ * @keep_contents: never zero it
+ * @coherent: devices that use it snoop the caches
+ * @placed_by_kernel: it had no address of its own
+ */
+struct cmem_region {
+	struct list_head in_regions;
+	phys_addr_t base;
+	u64 length;
+	enum cmem_block_kind kind;
+	bool keep_contents;
+	bool coherent;
+	bool placed_by_kernel;
+};
+
+int cmem_region_remember(const struct cmem_block_config *config, bool coherent);
+const struct cmem_region *
+cmem_region_find(const struct cmem_block_config *config);
 
 /* buffer: its life (buffer.c, scrub.c) */
 
@@ -394,6 +437,7 @@ void cmem_buffer_share(struct cmem_buffer *buffer);
  * @flags: in: bits of enum cmem_alloc_flags
  * @length: in: bytes, 0 for all of a buffer of the pool named
  * @alignment: in: 0 or a power of two, in bytes
+ * @pages: @length in pages, once the block is known
  * @extent: out: where it is
  */
 struct cmem_request {
@@ -401,6 +445,7 @@ struct cmem_request {
 	u32 flags;
 	u64 length;
 	u64 alignment;
+	unsigned long pages;
 	struct cmem_extent extent;
 };
 
@@ -418,8 +463,8 @@ unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
 void cmem_file_init(struct cmem_file *file, const struct file *filp);
 void cmem_file_release(struct cmem_file *file);
 
-void cmem_scrub_init(struct cmem_block *block);
 int cmem_scrub_start(struct cmem_block *block);
+void cmem_scrub_dismiss(struct cmem_block *block);
 void cmem_scrub_stop(struct cmem_block *block);
 void cmem_scrub_kick(struct cmem_block *block);
 void cmem_scrub_hurry(struct cmem_block *block);
@@ -471,8 +516,13 @@ struct cmem_file *cmem_file_of(const struct file *filp);
 
 #ifdef CONFIG_DEBUG_FS
 void cmem_debugfs_add_block(struct cmem_block *block);
+void cmem_debugfs_remove_block(struct cmem_block *block);
 #else
 static inline void cmem_debugfs_add_block(struct cmem_block *block)
+{
+}
+
+static inline void cmem_debugfs_remove_block(struct cmem_block *block)
 {
 }
 #endif

@@ -43,11 +43,50 @@ struct cmem_block_config {
 	struct cmem_pool_config pools[CMEM_MAX_POOLS];
 };
 
+int cmem_config_set_pools(struct device *dev, const char *source,
+			  unsigned int num_pools, u64 length,
+			  struct cmem_block_config *config);
+
+/* The device tree (config_of.c) */
+
 int cmem_config_pool_cells(struct device *dev, const struct device_node *node);
 int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 			 int pool_cells, u64 length,
 			 struct cmem_block_config *config);
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config);
+bool cmem_config_of_has_block(s32 id);
+bool cmem_config_of_coherent(void);
+
+/* Parameters (config_params.c) */
+
+/* Parameters without a number behind their names are those of block 0. */
+#define CMEM_PARAM_BLOCKS	4
+
+/**
+ * struct cmem_block_params - what the parameters say of one block
+ * @phys_start: address of the first byte, in hexadecimal
+ * @phys_end: address behind the last byte, in hexadecimal
+ * @pools: <count>x<bytes>[,<count>x<bytes>...], in decimal
+ *
+ * Each is NULL if it is not given.
+ */
+struct cmem_block_params {
+	char *phys_start;
+	char *phys_end;
+	char *pools;
+};
+
+int cmem_config_param_pools(struct device *dev, const char *text,
+			    struct cmem_block_config *config);
+int cmem_config_param_block(struct device *dev,
+			    const struct cmem_block_params *params,
+			    struct cmem_block_config *config);
+const char *cmem_param_suffix(s32 id);
+
+/* CMEM_IOCTL_BLOCK_ADD (config_user.c) */
+
+int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
+			   struct cmem_block_config *config);
 
 #endif /* _CMEM_CONFIG_H */

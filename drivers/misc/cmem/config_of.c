@@ -9,11 +9,10 @@
 #include <linux/device.h>
 #include <linux/mm.h>
 #include <linux/of.h>
+#include <linux/of_address.h>
 #include <linux/of_reserved_mem.h>
-#include <linux/overflow.h>
 
 #include "config.h"
-#include "pool.h"
 
 /**
  * cmem_config_pool_cells - read #pool-size-cells of a ti,cmem node
@@ -52,9 +51,7 @@ int cmem_config_pool_cells(struct device *dev, const struct device_node *node)
  * A block without the property has no pools: all of it is heap.
  *
  * Return: 0; -EINVAL for a malformed property, -E2BIG for more than
- * CMEM_MAX_POOLS, -EOVERFLOW when the sizes add up to more than 64 bits hold,
- * -ENOSPC when they add up to more than the block, each buffer rounded up to
- * pages.
+ * CMEM_MAX_POOLS; and as cmem_config_set_pools().
  */
 int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 			 int pool_cells, u64 length,
@@ -63,7 +60,6 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 	static const char * const prop = "cmem-buf-pools";
 	int tuple = 1 + pool_cells;
 	const __be32 *cell;
-	u64 total = 0;
 	int i, cells;
 
 	config->num_pools = 0;
@@ -84,34 +80,10 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 	}
 
 	for (i = 0; i < cells / tuple; i++, cell += tuple) {
-		struct cmem_pool_config *pool = &config->pools[i];
-		u64 bytes, page_mask = PAGE_SIZE - 1;
-
-		pool->count = be32_to_cpup(cell);
-		pool->length = of_read_number(cell + 1, pool_cells);
-		if (!pool->count || !pool->length) {
-			dev_err(dev, "block %d: %s: pool %d has %u buffers of %llu bytes, neither can be 0\n",
-				config->id, prop, i, pool->count, pool->length);
-			return -EINVAL;
-		}
-		if (pool->count >= CMEM_SLOT_NONE ||
-		    check_add_overflow(pool->length, page_mask, &bytes) ||
-		    check_mul_overflow(bytes & ~page_mask, (u64)pool->count,
-				       &bytes) ||
-		    check_add_overflow(total, bytes, &total)) {
-			dev_err(dev, "block %d: %s: pool %d of %u buffers of %#llx bytes is larger than any memory\n",
-				config->id, prop, i, pool->count, pool->length);
-			return -EOVERFLOW;
-		}
+		config->pools[i].count = be32_to_cpup(cell);
+		config->pools[i].length = of_read_number(cell + 1, pool_cells);
 	}
-
-	if (total > length) {
-		dev_err(dev, "block %d: %s needs %#llx bytes, each buffer rounded up to %lu, but the block has %#llx\n",
-			config->id, prop, total, PAGE_SIZE, length);
-		return -ENOSPC;
-	}
-	config->num_pools = i;
-	return 0;
+	return cmem_config_set_pools(dev, prop, i, length, config);
 }
 
 static int cmem_config_of_memory(struct device *dev,
@@ -223,4 +195,48 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 
 	return cmem_config_of_pools(dev, node, pool_cells, config->length,
 				    config);
+}
+
+/**
+ * cmem_config_of_has_block - tell if the device tree has a block of some number
+ * @id: the number
+ *
+ * It may still wait for what its memory comes from, or have failed.
+ *
+ * Return: true if it has.
+ */
+bool cmem_config_of_has_block(s32 id)
+{
+	struct device_node *node;
+	bool found = false;
+	u32 reg;
+
+	for_each_compatible_node(node, NULL, "ti,cmem") {
+		if (!of_device_is_available(node))
+			continue;
+		for_each_available_child_of_node_scoped(node, child)
+			if (!of_property_read_u32(child, "reg", &reg) &&
+			    (s32)reg == id)
+				found = true;
+	}
+	return found;
+}
+
+/**
+ * cmem_config_of_coherent - tell if the board's devices snoop the CPU's caches
+ *
+ * Return: true if there are ti,cmem nodes, and all of them say so.
+ */
+bool cmem_config_of_coherent(void)
+{
+	struct device_node *node;
+	bool coherent = true, found = false;
+
+	for_each_compatible_node(node, NULL, "ti,cmem") {
+		if (!of_device_is_available(node))
+			continue;
+		found = true;
+		coherent &= of_dma_is_coherent(node);
+	}
+	return found && coherent;
 }

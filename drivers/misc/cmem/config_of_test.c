@@ -15,7 +15,6 @@
 #include <kunit/resource.h>
 #include <kunit/test.h>
 #include <linux/device.h>
-#include <linux/kmsg_dump.h>
 #include <linux/mm.h>
 #include <linux/of.h>
 #include <linux/of_address.h>
@@ -24,8 +23,7 @@
 
 #include "config.h"
 #include "config_of_test.h"
-
-#define CMEM_TEST_LOG_LINE	1024
+#include "config_test_log.h"
 
 static int cmem_config_test_overlay;
 
@@ -52,15 +50,13 @@ static void cmem_config_suite_exit(struct kunit_suite *suite)
  * struct cmem_config_test - what all tests have
  * @dev: prints the messages
  * @root: parent of all trees
- * @log: the log from the test's beginning on
- * @line: buffer for a line of it
+ * @log: what is logged
  * @config: read by the test
  */
 struct cmem_config_test {
 	struct device *dev;
 	struct device_node *root;
-	struct kmsg_dump_iter log;
-	char line[CMEM_TEST_LOG_LINE];
+	struct cmem_test_log log;
 	struct cmem_block_config config;
 };
 
@@ -85,48 +81,24 @@ static int cmem_config_test_init(struct kunit *test)
 		return -ENODEV;
 	of_node_put_kunit(test, t->root);
 
-	kmsg_dump_rewind(&t->log);
-	t->log.cur_seq = t->log.next_seq;
+	cmem_test_log_begin(&t->log, t->dev);
 	return 0;
-}
-
-/* The next line that the driver logged in this test, or NULL */
-static const char *cmem_config_test_line(struct cmem_config_test *t)
-{
-	size_t length;
-
-	while (kmsg_dump_get_line(&t->log, true, t->line, sizeof(t->line) - 1,
-				  &length)) {
-		t->line[length] = '\0';
-		if (strstr(t->line, dev_name(t->dev)))
-			return t->line;
-	}
-	return NULL;
 }
 
 static void cmem_config_expect_silence(struct kunit *test)
 {
-	KUNIT_EXPECT_STREQ(test, cmem_config_test_line(test->priv) ?: "", "");
+	struct cmem_config_test *t = test->priv;
+
+	cmem_test_log_expect_silence(test, &t->log);
 }
 
 /* One error, with all of these words */
 static void cmem_config_expect_error(struct kunit *test,
 				     const char * const *words, int num_words)
 {
-	const char *line;
-	int i;
+	struct cmem_config_test *t = test->priv;
 
-	if (!IS_ENABLED(CONFIG_PRINTK))
-		return;
-
-	line = cmem_config_test_line(test->priv);
-	KUNIT_ASSERT_NOT_NULL_MSG(test, line, "nothing was logged");
-	KUNIT_EXPECT_EQ_MSG(test, strncmp(line, "<3>", 3), 0,
-			    "not an error: %s", line);
-	for (i = 0; i < num_words && words[i]; i++)
-		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(line, words[i]),
-					  "no \"%s\" in: %s", words[i], line);
-	cmem_config_expect_silence(test);
+	cmem_test_log_expect(test, &t->log, "<3>", words, num_words);
 }
 
 /* The node that stands for a ti,cmem node */

@@ -20,7 +20,7 @@
 
 /**
  * struct cmem_debugfs_reader - an open file
- * @block: the block it tells of. Blocks in the table stay.
+ * @block: the block it tells of. To remove one waits until nobody reads this.
  * @end: page offset behind the chunk that was shown last
  */
 struct cmem_debugfs_reader {
@@ -245,12 +245,24 @@ static const struct file_operations cmem_debugfs_fops = {
 void cmem_debugfs_add_block(struct cmem_block *block)
 {
 	static struct dentry *root;
-	struct dentry *dir;
 	char name[12];
 
 	if (!root)
 		root = debugfs_create_dir("cmem", NULL);
 	snprintf(name, sizeof(name), "%d", block->id);
-	dir = debugfs_create_dir(name, root);
-	debugfs_create_file("extents", 0400, dir, block, &cmem_debugfs_fops);
+	block->debugfs = debugfs_create_dir(name, root);
+	debugfs_create_file("extents", 0400, block->debugfs, block,
+			    &cmem_debugfs_fops);
+}
+
+/**
+ * cmem_debugfs_remove_block - show a block no more
+ * @block: the block, not locked
+ *
+ * Waits until nobody reads there.
+ */
+void cmem_debugfs_remove_block(struct cmem_block *block)
+{
+	debugfs_remove(block->debugfs);
+	block->debugfs = NULL;
 }

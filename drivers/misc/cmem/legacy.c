@@ -217,11 +217,17 @@ unsigned long cmem_legacy_pgoff(unsigned long pgoff)
 	u64 offset = (u64)pgoff << PAGE_SHIFT;
 	u64 meant = cmem_legacy_offset(offset);
 
-	if (meant == offset || cmem_block_find_pfn(pgoff))
+	struct cmem_block *block;
+
+	if (meant == offset)
 		return pgoff;
 	if (IS_ENABLED(CONFIG_64BIT) && !in_compat_syscall())
 		return pgoff;
-	return meant >> PAGE_SHIFT;
+	block = cmem_block_lock_pfn(pgoff);
+	if (!block)
+		return meant >> PAGE_SHIFT;
+	mutex_unlock(&block->lock);
+	return pgoff;
 }
 
 /**
@@ -391,45 +397,41 @@ static int cmem_legacy_get_phys(struct cmem_legacy_call *call)
 
 static int cmem_legacy_get_size(struct cmem_legacy_call *call)
 {
-	struct cmem_block *block = cmem_find_block(call->in[1]);
+	struct cmem_block *block = cmem_block_lock(call->in[1]);
 	u32 pool = call->in[0];
+	int ret = -ENOENT;
 
-	if (!block || pool >= block->num_pools)
-		return -ENOENT;
-	pool = array_index_nospec(pool, block->num_pools);
-	call->out[0] = (u64)block->pools[pool].pages << PAGE_SHIFT;
-	return call->out[0] > S32_MAX ? -EOVERFLOW : 0;
-}
-
-/* If it has it in one piece, only trying to take it can tell. */
-static bool cmem_legacy_heap_may_have(struct cmem_block *block, u64 length)
-{
-	u64 free;
-
-	mutex_lock(&block->lock);
-	free = (u64)block->heap.free << PAGE_SHIFT;
+	if (!block)
+		return ret;
+	if (pool < block->num_pools) {
+		pool = array_index_nospec(pool, block->num_pools);
+		call->out[0] = (u64)block->pools[pool].pages << PAGE_SHIFT;
+		ret = call->out[0] > S32_MAX ? -EOVERFLOW : 0;
+	}
 	mutex_unlock(&block->lock);
-	return length <= free;
+	return ret;
 }
 
 static int cmem_legacy_get_pool(struct cmem_legacy_call *call)
 {
-	struct cmem_block *block = cmem_find_block(call->in[1]);
+	struct cmem_block *block = cmem_block_lock(call->in[1]);
 	u64 length = call->in[0];
+	u64 heap_free;
 	int pool;
 
 	if (!block)
 		return -ENOENT;
-	if (!length)
-		return -EINVAL;
+	pool = length ? cmem_block_best_pool(block, length) : -EINVAL;
+	heap_free = (u64)block->heap.free << PAGE_SHIFT;
+	mutex_unlock(&block->lock);
 
-	pool = cmem_block_best_pool(block, length);
 	call->out[0] = pool;
 	if (pool >= 0)
 		return 0;
-	if (!READ_ONCE(cmem_heap_fallback))
+	if (!length || !READ_ONCE(cmem_heap_fallback))
 		return pool;
-	if (!cmem_legacy_heap_may_have(block, length))
+	/* If it has it in one piece, only trying to take it can tell. */
+	if (length > heap_free)
 		return -ENOMEM;
 	call->out[0] = CMEM_LEGACY_TRY_HEAP;
 	return 0;
@@ -462,12 +464,13 @@ static int cmem_legacy_get_version(struct cmem_legacy_call *call)
 
 static int cmem_legacy_get_block(struct cmem_legacy_call *call)
 {
-	struct cmem_block *block = cmem_find_block(call->in[0]);
+	struct cmem_block *block = cmem_block_lock(call->in[0]);
 
 	if (!block)
 		return -ENOENT;
 	call->out[0] = cmem_block_phys(block, 0);
 	call->out[1] = cmem_block_length(block);
+	mutex_unlock(&block->lock);
 	return 0;
 }
 

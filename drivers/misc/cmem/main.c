@@ -21,6 +21,7 @@
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/cache.h>
+#include <linux/capability.h>
 #include <linux/compat.h>
 #include <linux/cpufeature.h>
 #include <linux/fs.h>
@@ -97,7 +98,8 @@ static int cmem_get_info(struct cmem_command *command)
 	info->abi_version = CMEM_ABI_VERSION;
 	info->alignment = PAGE_SIZE;
 	info->cache_line = cache_line_size();
-	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE;
+	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE |
+			 CMEM_FEATURE_BLOCK_ADD;
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		info->features |= CMEM_FEATURE_PMD;
 	return cmem_respond(command);
@@ -111,17 +113,18 @@ static int cmem_get_block(struct cmem_command *command)
 
 	if (info->flags)
 		return -EOPNOTSUPP;
-	block = cmem_find_block(info->block);
+	block = cmem_block_lock(info->block);
 	if (!block)
 		return -ENOENT;
 
 	heap = &block->heap;
 	info->out_flags = block->keep_contents ? CMEM_BLOCK_KEEP_CONTENTS : 0;
+	if (block->added)
+		info->out_flags |= CMEM_BLOCK_ADDED;
 	info->kind = block->kind;
 	info->base = cmem_block_phys(block, 0);
 	info->length = cmem_block_length(block);
 	info->num_pools = block->num_pools;
-	mutex_lock(&block->lock);
 	info->heap_size = (u64)heap->size << PAGE_SHIFT;
 	info->heap_free = (u64)heap->free << PAGE_SHIFT;
 	info->heap_clean = (u64)(heap->free - heap->dirty - heap->scrubbing) <<
@@ -141,18 +144,19 @@ static int cmem_get_pool(struct cmem_command *command)
 
 	if (info->flags || info->__reserved)
 		return -EOPNOTSUPP;
-	block = cmem_find_block(info->block);
+	block = cmem_block_lock(info->block);
 	if (!block)
 		return -ENOENT;
-	if (info->pool >= block->num_pools)
+	if (info->pool >= block->num_pools) {
+		mutex_unlock(&block->lock);
 		return -ENOENT;
+	}
 
 	pool = &block->pools[array_index_nospec(info->pool, block->num_pools)];
 	info->base = cmem_block_phys(block, pool->start);
 	info->requested_length = pool->requested;
 	info->length = (u64)pool->pages << PAGE_SHIFT;
 	info->count = pool->slots.count;
-	mutex_lock(&block->lock);
 	info->free = cmem_pool_free(&pool->slots);
 	info->clean = pool->slots.num_clean;
 	info->dirty = pool->slots.num_dirty;
@@ -170,11 +174,12 @@ static int cmem_find_pool(struct cmem_command *command)
 		return -EOPNOTSUPP;
 	if (!find->length)
 		return -EINVAL;
-	block = cmem_find_block(find->block);
+	block = cmem_block_lock(find->block);
 	if (!block)
 		return -ENOENT;
 
 	find->pool = cmem_block_best_pool(block, find->length);
+	mutex_unlock(&block->lock);
 	return find->pool < 0 ? find->pool : cmem_respond(command);
 }
 
@@ -316,6 +321,41 @@ static int cmem_sync_all_cmd(struct cmem_command *command)
 	}
 }
 
+static struct miscdevice cmem_misc;
+
+static int cmem_add_block(struct cmem_command *command)
+{
+	const struct cmem_block_add *add = command->data;
+	struct device *dev = cmem_misc.this_device;
+	struct cmem_block_config *config;
+	int ret;
+
+	if (add->flags & ~CMEM_BLOCK_KEEP_CONTENTS)
+		return -EOPNOTSUPP;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+
+	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return -ENOMEM;
+	ret = cmem_config_user_block(dev, add, config);
+	if (!ret)
+		ret = cmem_block_add(dev, config);
+	kfree(config);
+	return ret;
+}
+
+static int cmem_remove_block(struct cmem_command *command)
+{
+	const struct cmem_block_remove *remove = command->data;
+
+	if (remove->flags || remove->__reserved)
+		return -EOPNOTSUPP;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	return cmem_block_remove(cmem_misc.this_device, remove->block);
+}
+
 union cmem_any_command {
 	struct cmem_info info;
 	struct cmem_block_info block;
@@ -327,6 +367,8 @@ union cmem_any_command {
 	struct cmem_resolve resolve;
 	struct cmem_sync sync;
 	struct cmem_sync_all sync_all;
+	struct cmem_block_add add;
+	struct cmem_block_remove remove;
 };
 
 /**
@@ -370,6 +412,10 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 	CMEM_OP(CMEM_IOCTL_SYNC, cmem_sync, struct cmem_sync, __reserved),
 	CMEM_OP(CMEM_IOCTL_SYNC_ALL, cmem_sync_all_cmd, struct cmem_sync_all,
 		__reserved),
+	CMEM_OP(CMEM_IOCTL_BLOCK_ADD, cmem_add_block, struct cmem_block_add,
+		pools),
+	CMEM_OP(CMEM_IOCTL_BLOCK_REMOVE, cmem_remove_block,
+		struct cmem_block_remove, __reserved),
 };
 
 /* What is not in the table: old programs' numbers, or unknown ones */
@@ -509,7 +555,7 @@ static int cmem_probe(struct platform_device *pdev)
 	if (!config)
 		return -ENOMEM;
 
-	coherent = (!IS_ENABLED(CONFIG_ARM) && !IS_ENABLED(CONFIG_ARM64)) ||
+	coherent = CMEM_ALWAYS_COHERENT ||
 		   device_get_dma_attr(dev) == DEV_DMA_COHERENT;
 
 	/* One bad block does not stop the others: it was logged. */
@@ -541,22 +587,13 @@ static struct platform_driver cmem_driver = {
 /* What cmem_carveout= reserved becomes blocks, with the first numbers that are free. */
 static void __init cmem_create_carveouts(struct device *dev)
 {
-	struct cmem_block_config *config;
+	phys_addr_t base;
 	unsigned int i;
+	u64 length;
 
-	config = kzalloc(sizeof(*config), GFP_KERNEL);
-	if (!config)
-		return;
-
-	config->kind = CMEM_KIND_RESERVED;
-	for (i = 0; cmem_early_carveout(i, &config->base, &config->length); i++) {
-		while (cmem_block_find(config->id))
-			config->id++;
-		if (config->length)
-			cmem_block_create(dev, config, !IS_ENABLED(CONFIG_ARM) &&
-					  !IS_ENABLED(CONFIG_ARM64));
-	}
-	kfree(config);
+	for (i = 0; cmem_early_carveout(i, &base, &length); i++)
+		if (length)
+			cmem_params_create_carveout(dev, base, length);
 }
 
 static int __init cmem_init(void)
@@ -577,7 +614,9 @@ static int __init cmem_init(void)
 		goto err_misc;
 
 	/* Behind those of the device tree, which go first. */
+	cmem_params_create_blocks(cmem_misc.this_device);
 	cmem_create_carveouts(cmem_misc.this_device);
+	cmem_params_finish(cmem_misc.this_device);
 	cmem_cma_create();
 	return 0;
 

@@ -79,6 +79,7 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 {
 	struct cmem_proc_place place = cmem_proc_place(*pos);
 	struct cmem_block *block = NULL;
+	unsigned int num_pools;
 
 	if (*pos >> 32 > S32_MAX || place.pool > CMEM_PROC_HEAP)
 		return NULL;
@@ -97,13 +98,17 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 	if (!block)
 		return NULL;
 
-	if (place.pool < CMEM_PROC_HEAP && place.pool >= block->num_pools)
+	/* None if it has been removed: so little is shown then. */
+	mutex_lock(&block->lock);
+	num_pools = block->present ? block->num_pools : 0;
+	mutex_unlock(&block->lock);
+	if (place.pool < CMEM_PROC_HEAP && place.pool >= num_pools)
 		place.pool = CMEM_PROC_HEAP;
 	*pos = cmem_proc_pos(&place);
 	return pos;
 }
 
-/* A block stays: there is nothing to give back. */
+/* The struct of a block stays: there is nothing to give back. */
 static void cmem_proc_stop(struct seq_file *m, void *v)
 {
 }
@@ -112,14 +117,18 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	struct cmem_proc_place place = cmem_proc_place(*pos);
 	struct cmem_block *block = m->private;
-	unsigned long start, count;
+	unsigned long start, count = 0;
 
-	if (place.cma)
+	mutex_lock(&block->lock);
+	if (!block->present)
+		place.pool = CMEM_PROC_HEAP;
+	else if (place.cma)
 		cmem_cma_area(block, place.pool, &start, &count);
 	else if (place.pool == CMEM_PROC_HEAP)
 		count = block->num_pages;
-	else
+	else if (place.pool < block->num_pools)
 		count = block->pools[place.pool].slots.count;
+	mutex_unlock(&block->lock);
 	if (++place.chunk < cmem_proc_chunks(count)) {
 		*pos = cmem_proc_pos(&place);
 		return pos;
@@ -284,10 +293,11 @@ static int cmem_proc_show(struct seq_file *m, void *v)
 	all = !security_capable(m->file->f_cred, &init_user_ns, CAP_SYS_RAWIO,
 				CAP_OPT_NOAUDIT);
 
+	/* What was there a moment ago may have gone, or be another block now. */
 	mutex_lock(&block->lock);
-	if (place.pool == CMEM_PROC_HEAP)
+	if (block->present && place.pool == CMEM_PROC_HEAP)
 		cmem_proc_show_heap(m, block, &place, all);
-	else
+	else if (block->present && place.pool < block->num_pools)
 		cmem_proc_show_pool(m, block, &place, all);
 	mutex_unlock(&block->lock);
 	return 0;

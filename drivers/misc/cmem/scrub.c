@@ -57,6 +57,7 @@ int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 				   cmem_scrub_run, NULL);
 }
 
+/* Nobody waits for this round any more. The block is locked. */
 static void cmem_scrub_finish(struct cmem_block *block)
 {
 	WRITE_ONCE(block->scrub_round, block->scrub_round + 1);
@@ -70,7 +71,7 @@ static void cmem_scrub_pool(struct cmem_carved_pool *pool)
 	u32 slot;
 	int ret;
 
-	for (;;) {
+	while (block->present) {
 		slot = cmem_pool_scrub_begin(&pool->slots);
 		if (slot == CMEM_SLOT_NONE)
 			return;
@@ -104,7 +105,7 @@ static void cmem_scrub_heap(struct cmem_block *block)
 	long pages;
 	int ret = 0;
 
-	while (!ret && cmem_heap_has_old(heap)) {
+	while (!ret && block->present && cmem_heap_has_old(heap)) {
 		pages = cmem_heap_scrub_begin(heap, CMEM_SCRUB_PAGES, &start);
 		if (pages < 0)
 			break;
@@ -154,7 +155,7 @@ static void cmem_scrub_work(struct kthread_work *work)
 	block->scrub_urgent = false;
 
 	/* What was freed since the last time gets its while, too. */
-	if (cmem_scrub_left(block))
+	if (block->present && cmem_scrub_left(block))
 		cmem_scrub_kick(block);
 	mutex_unlock(&block->lock);
 }
@@ -187,15 +188,11 @@ void cmem_scrub_hurry(struct cmem_block *block)
 	kthread_mod_delayed_work(block->scrubber, &block->scrub_work, 0);
 }
 
-void cmem_scrub_init(struct cmem_block *block)
-{
-	init_waitqueue_head(&block->scrub_wait);
-	kthread_init_delayed_work(&block->scrub_work, cmem_scrub_work);
-}
-
 /**
- * cmem_scrub_start - start to clean a new block
+ * cmem_scrub_start - make the thread that is to clean a new block
  * @block: the block
+ *
+ * It has nothing to do until it is told so.
  *
  * Return: 0, or why there is no thread.
  */
@@ -207,13 +204,28 @@ int cmem_scrub_start(struct cmem_block *block)
 	if (IS_ERR(worker))
 		return PTR_ERR(worker);
 
+	/* Once queued, a work belongs to its worker for good. */
+	kthread_init_delayed_work(&block->scrub_work, cmem_scrub_work);
 	block->scrubber = worker;
-	mutex_lock(&block->lock);
-	cmem_scrub_kick(block);
-	mutex_unlock(&block->lock);
+	block->scrub_queued = false;
+	block->scrub_urgent = false;
 	return 0;
 }
 
+/**
+ * cmem_scrub_dismiss - clean a block no more, and have nobody wait for it
+ * @block: the block, locked, which is not present any more
+ */
+void cmem_scrub_dismiss(struct cmem_block *block)
+{
+	WRITE_ONCE(block->scrub_cancel, true);
+	cmem_scrub_finish(block);
+}
+
+/**
+ * cmem_scrub_stop - end the thread that cleans a block
+ * @block: the block, not locked, which is not present
+ */
 void cmem_scrub_stop(struct cmem_block *block)
 {
 	if (!block->scrubber)
@@ -221,4 +233,5 @@ void cmem_scrub_stop(struct cmem_block *block)
 
 	kthread_cancel_delayed_work_sync(&block->scrub_work);
 	kthread_destroy_worker(block->scrubber);
+	block->scrubber = NULL;
 }

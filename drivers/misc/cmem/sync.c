@@ -55,6 +55,7 @@ void cmem_alias_exit(struct cmem_block *block)
 {
 	if (block->alias)
 		memunmap(block->alias);
+	block->alias = NULL;
 }
 
 /* Map what follows a physical address, and cut length to what was mapped. */

@@ -57,10 +57,12 @@
  *    /dev/cmem
  *  - EOVERFLOW: a sum that wraps around, or more than a limit stated below
  *  - EINTR: a fatal signal came while the call waited for memory to be cleared
+ *
+ * More that CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE say is told there.
  */
 
 /** CMEM_ABI_VERSION - the version of this interface, raised for each addition */
-#define CMEM_ABI_VERSION	1
+#define CMEM_ABI_VERSION	2
 
 /** CMEM_IOCTL_TYPE - the ioctl type, see ioctl-number.rst */
 #define CMEM_IOCTL_TYPE		0xC7
@@ -86,8 +88,8 @@
 #define CMEM_POOL_HEAP		(-2)
 
 /*
- * Numbers up to 0x0f were planned together: EXPORT, BLOCK_ADD and BLOCK_REMOVE
- * are not there yet (ENOTTY), their numbers are kept for them.
+ * Numbers up to 0x0f were planned together: EXPORT is not there yet (ENOTTY), its
+ * number is kept for it.
  */
 enum {
 	CMEM_CMD_GET_INFO	= 0x00,
@@ -133,11 +135,14 @@ enum cmem_info_flags {
  *     huge page (2 MiB where pages are 4 KiB) are mapped with one page table
  *     entry each
  * @CMEM_FEATURE_PRIVATE: CMEM_ALLOC_PRIVATE is there
+ * @CMEM_FEATURE_BLOCK_ADD: CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE are
+ *     there: blocks may come and go while programs run
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
 	CMEM_FEATURE_PMD	= 1 << 1,
 	CMEM_FEATURE_PRIVATE	= 1 << 2,
+	CMEM_FEATURE_BLOCK_ADD	= 1 << 3,
 };
 
 /**
@@ -186,12 +191,16 @@ enum cmem_block_kind {
 };
 
 /**
- * enum cmem_block_flags - bits of cmem_block_info.out_flags
+ * enum cmem_block_flags - bits of cmem_block_info.out_flags and cmem_block_add.flags
  * @CMEM_BLOCK_KEEP_CONTENTS: memory is not zeroed between owners: this block
  *     opted out
+ * @CMEM_BLOCK_ADDED: out only: the block comes from CMEM_IOCTL_BLOCK_ADD or from
+ *     parameters on the kernel command line (cmem.phys_start), so not from the
+ *     board's device tree
  */
 enum cmem_block_flags {
 	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
+	CMEM_BLOCK_ADDED		= 1 << 1,
 };
 
 /**
@@ -533,5 +542,78 @@ struct cmem_export {
 	__s32 fd;
 };
 #define CMEM_IOCTL_EXPORT	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_EXPORT)
+
+/**
+ * struct cmem_block_pool - a pool of a block that is to be made
+ * @count: number of buffers
+ * @__reserved: must be 0
+ * @length: bytes in each. They are rounded up to the alignment.
+ */
+struct cmem_block_pool {
+	__u32 count;
+	__u32 __reserved;
+	__aligned_u64 length;
+};
+
+/**
+ * struct cmem_block_add - ioctl(CMEM_IOCTL_BLOCK_ADD)
+ * @size: sizeof(struct cmem_block_add)
+ * @block: in: the number that the block is to have, 0 or more
+ * @flags: in: CMEM_BLOCK_KEEP_CONTENTS or 0
+ * @num_pools: in: number of pools, at most CMEM_MAX_POOLS
+ * @base: in: physical address of its first byte, a multiple of the alignment
+ * @length: in: in bytes, a multiple of the alignment
+ * @pools: in: user pointer to an array of @num_pools struct cmem_block_pool. They are
+ *     laid out in this order, and what they leave is the heap.
+ *
+ * Make a block, until it is removed or the machine is booted again. Its memory is
+ * either no System RAM, and claimed by no driver (see /proc/iomem); or it is a part
+ * of one region that was reserved for CMEM when the kernel booted, by the device tree
+ * or by cmem_carveout=, and that no block has any more. Such a region keeps its
+ * contents if it did so when it was a block.
+ *
+ * The caller needs CAP_SYS_ADMIN. The kernel's log says why it failed.
+ *
+ * EPERM: no CAP_SYS_ADMIN, or the kernel is locked down and the memory was not
+ * reserved for CMEM; EINVAL: a number, address or length that can't be right, or a
+ * range that lies only partly in a region that was reserved; EOVERFLOW: more than
+ * CMEM_MAX_POOLS, or pools that are larger than any memory; ENOSPC: pools that are
+ * larger than the block; EEXIST: there is a block of this number; EBUSY: the memory
+ * is System RAM, in another block, or claimed by a driver; EFAULT: @pools can't be
+ * read; ENOMEM: no kernel memory for it; EINTR: a fatal signal came.
+ */
+struct cmem_block_add {
+	__u32 size;
+	__s32 block;
+	__u32 flags;
+	__u32 num_pools;
+	__aligned_u64 base;
+	__aligned_u64 length;
+	__aligned_u64 pools;
+};
+#define CMEM_IOCTL_BLOCK_ADD	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_BLOCK_ADD)
+
+/**
+ * struct cmem_block_remove - ioctl(CMEM_IOCTL_BLOCK_REMOVE)
+ * @size: sizeof(struct cmem_block_remove)
+ * @block: in: the number of the block
+ * @flags: must be 0
+ * @__reserved: must be 0
+ *
+ * Remove a block, wherever it comes from, of which no buffer is in use. Who waits for
+ * memory of it gets ENOENT. A block from the device tree is there again after the next
+ * boot.
+ *
+ * The caller needs CAP_SYS_ADMIN, else EPERM. ENOENT: there is no block of this
+ * number; EINVAL: CMEM_BLOCK_CMA, which is not removed; EBUSY: a file is registered
+ * for one of its buffers, one is mapped, or is just being allocated.
+ */
+struct cmem_block_remove {
+	__u32 size;
+	__s32 block;
+	__u32 flags;
+	__u32 __reserved;
+};
+#define CMEM_IOCTL_BLOCK_REMOVE	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_BLOCK_REMOVE)
 
 #endif /* _UAPI_LINUX_CMEM_H */

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the parameters' reader: every configuration that the documents of the
+ * out-of-tree module have, with what they say comes of it, and each mistake that one
+ * can make in typing one. A mistake must give its errno, and one line in the log, an
+ * error, that names parameter and value.
+ */
+#include <kunit/device.h>
+#include <kunit/test.h>
+#include <linux/device.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+
+#include "config.h"
+#include "config_test_log.h"
+
+/**
+ * struct cmem_params_test - what all tests have
+ * @dev: prints the messages
+ * @log: what is logged
+ * @config: read by the test
+ */
+struct cmem_params_test {
+	struct device *dev;
+	struct cmem_test_log log;
+	struct cmem_block_config config;
+};
+
+static int cmem_params_test_init(struct kunit *test)
+{
+	struct cmem_params_test *t;
+
+	t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	if (!t)
+		return -ENOMEM;
+	test->priv = t;
+
+	t->dev = kunit_device_register(test, "cmem-params-test");
+	if (IS_ERR(t->dev))
+		return PTR_ERR(t->dev);
+	cmem_test_log_begin(&t->log, t->dev);
+	return 0;
+}
+
+struct cmem_params_case {
+	s32 id;
+	struct cmem_block_params params;
+	int ret;
+	u64 base;
+	u64 length;
+	unsigned int num_pools;
+	struct cmem_pool_config pools[2];
+	bool notice;
+	const char *words[4];
+};
+
+#define P(start, end, p) { .phys_start = start, .phys_end = end, .pools = p }
+
+static const struct cmem_params_case cmem_params_good_cases[] = {
+	/* what the documents of the module have, in their order */
+	{ 0, P("0x0", "0x3000000", "4x30000,2x500000"), 0,
+		0x0, 0x3000000, 2, { { 4, 30000 }, { 2, 500000 } } },
+	{ 0, P("0xcaf01000", "0xCB601000", "4x1000"), 0,
+		0xcaf01000, 0x700000, 1, { { 4, 1000 } } },
+	{ 1, P("0xCB601000", "0xCB701000", "4x1000"), 0,
+		0xcb601000, 0x100000, 1, { { 4, 1000 } } },
+	{ 0, P("0x40300000", "0x4033FFFF", "4x500"), 0,
+		0x40300000, 0x3f000, 1, { { 4, 500 } }, true,
+		{ "phys_start=0x40300000", "phys_end=0x4033FFFF", "0x3f000" } },
+	{ 1, P("0x4033FFFF", "0x4037ffff", "4x500"), 0,
+		0x40340000, 0x3f000, 1, { { 4, 500 } }, true,
+		{ "phys_start_1=0x4033FFFF", "phys_end_1=0x4037ffff",
+		  "0x3f000" } },
+	{ 0, P("0xcaf01000", "0xCB601000", "1x3145728"), 0,
+		0xcaf01000, 0x700000, 1, { { 1, 3145728 } } },
+	{ 0, P("0x40300000", "0x4037ffff", "1x20000"), 0,
+		0x40300000, 0x7f000, 1, { { 1, 20000 } }, true,
+		{ "phys_end=0x4037ffff", "0x7f000" } },
+	{ 0, P("0x87800000", "0x87F00000", "4x10240"), 0,
+		0x87800000, 0x700000, 1, { { 4, 10240 } } },
+	{ 1, P("0x87F00000", "0x88000000", "4x10240"), 0,
+		0x87f00000, 0x100000, 1, { { 4, 10240 } } },
+	{ 0, P("0x88000000", "0x90000000", NULL), 0, 0x88000000, 0x8000000 },
+
+	/* without 0x, in any case, with zeros in front */
+	{ 2, P("88000000", "90000000", "1x4096"), 0,
+		0x88000000, 0x8000000, 1, { { 1, 4096 } } },
+	{ 3, P("0X88000000", "0x0000000090000000", "1x1,0002x008"), 0,
+		0x88000000, 0x8000000, 2, { { 1, 1 }, { 2, 8 } } },
+	/* pools that fill a block, each buffer rounded up to a page */
+	{ 0, P("0x1000", "0x4000", "1x1,1x4097"), 0,
+		0x1000, 0x3000, 2, { { 1, 1 }, { 1, 4097 } } },
+	/* 32 pools */
+	{ 0, P("0x0", "0x20000",
+	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,"
+	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1"), 0,
+		0x0, 0x20000, 32, { { 1, 1 }, { 1, 1 } } },
+	/* one page, and the last byte that was named belongs to the next one */
+	{ 0, P("0x1001", "0x3fff", "1x4096"), 0,
+		0x2000, 0x1000, 1, { { 1, 4096 } }, true, { "0x1000 bytes" } },
+#ifdef CONFIG_PHYS_ADDR_T_64BIT
+	{ 0, P("0x823000000", "0x880000000", "1x4294967296"), -ENOSPC, 0, 0, 0, {},
+		false, { "block 0:", "pools", "0x100000000", "0x5d000000" } },
+	{ 0, P("0x823000000", "0xa00000000", "1x4294967296"), 0,
+		0x823000000, 0x1dd000000, 1, { { 1, 0x100000000 } } },
+#endif
+};
+
+static const struct cmem_params_case cmem_params_bad_cases[] = {
+	/* what the documents have, and can't be: four buffers of 64 KiB in 64 KiB */
+	{ 1, P("0x80000000", "0x80010000", "4x65536"), -ENOSPC, 0, 0, 0, {}, false,
+		{ "block 1:", "pools_1 needs 0x40000", "has 0x10000" } },
+	/* what stands there for a number, and for pools */
+	{ 0, P("0x87800000", "0x87F00000", "4xBUFSIZE"), -EINVAL, 0, 0, 0, {}, false,
+		{ "block 0:", "pools=4xBUFSIZE", "pool 0 is '4xBUFSIZE'" } },
+	{ 1, P("0x87F00000", "0x88000000", "4xBUFSIZE"), -EINVAL, 0, 0, 0, {}, false,
+		{ "block 1:", "pools_1=4xBUFSIZE", "pool 0 is '4xBUFSIZE'" } },
+	{ 0, P("0x88000000", "0x90000000", "..."), -EINVAL, 0, 0, 0, {}, false,
+		{ "block 0:", "pools=...", "decimal" } },
+
+	{ 0, P("0x88000000", NULL, "1x1"), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=0x88000000 needs phys_end=" } },
+	{ 2, P("0x88000000", NULL, NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start_2=0x88000000 needs phys_end_2=" } },
+	{ 3, P(NULL, "0x88000000", "1x1"), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end_3=0x88000000 needs phys_start_3=" } },
+	{ 0, P("", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=", "hexadecimal" } },
+	{ 0, P("0x", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=0x ", "hexadecimal" } },
+	{ 0, P("junk", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=junk", "hexadecimal" } },
+	{ 0, P("0x88000000", "0x90000000h", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x90000000h", "hexadecimal" } },
+	{ 0, P("0x88000000", "128M", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=128M", "hexadecimal" } },
+	{ 0, P("-1", "0x90000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=-1", "hexadecimal" } },
+	{ 0, P("+1000", "0x90000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=+1000", "hexadecimal" } },
+	{ 1, P("0x10000000000000000", "0x90000000", NULL), -ERANGE, 0, 0, 0, {}, false,
+		{ "phys_start_1=0x10000000000000000", "64 bits" } },
+	{ 0, P("0x88000000", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x88000000 is not above phys_start=0x88000000" } },
+	{ 0, P("0x90000000", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x88000000 is not above phys_start=0x90000000" } },
+	/* up to the very end of 64 bits: that wraps around */
+	{ 0, P("0xfffffffffffff000", "0x0", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x0 is not above" } },
+	{ 0, P("0xfffffffffffff001", "0xffffffffffffffff", NULL), -EINVAL, 0, 0, 0, {},
+		false, { "phys_end=0xffffffffffffffff" } },
+#ifndef CONFIG_PHYS_ADDR_T_64BIT
+	{ 0, P("0xf0000000", "0x100001000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x100001000", "beyond" } },
+#endif
+	{ 0, P("0x88000000", "0x88000fff", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=0x88000000", "less than a page" } },
+	{ 0, P("0x88000001", "0x88001fff", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x88001fff", "less than a page" } },
+	{ 0, P("0x88000001", "0x88000002", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x88000002", "less than a page" } },
+
+	{ 0, P("0x0", "0x100000", ""), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools=:", "decimal" } },
+	{ 0, P("0x0", "0x100000", "4"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools=4:", "pool 0 is '4'" } },
+	{ 0, P("0x0", "0x100000", "x4096"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools=x4096:", "pool 0 is 'x4096'" } },
+	{ 0, P("0x0", "0x100000", "4x"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools=4x:", "pool 0 is '4x'" } },
+	{ 0, P("0x0", "0x100000", "4x4096,"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools=4x4096,:", "pool 1 is ''" } },
+	{ 0, P("0x0", "0x100000", ",4x4096"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools=,4x4096:", "pool 0 is ''" } },
+	{ 0, P("0x0", "0x100000", "4x4096,,1x1"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pool 1 is ''" } },
+	{ 2, P("0x0", "0x100000", "4x0x1000"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools_2=4x0x1000:", "pool 0 is '4x0x1000'", "decimal" } },
+	{ 0, P("0x0", "0x100000", "0x4x1000"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pool 0 is '0x4x1000'", "decimal" } },
+	{ 0, P("0x0", "0x100000", "1x1000h"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pool 0 is '1x1000h'", "decimal" } },
+	{ 0, P("0x0", "0x100000", "4x64K"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pool 0 is '4x64K'", "decimal" } },
+	{ 0, P("0x0", "0x100000", "-4x4096"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pool 0 is '-4x4096'", "decimal" } },
+	{ 0, P("0x0", "0x100000", "4 x4096"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pool 0 is '4 x4096'", "decimal" } },
+	{ 0, P("0x0", "0x100000", "1x1,0x4096"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools: pool 1 has 0 buffers of 4096" } },
+	{ 0, P("0x0", "0x100000", "4x0"), -EINVAL, 0, 0, 0, {}, false,
+		{ "pools: pool 0 has 4 buffers of 0" } },
+	{ 0, P("0x0", "0x100000", "4294967296x1"), -ERANGE, 0, 0, 0, {}, false,
+		{ "'4294967296x1'", "too large" } },
+	{ 0, P("0x0", "0x100000", "1x18446744073709551616"), -ERANGE, 0, 0, 0, {}, false,
+		{ "'1x18446744073709551616'", "too large" } },
+	{ 0, P("0x0", "0x100000", "1x100000000000000000000000"), -ERANGE, 0, 0, 0, {},
+		false, { "'1x100000000000000000000000'", "too large" } },
+	{ 0, P("0x0", "0x100000", "4294967295x1"), -EOVERFLOW, 0, 0, 0, {}, false,
+		{ "pool 0 of 4294967295 buffers" } },
+	{ 0, P("0x0", "0x100000", "1x18446744073709551615"), -EOVERFLOW, 0, 0, 0, {}, false,
+		{ "0xffffffffffffffff", "larger than any memory" } },
+	{ 0, P("0x0", "0x100000", "16x1152921504606846976"), -EOVERFLOW, 0, 0, 0, {}, false,
+		{ "16 buffers of 0x1000000000000000" } },
+	{ 0, P("0x0", "0x100000", "1x9223372036854775808,1x9223372036854775808"),
+		-EOVERFLOW, 0, 0, 0, {}, false, { "pool 1 of 1 buffers" } },
+	{ 0, P("0x1000", "0x3000", "1x1,1x4097"), -ENOSPC, 0, 0, 0, {}, false,
+		{ "pools needs 0x3000", "rounded up to 4096", "has 0x2000" } },
+	{ 3, P("0x0", "0x100000",
+	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,"
+	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1"),
+		-E2BIG, 0, 0, 0, {}, false, { "pools_3=", "more than 32 pools" } },
+};
+
+static void cmem_params_describe(const struct cmem_params_case *c, char *text)
+{
+	snprintf(text, KUNIT_PARAM_DESC_SIZE, "%d: %s %s %s", c->id,
+		 c->params.phys_start ?: "-", c->params.phys_end ?: "-",
+		 c->params.pools ?: "-");
+}
+
+KUNIT_ARRAY_PARAM(cmem_params_good, cmem_params_good_cases, cmem_params_describe);
+KUNIT_ARRAY_PARAM(cmem_params_bad, cmem_params_bad_cases, cmem_params_describe);
+
+static void cmem_params_reads_a_block(struct kunit *test)
+{
+	const struct cmem_params_case *c = test->param_value;
+	struct cmem_params_test *t = test->priv;
+	int i;
+
+	if (PAGE_SIZE != SZ_4K)
+		kunit_skip(test, "the numbers are those of pages of 4 KiB");
+
+	/* What was there before must not shine through. */
+	memset(&t->config, 0xa5, sizeof(t->config));
+	t->config.id = c->id;
+	KUNIT_EXPECT_EQ(test, cmem_config_param_block(t->dev, &c->params,
+						      &t->config), c->ret);
+	KUNIT_EXPECT_EQ(test, t->config.id, c->id);
+	KUNIT_EXPECT_EQ(test, t->config.num_pools, c->num_pools);
+	if (c->ret) {
+		cmem_test_log_expect(test, &t->log, "<3>", c->words,
+				     ARRAY_SIZE(c->words));
+		return;
+	}
+
+	KUNIT_EXPECT_EQ(test, (u64)t->config.base, c->base);
+	KUNIT_EXPECT_EQ(test, t->config.length, c->length);
+	KUNIT_EXPECT_FALSE(test, t->config.keep_contents);
+	KUNIT_EXPECT_FALSE(test, t->config.placed_by_kernel);
+	for (i = 0; i < c->num_pools && i < ARRAY_SIZE(c->pools); i++) {
+		KUNIT_EXPECT_EQ(test, t->config.pools[i].count,
+				c->pools[i].count);
+		KUNIT_EXPECT_EQ(test, t->config.pools[i].length,
+				c->pools[i].length);
+	}
+	if (c->notice)
+		cmem_test_log_expect(test, &t->log, "<5>", c->words,
+				     ARRAY_SIZE(c->words));
+	else
+		cmem_test_log_expect_silence(test, &t->log);
+}
+
+static struct kunit_case cmem_params_cases[] = {
+	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_good_gen_params),
+	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_bad_gen_params),
+	{}
+};
+
+static struct kunit_suite cmem_params_suite = {
+	.name = "cmem_config_params",
+	.init = cmem_params_test_init,
+	.test_cases = cmem_params_cases,
+};
+
+kunit_test_suite(cmem_params_suite);

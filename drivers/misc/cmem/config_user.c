@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads what CMEM_IOCTL_BLOCK_ADD asks for into a struct cmem_block_config. An errno
+ * says little to the person who typed the numbers: what is wrong is logged, too.
+ */
+#include <linux/device.h>
+#include <linux/limits.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/uaccess.h>
+
+#include "config.h"
+
+static int cmem_config_user_pools(struct device *dev,
+				  const struct cmem_block_add *add,
+				  struct cmem_block_config *config)
+{
+	const struct cmem_block_pool __user *from;
+	struct cmem_block_pool pool;
+	unsigned long address;
+	u32 i;
+
+	if (overflows_type(add->pools, address))
+		return -EFAULT;
+	from = u64_to_user_ptr(add->pools);
+	for (i = 0; i < add->num_pools; i++) {
+		if (copy_from_user(&pool, from + i, sizeof(pool)))
+			return -EFAULT;
+		if (pool.__reserved)
+			return -EOPNOTSUPP;
+		config->pools[i].count = pool.count;
+		config->pools[i].length = pool.length;
+	}
+	return cmem_config_set_pools(dev, "pools", i, config->length, config);
+}
+
+/**
+ * cmem_config_user_block - read what is asked for with CMEM_IOCTL_BLOCK_ADD
+ * @dev: for messages
+ * @add: the kernel's copy of it
+ * @config: to be filled in
+ *
+ * Return: 0, or an errno, as struct cmem_block_add in the UAPI header says.
+ */
+int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
+			   struct cmem_block_config *config)
+{
+	*config = (struct cmem_block_config) {
+		.id = add->block,
+		.base = add->base,
+		.length = add->length,
+		.keep_contents = add->flags & CMEM_BLOCK_KEEP_CONTENTS,
+	};
+
+	if (add->block < 0) {
+		dev_err(dev, "block %d: the number of a block that is added must be from 0 to %d\n",
+			add->block, S32_MAX);
+		return -EINVAL;
+	}
+	if (!add->length || !PAGE_ALIGNED(add->base) ||
+	    !PAGE_ALIGNED(add->length)) {
+		dev_err(dev, "block %d: %#llx bytes at %#llx: both must be multiples of %lu, and the first not 0\n",
+			add->block, add->length, add->base, PAGE_SIZE);
+		return -EINVAL;
+	}
+	if (add->base > PHYS_ADDR_MAX ||
+	    add->length - 1 > PHYS_ADDR_MAX - add->base) {
+		dev_err(dev, "block %d: %#llx bytes at %#llx are no range of memory\n",
+			add->block, add->length, add->base);
+		return -EINVAL;
+	}
+	if (add->num_pools > CMEM_MAX_POOLS) {
+		dev_err(dev, "block %d: %u pools, at most %d are possible\n",
+			add->block, add->num_pools, CMEM_MAX_POOLS);
+		return -EOVERFLOW;
+	}
+	return cmem_config_user_pools(dev, add, config);
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The parameters that describe blocks, and the blocks that are made of them when the
+ * kernel boots. What they mean, config_params.c knows.
+ *
+ * The device tree comes first: a number that it uses, whether or not there is a block
+ * of it yet, is not available to them.
+ */
+#include <linux/device.h>
+#include <linux/init.h>
+#include <linux/moduleparam.h>
+#include <linux/slab.h>
+
+#include "cmem.h"
+#include "config.h"
+
+static struct cmem_block_params cmem_params[CMEM_PARAM_BLOCKS];
+
+#define CMEM_BLOCK_PARAMS(number, suffix)				\
+	module_param_named(phys_start##suffix,				\
+			   cmem_params[number].phys_start, charp, 0444); \
+	MODULE_PARM_DESC(phys_start##suffix, "address of the first byte of block " #number ", hexadecimal"); \
+	module_param_named(phys_end##suffix,				\
+			   cmem_params[number].phys_end, charp, 0444);	\
+	MODULE_PARM_DESC(phys_end##suffix, "address behind the last byte of block " #number ", hexadecimal"); \
+	module_param_named(pools##suffix,				\
+			   cmem_params[number].pools, charp, 0444);	\
+	MODULE_PARM_DESC(pools##suffix, "pools of block " #number ": <count>x<bytes>[,<count>x<bytes>...], decimal")
+
+CMEM_BLOCK_PARAMS(0,);
+CMEM_BLOCK_PARAMS(1, _1);
+CMEM_BLOCK_PARAMS(2, _2);
+CMEM_BLOCK_PARAMS(3, _3);
+
+static bool cmem_allow_overlap;
+module_param_named(allowOverlap, cmem_allow_overlap, bool, 0444);
+MODULE_PARM_DESC(allowOverlap, "ignored: what memory can be a block is found out");
+
+static bool cmem_params_have_range(s32 id)
+{
+	return id < CMEM_PARAM_BLOCKS &&
+	       (cmem_params[id].phys_start || cmem_params[id].phys_end);
+}
+
+/* Whose pools are used, or were told of */
+static bool cmem_params_done[CMEM_PARAM_BLOCKS] __initdata;
+
+/**
+ * cmem_params_create_blocks - make the blocks that the parameters describe
+ * @dev: for messages
+ *
+ * To be called when those of the device tree that do not wait for another driver are
+ * there. What is wrong with one was logged, and the others are made.
+ */
+void __init cmem_params_create_blocks(struct device *dev)
+{
+	struct cmem_block_config *config;
+	s32 id;
+
+	if (cmem_allow_overlap)
+		dev_notice(dev, "allowOverlap=1 is ignored: memory that Linux does not use can be a block wherever it is, and no other can\n");
+
+	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return;
+
+	for (id = 0; id < CMEM_PARAM_BLOCKS; id++) {
+		const struct cmem_block_params *params = &cmem_params[id];
+		const char *suffix = cmem_param_suffix(id);
+
+		if (!cmem_params_have_range(id) && !params->pools)
+			continue;
+		if (cmem_config_of_has_block(id)) {
+			dev_notice(dev, "block %d: it is in the device tree: phys_start%s=, phys_end%s= and pools%s= are ignored\n",
+				   id, suffix, suffix, suffix);
+			cmem_params_done[id] = true;
+			continue;
+		}
+		if (!cmem_params_have_range(id))
+			continue;
+		cmem_params_done[id] = true;
+		config->id = id;
+		if (!cmem_config_param_block(dev, params, config))
+			cmem_block_add(dev, config);
+	}
+	kfree(config);
+}
+
+/**
+ * cmem_params_create_carveout - make a block of memory that has no number
+ * @dev: for messages
+ * @base: physical address of the first byte, reserved at boot and in the linear map
+ * @length: in bytes
+ *
+ * It gets the lowest number that neither the device tree nor the parameters use, and
+ * the pools of that number if there are such. To be called after
+ * cmem_params_create_blocks().
+ *
+ * Return: 0, or an errno, and why was logged.
+ */
+int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
+				       u64 length)
+{
+	struct cmem_block_config *config;
+	int ret = 0;
+	s32 id = 0;
+
+	while (cmem_config_of_has_block(id) || cmem_params_have_range(id) ||
+	       cmem_block_find(id))
+		id++;
+
+	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return -ENOMEM;
+	*config = (struct cmem_block_config) {
+		.id = id,
+		.kind = CMEM_KIND_RESERVED,
+		.base = base,
+		.length = length,
+	};
+	if (id < CMEM_PARAM_BLOCKS && cmem_params[id].pools) {
+		cmem_params_done[id] = true;
+		ret = cmem_config_param_pools(dev, cmem_params[id].pools,
+					      config);
+	}
+	if (!ret)
+		ret = cmem_block_create(dev, config, CMEM_ALWAYS_COHERENT ||
+					cmem_config_of_coherent());
+	kfree(config);
+	return ret;
+}
+
+/**
+ * cmem_params_finish - tell of parameters that no block was made of
+ * @dev: for messages
+ */
+void __init cmem_params_finish(struct device *dev)
+{
+	s32 id;
+
+	for (id = 0; id < CMEM_PARAM_BLOCKS; id++) {
+		const char *suffix = cmem_param_suffix(id);
+
+		if (cmem_params[id].pools && !cmem_params_done[id])
+			dev_err(dev, "block %d: pools%s=%s needs phys_start%s= and phys_end%s=\n",
+				id, suffix, cmem_params[id].pools, suffix,
+				suffix);
+	}
+}
