@@ -202,6 +202,24 @@ static inline int cmem_sync_all(int fd, __u32 op)
 	return cmem_ioctl(fd, CMEM_IOCTL_SYNC_ALL, &all);
 }
 
+static inline int cmem_block_add(int fd, __s32 block, __u64 base, __u64 length, __u32 flags,
+				 const struct cmem_block_pool *pools, __u32 num_pools)
+{
+	struct cmem_block_add add = {
+		.size = sizeof(add), .block = block, .flags = flags, .num_pools = num_pools,
+		.base = base, .length = length, .pools = (unsigned long)pools,
+	};
+
+	return cmem_ioctl(fd, CMEM_IOCTL_BLOCK_ADD, &add);
+}
+
+static inline int cmem_block_remove(int fd, __s32 block)
+{
+	struct cmem_block_remove remove = { .size = sizeof(remove), .block = block };
+
+	return cmem_ioctl(fd, CMEM_IOCTL_BLOCK_REMOVE, &remove);
+}
+
 static inline void *cmem_map(int fd, const struct cmem_alloc *buf)
 {
 	return mmap(NULL, buf->length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, buf->mmap_offset);
@@ -307,6 +325,51 @@ static inline bool is_same(const struct snapshot *before)
 				return false;
 	}
 	return true;
+}
+
+/* A block that a test takes away, to be put back as it was. */
+
+struct spare_block {
+	struct cmem_block_info info;
+	struct cmem_block_pool pool[CMEM_MAX_POOLS];
+};
+
+/*
+ * The smallest block that can be removed, that does not keep its contents, and that is
+ * not number @but; false where there is none. It is not removed yet.
+ */
+static inline bool find_spare_block(int fd, __s32 but, struct spare_block *spare)
+{
+	struct cmem_pool_info pool;
+	struct cmem_info info;
+	bool found = false;
+
+	if (cmem_get_info(fd, &info) || !(info.features & CMEM_FEATURE_BLOCK_ADD))
+		return false;
+	for (__s32 id = 0; id < (__s32)info.block_limit; id++) {
+		struct cmem_block_info b;
+
+		if (id == but || cmem_get_block(fd, id, &b) || b.heap_free != b.heap_size ||
+		    b.out_flags & CMEM_BLOCK_KEEP_CONTENTS || b.length < 64 * page_size() ||
+		    (found && b.length >= spare->info.length))
+			continue;
+		spare->info = b;
+		found = true;
+	}
+	for (__u32 i = 0; found && i < spare->info.num_pools; i++) {
+		found = !cmem_get_pool(fd, spare->info.block, i, &pool) &&
+			pool.free == pool.count;
+		spare->pool[i] = (struct cmem_block_pool){
+			.count = pool.count, .length = pool.requested_length,
+		};
+	}
+	return found;
+}
+
+static inline int put_back_block(int fd, const struct spare_block *spare)
+{
+	return cmem_block_add(fd, spare->info.block, spare->info.base, spare->info.length, 0,
+			      spare->pool, spare->info.num_pools);
 }
 
 /* @call gives -@err, and nothing has changed. */

@@ -333,6 +333,27 @@ TEST_F(fail, sync_all)
 	SWEEP(cmem_sync_all(self->fd, CMEM_SYNC_WRITE_BACK), (void)0);
 }
 
+/*
+ * A block in which no buffer is, away and back. /proc/iomem does not say if a range is
+ * another's or if there was no memory to claim it with.
+ */
+TEST_F(fail, block_add_and_block_remove)
+{
+	struct spare_block spare;
+
+	if (!find_spare_block(self->fd, self->src.block, &spare))
+		SKIP(return, "no block to remove");
+	SWEEP(cmem_block_remove(self->fd, spare.info.block),
+	      ASSERT_EQ(0, put_back_block(self->fd, &spare)));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, spare.info.block));
+	SWEEP(({
+		int ret = put_back_block(self->fd, &spare);
+
+		ret == -EBUSY ? -ENOMEM : ret;
+	}), ASSERT_EQ(0, cmem_block_remove(self->fd, spare.info.block)));
+	ASSERT_EQ(0, put_back_block(self->fd, &spare));
+}
+
 static int map_it(int fd, const struct cmem_alloc *buf, size_t length, void **map)
 {
 	*map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, buf->mmap_offset);

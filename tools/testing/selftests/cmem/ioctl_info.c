@@ -47,11 +47,13 @@ TEST_F(info, get_info_describes_this_machine)
 	if (strncmp(name.machine, "aarch64", 7) && strcmp(name.machine, "armv8l")) {
 		EXPECT_FALSE(info.out_flags & CMEM_INFO_USER_SYNC);
 	}
-	if (info.abi_version == 1) {
+	EXPECT_TRUE(info.features & CMEM_FEATURE_BLOCK_ADD);
+	if (info.abi_version == CMEM_ABI_VERSION) {
 		EXPECT_EQ(0, info.out_flags & ~(CMEM_INFO_COHERENT | CMEM_INFO_USER_SYNC |
 						CMEM_INFO_HEAP_FALLBACK));
 		EXPECT_EQ(0, info.features & ~(__u64)(CMEM_FEATURE_SCRUB | CMEM_FEATURE_PMD |
-						      CMEM_FEATURE_PRIVATE));
+						      CMEM_FEATURE_PRIVATE |
+						      CMEM_FEATURE_BLOCK_ADD));
 	}
 }
 
@@ -116,7 +118,8 @@ TEST_F(info, a_block_is_its_pools_and_its_heap)
 		__u64 sum = b->heap_size;
 
 		EXPECT_EQ(sizeof(*b), b->size);
-		EXPECT_EQ(0, b->out_flags & ~CMEM_BLOCK_KEEP_CONTENTS);
+		EXPECT_EQ(0, b->out_flags & ~(CMEM_BLOCK_KEEP_CONTENTS |
+						       CMEM_BLOCK_ADDED));
 		EXPECT_GE(CMEM_KIND_CMA, b->kind);
 		EXPECT_EQ(b->block == CMEM_BLOCK_CMA, b->kind == CMEM_KIND_CMA);
 		EXPECT_GE(CMEM_MAX_POOLS, b->num_pools);
