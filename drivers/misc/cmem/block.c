@@ -32,6 +32,9 @@ static LIST_HEAD(cmem_blocks);
 /* One block at a time is made or removed. Taken before any block's lock. */
 static DEFINE_MUTEX(cmem_blocks_lock);
 
+/* There was one that is not coherent: it may come back. */
+static bool cmem_blocks_incoherent;
+
 /**
  * cmem_block_find_from - find the block with the next number
  * @id: the lowest number that counts
@@ -120,8 +123,8 @@ struct cmem_block *cmem_block_lock_pfn(unsigned long pfn)
  * cmem_block_count - sum up the blocks
  * @count: where to put how many there are
  * @limit: where to put one more than the highest number, 0 without blocks
- * @coherent: where to put if all of them are coherent. Without blocks that is so
- *	only where any block would be: who asks once may use one that comes later.
+ * @coherent: where to put if all of them are coherent, those included that may
+ *	come yet: a program asks once
  */
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 {
@@ -129,16 +132,14 @@ void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 
 	*count = 0;
 	*limit = 0;
-	*coherent = true;
 	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
 		if (!READ_ONCE(block->present))
 			continue;
 		(*count)++;
 		*limit = block->id + 1;
-		*coherent &= READ_ONCE(block->coherent);
 	}
-	if (!*count)
-		*coherent = CMEM_ALWAYS_COHERENT;
+	*coherent = CMEM_ALWAYS_COHERENT ||
+		    (*count && !READ_ONCE(cmem_blocks_incoherent));
 }
 
 /**
@@ -486,7 +487,7 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 
 	block->kind = config->kind;
 	block->keep_contents = config->keep_contents;
-	WRITE_ONCE(block->coherent, coherent);
+	block->coherent = coherent;
 	WRITE_ONCE(block->base_pfn, PHYS_PFN(config->base));
 	WRITE_ONCE(block->num_pages,
 		   PHYS_PFN(config->base + config->length - 1) -
@@ -565,6 +566,8 @@ static int cmem_block_make(struct device *dev,
 		return ret;
 	}
 
+	if (!coherent)
+		WRITE_ONCE(cmem_blocks_incoherent, true);
 	mutex_lock(&block->lock);
 	block->added = added;
 	WRITE_ONCE(block->present, true);

@@ -2,8 +2,8 @@
 /*
  * cmemctl: what its files share.
  *
- * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, test.c, watch.c. They
- * stand on the files named below, which know no verb. Sizes and lengths are in
+ * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, test.c, watch.c, load.c
+ * (with unload). They stand on the files named below, which know no verb. Sizes and lengths are in
  * bytes, addresses physical, unless their names say otherwise.
  */
 #ifndef CMEMCTL_H
@@ -45,6 +45,7 @@ struct command {
 
 extern const struct command info_command, map_command, top_command, alloc_command;
 extern const struct command free_command, test_command, watch_command;
+extern const struct command load_command, unload_command;
 
 /* What all verbs take */
 struct settings {
@@ -155,6 +156,8 @@ bool block_has_range(const struct block *block);
 const char *block_range(const struct block *block);
 int device_alloc(int fd, struct cmem_alloc *alloc);
 int device_free(int fd, uint64_t phys);
+int device_add_block(int fd, struct cmem_block_add *add, const struct cmem_block_pool *pool);
+int device_remove_block(int fd, int id);
 int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op);
 
 /* extents.c: what there is at each address of a block */

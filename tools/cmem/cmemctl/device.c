@@ -199,6 +199,20 @@ int device_free(int fd, uint64_t phys)
 	return ioctl(fd, CMEM_IOCTL_FREE, &arg) ? -errno : 0;
 }
 
+int device_add_block(int fd, struct cmem_block_add *add, const struct cmem_block_pool *pool)
+{
+	add->size = sizeof(*add);
+	add->pools = (uintptr_t)pool;
+	return ioctl(fd, CMEM_IOCTL_BLOCK_ADD, add) ? -errno : 0;
+}
+
+int device_remove_block(int fd, int id)
+{
+	struct cmem_block_remove arg = { .size = sizeof(arg), .block = id };
+
+	return ioctl(fd, CMEM_IOCTL_BLOCK_REMOVE, &arg) ? -errno : 0;
+}
+
 int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op)
 {
 	struct cmem_sync_range range = {

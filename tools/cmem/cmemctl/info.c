@@ -15,6 +15,7 @@ static const struct {
 	{ CMEM_FEATURE_SCRUB, "scrub" },
 	{ CMEM_FEATURE_PMD, "pmd" },
 	{ CMEM_FEATURE_PRIVATE, "private" },
+	{ CMEM_FEATURE_BLOCK_ADD, "block-add" },
 };
 
 static void print_general(const struct cmem_info *info)
@@ -35,10 +36,11 @@ static void print_block(const struct block *block)
 {
 	const struct cmem_block_info *b = &block->info;
 
-	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s\n", colour("1"), b->block, colour("0"),
+	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s%s\n", colour("1"), b->block, colour("0"),
 	       kind_name(b->kind), block_range(block), human(b->length),
 	       human(blocks_free_bytes(block)),
-	       b->out_flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "");
+	       b->out_flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "",
+	       b->out_flags & CMEM_BLOCK_ADDED ? ", loaded" : "");
 	if (b->num_pools)
 		printf("  %4s %12s %12s %8s %8s %8s %8s %9s\n", "POOL", "BASE", "BUFFER", "COUNT",
 		       "FREE", "CLEAN", "DIRTY", "SCRUBBING");
@@ -67,6 +69,7 @@ static void json_block(const struct block *block)
 	json_number("length", b->length);
 	json_number("free", blocks_free_bytes(block));
 	json_bool("keep_contents", b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
+	json_bool("loaded", b->out_flags & CMEM_BLOCK_ADDED);
 	json_open("pools", '[');
 	for (unsigned int i = 0; i < b->num_pools; i++) {
 		const struct cmem_pool_info *p = &block->pool[i];
