@@ -248,6 +248,7 @@ static inline u64 cmem_block_length(struct cmem_block *block)
 		return cmem_cma_length(block);
 	return (u64)block->num_pages << PAGE_SHIFT;
 }
+
 /* params: the blocks that parameters describe (params.c) */
 
 void cmem_params_create_blocks(struct device *dev);

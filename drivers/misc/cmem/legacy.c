@@ -216,7 +216,6 @@ unsigned long cmem_legacy_pgoff(unsigned long pgoff)
 {
 	u64 offset = (u64)pgoff << PAGE_SHIFT;
 	u64 meant = cmem_legacy_offset(offset);
-
 	struct cmem_block *block;
 
 	if (meant == offset)
