@@ -279,6 +279,7 @@ struct cmem_region {
 };
 
 int cmem_region_remember(const struct cmem_block_config *config, bool coherent);
+
 const struct cmem_region *
 cmem_region_find(const struct cmem_block_config *config);
 

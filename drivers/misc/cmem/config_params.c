@@ -186,7 +186,7 @@ static int cmem_config_param_range(struct device *dev,
  * @params: what they say; at least one of phys_start and phys_end
  * @config: to be filled in; its @id is read, from 0 to CMEM_PARAM_BLOCKS - 1
  *
- * A block without pools is all heap. What memory it is is not looked at.
+ * A block without pools is all heap. Whether there is such memory is not looked at.
  *
  * Return: 0; -EINVAL for what is no range of memory, -ERANGE for a number that is too
  * large; and as cmem_config_param_pools().

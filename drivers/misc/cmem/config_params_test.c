@@ -54,6 +54,8 @@ struct cmem_params_case {
 	const char *words[4];
 };
 
+#define SEVEN_POOLS "1x1,1x1,1x1,1x1,1x1,1x1,1x1,"
+
 #define P(start, end, p) { .phys_start = start, .phys_end = end, .pools = p }
 
 static const struct cmem_params_case cmem_params_good_cases[] = {
@@ -92,8 +94,7 @@ static const struct cmem_params_case cmem_params_good_cases[] = {
 		0x1000, 0x3000, 2, { { 1, 1 }, { 1, 4097 } } },
 	/* 32 pools */
 	{ 0, P("0x0", "0x20000",
-	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,"
-	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1"), 0,
+	       SEVEN_POOLS SEVEN_POOLS SEVEN_POOLS SEVEN_POOLS "1x1,1x1,1x1,1x1"), 0,
 		0x0, 0x20000, 32, { { 1, 1 }, { 1, 1 } } },
 	/* one page, and the last byte that was named belongs to the next one */
 	{ 0, P("0x1001", "0x3fff", "1x4096"), 0,
@@ -207,8 +208,7 @@ static const struct cmem_params_case cmem_params_bad_cases[] = {
 	{ 0, P("0x1000", "0x3000", "1x1,1x4097"), -ENOSPC, 0, 0, 0, {}, false,
 		{ "pools needs 0x3000", "rounded up to 4096", "has 0x2000" } },
 	{ 3, P("0x0", "0x100000",
-	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,"
-	       "1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1,1x1"),
+	       SEVEN_POOLS SEVEN_POOLS SEVEN_POOLS SEVEN_POOLS "1x1,1x1,1x1,1x1,1x1"),
 		-E2BIG, 0, 0, 0, {}, false, { "pools_3=", "more than 32 pools" } },
 };
 

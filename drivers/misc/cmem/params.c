@@ -16,21 +16,33 @@
 
 static struct cmem_block_params cmem_params[CMEM_PARAM_BLOCKS];
 
-#define CMEM_BLOCK_PARAMS(number, suffix)				\
-	module_param_named(phys_start##suffix,				\
-			   cmem_params[number].phys_start, charp, 0444); \
-	MODULE_PARM_DESC(phys_start##suffix, "address of the first byte of block " #number ", hexadecimal"); \
-	module_param_named(phys_end##suffix,				\
-			   cmem_params[number].phys_end, charp, 0444);	\
-	MODULE_PARM_DESC(phys_end##suffix, "address behind the last byte of block " #number ", hexadecimal"); \
-	module_param_named(pools##suffix,				\
-			   cmem_params[number].pools, charp, 0444);	\
-	MODULE_PARM_DESC(pools##suffix, "pools of block " #number ": <count>x<bytes>[,<count>x<bytes>...], decimal")
+module_param_named(phys_start, cmem_params[0].phys_start, charp, 0444);
+MODULE_PARM_DESC(phys_start, "address of the first byte of block 0, hexadecimal");
+module_param_named(phys_end, cmem_params[0].phys_end, charp, 0444);
+MODULE_PARM_DESC(phys_end, "address behind the last byte of block 0, hexadecimal");
+module_param_named(pools, cmem_params[0].pools, charp, 0444);
+MODULE_PARM_DESC(pools, "pools of block 0: <count>x<bytes>[,<count>x<bytes>...], decimal");
 
-CMEM_BLOCK_PARAMS(0,);
-CMEM_BLOCK_PARAMS(1, _1);
-CMEM_BLOCK_PARAMS(2, _2);
-CMEM_BLOCK_PARAMS(3, _3);
+module_param_named(phys_start_1, cmem_params[1].phys_start, charp, 0444);
+MODULE_PARM_DESC(phys_start_1, "as phys_start, of block 1");
+module_param_named(phys_end_1, cmem_params[1].phys_end, charp, 0444);
+MODULE_PARM_DESC(phys_end_1, "as phys_end, of block 1");
+module_param_named(pools_1, cmem_params[1].pools, charp, 0444);
+MODULE_PARM_DESC(pools_1, "as pools, of block 1");
+
+module_param_named(phys_start_2, cmem_params[2].phys_start, charp, 0444);
+MODULE_PARM_DESC(phys_start_2, "as phys_start, of block 2");
+module_param_named(phys_end_2, cmem_params[2].phys_end, charp, 0444);
+MODULE_PARM_DESC(phys_end_2, "as phys_end, of block 2");
+module_param_named(pools_2, cmem_params[2].pools, charp, 0444);
+MODULE_PARM_DESC(pools_2, "as pools, of block 2");
+
+module_param_named(phys_start_3, cmem_params[3].phys_start, charp, 0444);
+MODULE_PARM_DESC(phys_start_3, "as phys_start, of block 3");
+module_param_named(phys_end_3, cmem_params[3].phys_end, charp, 0444);
+MODULE_PARM_DESC(phys_end_3, "as phys_end, of block 3");
+module_param_named(pools_3, cmem_params[3].pools, charp, 0444);
+MODULE_PARM_DESC(pools_3, "as pools, of block 3");
 
 static bool cmem_allow_overlap;
 module_param_named(allowOverlap, cmem_allow_overlap, bool, 0444);
