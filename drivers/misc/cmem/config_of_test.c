@@ -10,10 +10,6 @@
  * overlay. So one test reads whatever regions the machine was booted with; the
  * device tree in lab/kunit has some of each sort.
  */
-#include <kunit/device.h>
-#include <kunit/of.h>
-#include <kunit/resource.h>
-#include <kunit/test.h>
 #include <linux/device.h>
 #include <linux/mm.h>
 #include <linux/of.h>
@@ -24,6 +20,7 @@
 #include "config.h"
 #include "config_of_test.h"
 #include "config_test_log.h"
+#include "kunit.h"
 
 static int cmem_config_test_overlay;
 

@@ -5,14 +5,13 @@
  * can make in typing one. A mistake must give its errno, and one line in the log, an
  * error, that names parameter and value.
  */
-#include <kunit/device.h>
-#include <kunit/test.h>
 #include <linux/device.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
 #include "config.h"
 #include "config_test_log.h"
+#include "kunit.h"
 
 /**
  * struct cmem_params_test - what all tests have

@@ -6,10 +6,11 @@
 #ifndef _CMEM_CONFIG_TEST_LOG_H
 #define _CMEM_CONFIG_TEST_LOG_H
 
-#include <kunit/test.h>
 #include <linux/device.h>
 #include <linux/kmsg_dump.h>
 #include <linux/string.h>
+
+#include "kunit.h"
 
 /**
  * struct cmem_test_log - the log from a test's beginning on

@@ -2,9 +2,8 @@
 /*
  * KUnit tests of what the early words of the kernel command line say.
  */
-#include <kunit/test.h>
-
 #include "early.h"
+#include "kunit.h"
 
 #define K	1024ULL
 #define M	(1024 * K)

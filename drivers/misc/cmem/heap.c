@@ -119,23 +119,22 @@ int cmem_heap_reserve(struct cmem_heap *heap, unsigned long start,
  */
 int cmem_heap_open(struct cmem_heap *heap)
 {
-	unsigned long last = heap->num_pages - 1;
-	MA_STATE(mas, &heap->extents, 0, 0);
+	unsigned long start, pages;
+	int ret;
 
-	while (!mas_empty_area(&mas, 0, last, 1)) {
-		unsigned long start = mas.index;
-		unsigned long end = last;
-		int ret;
+	for (start = 0; start < heap->num_pages; start += pages) {
+		MA_STATE(mas, &heap->extents, start, start);
+		void *entry = mas_walk(&mas);
 
-		mas_set(&mas, start);
-		if (mas_find(&mas, last))
-			end = mas.index - 1;
-		mas_set_range(&mas, start, end);
+		/* The gap behind the last pool has no end. */
+		pages = min(mas.last, heap->num_pages - 1) - start + 1;
+		if (entry)
+			continue;
+		mas_set_range(&mas, start, start + pages - 1);
 		ret = mas_store_gfp(&mas, cmem_heap_dirty_entry(0), GFP_KERNEL);
 		if (ret)
 			return ret;
-		heap->size += end - start + 1;
-		mas_set(&mas, 0);
+		heap->size += pages;
 	}
 
 	heap->free = heap->size;

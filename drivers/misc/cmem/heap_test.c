@@ -6,8 +6,6 @@
  * heap and to a model that keeps one line per page, and searches these for what
  * the heap should have found.
  */
-#include <kunit/resource.h>
-#include <kunit/test.h>
 #include <linux/align.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
@@ -18,6 +16,7 @@
 
 #include "cmem.h"
 #include "heap.h"
+#include "kunit.h"
 
 #define TAG_A	0xaull
 #define TAG_B	0xbull

@@ -5,9 +5,9 @@
  * laid out, with longs of the kernel's own size and with those of 32-bit
  * programs.
  */
-#include <kunit/test.h>
 #include <linux/compat.h>
 
+#include "kunit.h"
 #include "legacy.h"
 
 #define INT	CMEM_LEGACY_INT

@@ -6,11 +6,10 @@
  * pool and to a model that keeps nothing but a line per slot and searches it,
  * and wants the two to agree on each slot handed out.
  */
-#include <kunit/resource.h>
-#include <kunit/test.h>
 #include <linux/prandom.h>
 
 #include "cmem.h"
+#include "kunit.h"
 #include "pool.h"
 
 #define TAG_A	0xaull

@@ -590,6 +590,12 @@ static inline pid_t fork_child(struct __test_metadata *_metadata)
 	return pid;
 }
 
+/* Tell if an EXPECT_*() of this process has failed. */
+static inline bool has_failed(const struct __test_metadata *_metadata)
+{
+	return _metadata->exit_code != KSFT_PASS;
+}
+
 #define join_child(pid) __join_child(_metadata, pid)
 static inline void __join_child(struct __test_metadata *_metadata, pid_t pid)
 {
