@@ -4,11 +4,13 @@
 # kernel release is the base, and what a cross build needs to be told.
 #
 #   CMEM_CACHE   moves the cache (sources, builds, ccache, logs) elsewhere
+#   CMEM_BASE    another one of the kernels in packages.txt than the first
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$lab")
 cache=${CMEM_CACHE:-${XDG_CACHE_HOME:-~/.cache}/ti-cmem}
-base=${CMEM_BASE:-6.12}
+newest=$(sed -n '/^linux-source-/{s///p;q}' "$lab/packages.txt")
+base=${CMEM_BASE:-$newest}
 
 # A make that runs us must not steer the makes that we run.
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS LLVM KBUILD_OUTPUT

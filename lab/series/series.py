@@ -20,6 +20,11 @@ MAINTAINERS, belongs to exactly one commit. A file that grows over several commi
 belongs to the first of them; a later one says, as a sed -E script, what the file
 is like without it.
 
+The overlay and the edits are for the newest of the kernels that lab/packages.txt names.
+What another one needs is in lab/series/v<release>/, see the README there: backport.diff
+changes overlay files, renames says which of them are elsewhere or are left out, and an
+edit in edits/ takes the place of the common one of its name, or is for this kernel only.
+
 Nothing depends on when, where or by whom this is run: author and dates are fixed.
 """
 
@@ -48,6 +53,12 @@ class Error(Exception):
     """Something is wrong with the series; the message says what and where."""
 
 
+def releases():
+    """The kernels that there is a series for, the one that the overlay is for first."""
+    packages = (TOP / "lab/packages.txt").read_text()
+    return re.findall(r"^linux-source-(\S+)$", packages, re.M)
+
+
 def run(*args, **kwargs):
     """Runs a command and returns what it prints; its complaint becomes an Error."""
     done = subprocess.run(args, text=True, stdout=subprocess.PIPE, check=False,
@@ -57,21 +68,26 @@ def run(*args, **kwargs):
     return done.stdout
 
 
-def replace(path, data, mode=0o644):
+def replace(path, data, permissions=0o644):
     """Gives a file new contents without writing into other links to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.write_bytes(data)
-    path.chmod(mode)
+    path.chmod(permissions)
 
 
-def patch(tree, diff, name):
+def mode(path):
+    """The permissions that git would give a file."""
+    return 0o755 if os.access(path, os.X_OK) else 0o644
+
+
+def patch(tree, diff, name, what="the kernel"):
     """Applies a unified diff to a tree; fuzz is an error."""
     try:
         run("patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", "-s", "-f", "-i", str(diff),
             cwd=tree)
     except Error as e:
-        raise Error(f"{name} does not apply to the kernel: {e}") from e
+        raise Error(f"{name} does not apply to {what}: {e}") from e
 
 
 def overlay_files(*pathspecs):
@@ -102,9 +118,102 @@ def identity():
     return found.groups()
 
 
-def pristine():
-    """Where the kernel source is; the last part of the path is its Debian version."""
-    return Path(run(str(TOP / "lab/kernel/source")).strip())
+def chosen_release():
+    """The release that CMEM_BASE names, as everywhere in the lab."""
+    release = os.environ.get("CMEM_BASE") or releases()[0]
+    if release not in releases():
+        raise Error(f"CMEM_BASE={release}: there is a series for {' and '.join(releases())}")
+    return release
+
+
+class Base:
+    """A kernel that a series is for, and what the overlay and the edits are there."""
+
+    def __init__(self, release, backported=True):
+        self.release = release
+        self.source = Path(run(str(TOP / "lab/kernel/source"),
+                               env=os.environ | {"CMEM_BASE": release}).strip())
+        # The last part of the path is Debian's version of the package.
+        self.name = f"Debian linux-source-{release} {self.source.name}"
+        self.patches = TOP / "patches" / f"v{release}"
+        self.own = HERE / f"v{release}"
+        self.renames = self.read_renames()
+        self.backport = self.read_backport() if backported else {}
+
+    def read_renames(self):
+        """The table of renames: (overlay path, path here or None)."""
+        table = []
+        if (self.own / "renames").is_file():
+            for line in (self.own / "renames").read_text().splitlines():
+                words = line.partition("#")[0].split()
+                if words and len(words) != 2:
+                    raise Error(f"{self.own}/renames: '{line}': <overlay path> <path here, or ->")
+                if words:
+                    table.append((words[0], None if words[1] == "-" else words[1]))
+        for path, _ in table:
+            if not (TOP / path).exists():
+                raise Error(f"{self.own}/renames: the overlay has no {path}")
+        return table
+
+    def place(self, path):
+        """Where an overlay file is in this kernel; None if it is left out."""
+        for old, new in self.renames:
+            if path == old or old.endswith("/") and path.startswith(old):
+                return new and new + path.removeprefix(old)
+        return path
+
+    def read_backport(self):
+        """What backport.diff makes of overlay files: their contents by overlay path."""
+        diff = self.own / "backport.diff"
+        if not diff.is_file():
+            return {}
+        with tempfile.TemporaryDirectory(prefix="cmem-series-") as scratch:
+            paths = edited_files(diff)
+            for path in paths:
+                if not (TOP / path).is_file():
+                    raise Error(f"{diff.relative_to(TOP)}: the overlay has no {path}")
+                replace(Path(scratch, path), (TOP / path).read_bytes())
+            patch(scratch, diff, diff.relative_to(TOP), "the overlay")
+            return {path: Path(scratch, path).read_bytes() for path in paths}
+
+    def contents(self, path):
+        """An overlay file as it is in this kernel."""
+        return self.backport.get(path) or (TOP / path).read_bytes()
+
+    def edits(self):
+        """The edits of this kernel's files: their diffs by name."""
+        found = {p.name: p for p in (HERE / "edits").glob("*.diff")}
+        found |= {p.name: p for p in (self.own / "edits").glob("*.diff")}
+        return {name: found[name] for name in sorted(found) if found[name].stat().st_size}
+
+    def snippet(self):
+        """The section for MAINTAINERS, with the paths of this kernel."""
+        def line(found):
+            place = self.place(found[1])
+            return f"F:\t{place}\n" if place else ""
+        return re.sub(r"^F:\s*(\S+)\n", line, snippet(), flags=re.M)
+
+    def write(self, tree):
+        """
+        Fills an empty directory with the overlay and the edited files, whether or not
+        lab/series/commits/ knows them, and returns their paths.
+        """
+        paths = {path for diff in self.edits().values() for path in edited_files(diff)}
+        for path in paths:
+            if not (self.source / path).is_file():
+                raise Error(f"an edit: {self.source.name} has no {path}; new files are overlay")
+            replace(tree / path, (self.source / path).read_bytes(), mode(self.source / path))
+        for diff in self.edits().values():
+            patch(tree, diff, diff.relative_to(TOP))
+        for path in overlay_files():
+            place = self.place(path)
+            if place:
+                if (self.source / place).exists():
+                    raise Error(f"{place} exists in {self.source.name}: changes to it belong "
+                                "in lab/series/edits/")
+                replace(tree / place, self.contents(path), mode(TOP / path))
+                paths.add(place)
+        return sorted(paths)
 
 
 class Commit:
@@ -139,25 +248,26 @@ class Series:
     """All commits, checked against the overlay and the edits."""
 
     def __init__(self, base):
-        self.base = base            # pristine kernel source
+        self.base = base
         self.commits = [Commit(p) for p in sorted((HERE / "commits").iterdir())]
         if len(self.commits) > MOST_COMMITS:
             raise Error(f"{len(self.commits)} commits: at most {MOST_COMMITS} can be reviewed")
         self.check_claims()
         self.check_maintainers()
-        self.edited = {name: edited_files(HERE / "edits" / name)
-                       for commit in self.commits for name in commit.edits}
+        self.edits = base.edits()
+        self.edited = {name: edited_files(diff) for name, diff in self.edits.items()}
         for path in overlay_files():
-            if (base / path).exists():
-                raise Error(f"{path}: the kernel has this file; changes of it are an edit")
+            place = base.place(path)
+            if place and (base.source / place).exists():
+                raise Error(f"{place}: the kernel has this file; changes of it are an edit")
         for name, paths in self.edited.items():
             for path in paths:
-                if not (base / path).is_file():
+                if not (base.source / path).is_file():
                     raise Error(f"edits/{name}: the kernel has no {path}; new files are overlay")
 
     def check_claims(self):
         """Every file, edit and the snippet belong to exactly one commit."""
-        edits = sorted(p.name for p in (HERE / "edits").glob("*.diff"))
+        edits = sorted({p.name for d in (HERE, *HERE.glob("v*")) for p in d.glob("edits/*.diff")})
         for what, there, claims in (
                 ("overlay file", overlay_files(), lambda c: c.files),
                 ("edit", edits, lambda c: c.edits),
@@ -177,7 +287,8 @@ class Series:
             for path, script in commit.grown:
                 if not any(path in c.files for c in self.commits[:k]):
                     raise Error(f"{commit.name}: Without {path}: no earlier commit adds the file")
-                if run("sed", "-E", script, str(TOP / path)) == (TOP / path).read_text():
+                text = self.base.contents(path).decode()
+                if self.base.place(path) and run("sed", "-E", script, input=text) == text:
                     raise Error(f"{commit.name}: Without {path}: '{script}' changes nothing")
 
     def check_maintainers(self):
@@ -195,13 +306,17 @@ class Series:
 
     def touched(self):
         """Every path that the series adds or changes."""
-        return sorted({p for c in self.commits for p in c.files} | self.changed())
+        return sorted(self.places(p for c in self.commits for p in c.files) | self.changed())
+
+    def places(self, paths):
+        """Where overlay files are in this kernel, less those that are left out."""
+        return {place for place in map(self.base.place, paths) if place}
 
     def touched_by(self, k):
         """The paths that commit number k adds or changes."""
         commit = self.commits[k - 1]
-        return sorted({*commit.files, *(path for path, _ in commit.grown),
-                       *(p for name in commit.edits for p in self.edited[name]),
+        return sorted({*self.places([*commit.files, *(path for path, _ in commit.grown)]),
+                       *(p for name in commit.edits for p in self.edited.get(name, [])),
                        *["MAINTAINERS"] * commit.snippet})
 
     def changed(self):
@@ -210,7 +325,7 @@ class Series:
 
     def contents(self, path, k):
         """An overlay file after k commits, without what later ones add."""
-        text = (TOP / path).read_bytes()
+        text = self.base.contents(path)
         for commit in reversed(self.commits[k:]):
             for grown, script in commit.grown:
                 if grown == path:
@@ -220,20 +335,20 @@ class Series:
     def compose(self, tree, k):
         """Fills an empty directory with all touched files as they are after k commits."""
         for path in self.changed():
-            replace(tree / path, (self.base / path).read_bytes())
-        for n, commit in enumerate(self.commits[:k], 1):
+            replace(tree / path, (self.base.source / path).read_bytes())
+        for commit in self.commits[:k]:
             for path in commit.files:
-                mode = 0o755 if os.access(TOP / path, os.X_OK) else 0o644
-                replace(tree / path, self.contents(path, k), mode)
+                if self.base.place(path):
+                    replace(tree / self.base.place(path), self.contents(path, k), mode(TOP / path))
             for name in commit.edits:
-                patch(tree, HERE / "edits" / name, f"lab/series/edits/{name}")
+                if name in self.edits:
+                    patch(tree, self.edits[name], self.edits[name].relative_to(TOP))
             if commit.snippet:
                 self.insert_section(tree / "MAINTAINERS")
 
-    @staticmethod
-    def insert_section(maintainers):
+    def insert_section(self, maintainers):
         """Puts the snippet where it belongs in the alphabet."""
-        section = snippet()
+        section = self.base.snippet()
         head, first, listing = maintainers.read_text().partition("3C59X NETWORK DRIVER\n")
         sections = (first + listing).split("\n\n")
         place = bisect.bisect(sections, section.upper(), key=str.upper)
@@ -287,6 +402,8 @@ class Series:
                 self.git(repo, "commit", "-q", "--signoff", "-F", "-", input=commit.message,
                          date=FIRST_DATE + timedelta(minutes=k))
             cover = (HERE / "cover-letter").read_text().strip()
+            if (self.base.own / "cover-letter").is_file():
+                cover += "\n\n" + (self.base.own / "cover-letter").read_text().strip()
             self.git(repo, "config", "branch.series.description",
                      f"{cover}\n\n{BASE_LINE}{base_name}\n")
             self.git(repo, "format-patch", "-q", "--cover-letter",
@@ -295,21 +412,6 @@ class Series:
                      "--output-directory", str(out), "base")
             (out / "0000-cover-letter.patch").rename(out / COVER)
         return sorted(p.name for p in out.iterdir())
-
-
-def release(base):
-    """The kernel release that a pristine source is of: 6.12 of 6.12.117-1~deb12u1."""
-    return ".".join(base.name.split(".")[:2])
-
-
-def patches(base):
-    """Where the series for a pristine source is."""
-    return TOP / "patches" / f"v{release(base)}"
-
-
-def installed_base(base):
-    """The name of a pristine source, as the cover letter records it."""
-    return f"Debian linux-source-{release(base)} {base.name}"
 
 
 def recorded_base(directory):

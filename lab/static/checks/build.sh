@@ -25,15 +25,17 @@ kmake()
 # warning is no error here, so that all of them are seen.
 configure()
 {
-	local arch=$1 variant=$2 o=$build/static-$1-$2 on=y option options key
+	local arch=$1 variant=$2 o=$build/static-$1-$2 on=y option options key fragments
 	[ "$variant" != off ] || on=n
 	options=(WERROR=n KUNIT=y OF_OVERLAY=y TI_CMEM="$on" TI_CMEM_KUNIT_TEST="$on")
+	fragments=("$lab/kernel/configs"/{"base","$arch"}.config)
+	[ ! -f "$lab/kernel/configs/v$base.config" ] ||
+		fragments+=("$lab/kernel/configs/v$base.config")
 	mkdir -p "$o"
 	{
 		printf 'CONFIG_%s\n' "${options[@]}"
 		sed -E "/^(# )?CONFIG_($(IFS='|'; echo "${options[*]%=*}"))[ =]/d" \
-			"$lab/kernel/configs/base.config" "$lab/kernel/configs/$arch.config" \
-			"$top/Kconfig.fragment"
+			"${fragments[@]}" "$top/Kconfig.fragment"
 	} >"$o/requested"
 	key=$(cd "$tree" && cat "$o/requested" drivers/misc/Kconfig "arch/$arch/mm/Kconfig" \
 		$driver/Kconfig 2>/dev/null | sha256sum) || :
@@ -78,7 +80,7 @@ forget_objects()
 {
 	local path
 	"$lab/series/set-tree" --touched | while IFS= read -r path; do
-		[ -e "$tree/$path" ] || rm -f "$build"/static-*/"${path%.*}"{,.dtbo}.o
+		[ -e "$tree/$path" ] || rm -f "$build"/static-*/"${path%.*}"{,.dtb,.dtbo}.o
 	done
 }
 
