@@ -13,6 +13,7 @@
  *
  * Locks nest in this order:
  *
+ *	cmem_blocks_lock	(a mutex, in block.c, while a block is made or removed)
  *	cmem_file.sync_lock	(a mutex, for SYNC_ALL alone)
  *	mmap_lock		(taken by the callers of vma.c, and in sync.c)
  *	  cmem_block.lock	(a mutex)
@@ -21,7 +22,7 @@
  * The last two are not held over an access to user memory, over cache
  * maintenance or over zeroing, and not taken interruptibly. sync_lock is held
  * over the maintenance that it is for, is taken killably, and nests with nothing
- * but what SYNC_ALL takes.
+ * but what SYNC_ALL takes. cmem_blocks_lock is not taken with mmap_lock held.
  */
 #ifndef _CMEM_CMEM_H
 #define _CMEM_CMEM_H

@@ -333,27 +333,6 @@ TEST_F(fail, sync_all)
 	SWEEP(cmem_sync_all(self->fd, CMEM_SYNC_WRITE_BACK), (void)0);
 }
 
-/*
- * A block in which no buffer is, away and back. /proc/iomem does not say if a range is
- * another's or if there was no memory to claim it with.
- */
-TEST_F(fail, block_add_and_block_remove)
-{
-	struct spare_block spare;
-
-	if (!find_spare_block(self->fd, self->src.block, &spare))
-		SKIP(return, "no block to remove");
-	SWEEP(cmem_block_remove(self->fd, spare.info.block),
-	      ASSERT_EQ(0, put_back_block(self->fd, &spare)));
-	ASSERT_EQ(0, cmem_block_remove(self->fd, spare.info.block));
-	SWEEP(({
-		int ret = put_back_block(self->fd, &spare);
-
-		ret == -EBUSY ? -ENOMEM : ret;
-	}), ASSERT_EQ(0, cmem_block_remove(self->fd, spare.info.block)));
-	ASSERT_EQ(0, put_back_block(self->fd, &spare));
-}
-
 static int map_it(int fd, const struct cmem_alloc *buf, size_t length, void **map)
 {
 	*map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, buf->mmap_offset);
@@ -510,6 +489,58 @@ TEST_F(fail, reading_proc)
 			close(fd);
 		ret;
 	}), (void)0);
+}
+
+FIXTURE(fail_block)
+{
+	int nth;			/* of this task */
+	int fd;
+	struct spare_block spare;
+	struct snapshot before;
+};
+
+FIXTURE_SETUP(fail_block)
+{
+	char path[64];
+
+	unregister_rseq();
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", getpid());
+	self->nth = open(path, O_RDWR | O_CLOEXEC);
+	if (self->nth < 0 || !prepare_injection())
+		SKIP(return, "no fault injection in this kernel");
+	if (!find_spare_block(self->fd, CMEM_BLOCK_CMA, &self->spare))
+		SKIP(return, "no block to remove");
+}
+
+FIXTURE_TEARDOWN(fail_block)
+{
+	close(self->fd);
+	close(self->nth);
+	expect_same(&self->before);
+}
+
+TEST_F(fail_block, remove)
+{
+	SWEEP(cmem_block_remove(self->fd, self->spare.info.block),
+	      ASSERT_EQ(0, put_back_block(self->fd, &self->spare)));
+}
+
+/* /proc/iomem does not tell a range that is another's from no memory to claim it with. */
+static int add_it(int fd, const struct spare_block *spare)
+{
+	int ret = put_back_block(fd, spare);
+
+	return ret == -EBUSY ? -ENOMEM : ret;
+}
+
+TEST_F(fail_block, add)
+{
+	ASSERT_EQ(0, cmem_block_remove(self->fd, self->spare.info.block));
+	SWEEP(add_it(self->fd, &self->spare),
+	      ASSERT_EQ(0, cmem_block_remove(self->fd, self->spare.info.block)));
+	ASSERT_EQ(0, put_back_block(self->fd, &self->spare));
 }
 
 TEST_HARNESS_MAIN
