@@ -325,7 +325,14 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 	EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start, self->page, 0, NULL, 0));
 	EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, end - self->page, self->page, 0,
 					     NULL, 0));
-	EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start, end - start, 0, NULL, 0));
+	if (end <= self->base || start >= self->base + self->length) {
+		EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start, end - start, 0,
+						     NULL, 0));
+	} else {
+		/* Our region is in its midst. */
+		EXPECT_REFUSED(EINVAL, cmem_block_add(self->fd, id, start, end - start, 0,
+						      NULL, 0));
+	}
 	if (iomem("Kernel code", &start, &end)) {
 		EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start & -self->page,
 						     self->page, 0, NULL, 0));
