@@ -322,7 +322,10 @@ static int cmem_block_check_free(struct device *dev,
 static int cmem_block_claim(struct device *dev, struct cmem_block *block,
 			    const struct cmem_block_config *config)
 {
-	/* What is in the linear map is claimed as reserved already. */
+	/*
+	 * What is in the linear map is claimed as reserved already, SRAM by its
+	 * driver.
+	 */
 	if (config->kind != CMEM_KIND_CARVEOUT)
 		return 0;
 
@@ -566,7 +569,8 @@ static int cmem_block_make(struct device *dev,
 		return ret;
 	}
 
-	if (!coherent)
+	/* SRAM is never cached: nothing to maintain there either. */
+	if (!coherent && config->kind != CMEM_KIND_SRAM)
 		WRITE_ONCE(cmem_blocks_incoherent, true);
 	mutex_lock(&block->lock);
 	block->added = added;

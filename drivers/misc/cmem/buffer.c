@@ -449,6 +449,9 @@ static int cmem_request_check(const struct cmem_block *block,
 
 	if (!block->present)
 		return -ENOENT;
+	/* sram.c says why. */
+	if (block->kind == CMEM_KIND_SRAM)
+		request->flags &= ~CMEM_ALLOC_CACHED;
 	if (request->alignment & (request->alignment - 1))
 		return -EINVAL;
 
@@ -509,13 +512,11 @@ static int cmem_buffer_alloc_cma(struct cmem_file *file, s32 id,
 int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		      struct cmem_request *request)
 {
-	/* Not only the owner: how it is mapped must stay the same as well. */
-	u64 tag = file->owner << 1 |
-		  (request->flags & CMEM_ALLOC_CACHED ? 1 : 0);
 	struct cmem_heap_buffer *spare = NULL;
 	struct cmem_buffer *buffer;
 	struct cmem_block *block;
 	unsigned int round;
+	u64 tag;
 	int ret;
 
 	if (id < 0)
@@ -536,6 +537,9 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 	for (;;) {
 		mutex_lock(&block->lock);
 		ret = cmem_request_check(block, request);
+		/* Not only the owner: how it is mapped must stay the same, too. */
+		tag = file->owner << 1 |
+		      (request->flags & CMEM_ALLOC_CACHED ? 1 : 0);
 		if (!ret)
 			ret = cmem_buffer_take(block, request, tag, &spare,
 					       &buffer);

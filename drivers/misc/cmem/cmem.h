@@ -5,6 +5,7 @@
  * Data goes one way:
  *
  *	config -> block -> pool / heap -> buffer -> vma, sync
+ *	       -> sram -> block
  *	early  -> cma
  *
  * and main.c, with /dev/cmem and its ioctls, is on top, with legacy.c, which
@@ -27,6 +28,7 @@
 #ifndef _CMEM_CMEM_H
 #define _CMEM_CMEM_H
 
+#include <linux/dev_printk.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -44,6 +46,7 @@
 
 struct dentry;
 struct device;
+struct device_node;
 struct file;
 struct inode;
 struct resource;
@@ -103,7 +106,8 @@ struct cmem_carved_pool {
  *	holds them for memory above 4 GiB on 32 bit as well.
  * @num_pages: length
  * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
- * @alias: the kernel's own cached mapping of all of it, on 64 bit
+ * @alias: the kernel's own mapping of all of it, cached but for SRAM; on 32 bit for
+ *	SRAM alone
  * @num_pools: how many of @pools are there
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
@@ -238,6 +242,32 @@ static inline int cmem_cma_create_of(struct device *dev, int pool_cells,
 }
 
 static inline void cmem_cma_create(void)
+{
+}
+#endif
+
+/* sram: blocks in on-chip memory (sram.c) */
+
+#ifdef CONFIG_SRAM
+void cmem_sram_add_block(struct device *dev, struct device_node *node,
+			 const struct cmem_block_config *config);
+int cmem_sram_init(void);
+void cmem_sram_exit(void);
+#else
+static inline void cmem_sram_add_block(struct device *dev,
+				       struct device_node *node,
+				       const struct cmem_block_config *config)
+{
+	dev_err(dev, "block %d: sram: this kernel has no driver for on-chip memory: CONFIG_SRAM is not set\n",
+		config->id);
+}
+
+static inline int cmem_sram_init(void)
+{
+	return 0;
+}
+
+static inline void cmem_sram_exit(void)
 {
 }
 #endif

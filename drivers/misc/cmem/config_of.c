@@ -86,6 +86,118 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 	return cmem_config_set_pools(dev, prop, i, length, config);
 }
 
+/* A partition with reg = <0 0> stands for one that a boot loader may make. */
+static bool cmem_config_of_has_partition(const struct device_node *sram)
+{
+	struct resource res;
+
+	for_each_available_child_of_node_scoped(sram, child)
+		if (of_address_to_resource(child, 0, &res) ||
+		    resource_size(&res))
+			return true;
+	return false;
+}
+
+/* What @config->id may have of an SRAM: of all of it, if @partition is NULL */
+static int cmem_config_of_check_sram(struct device *dev,
+				     const struct device_node *sram,
+				     const struct device_node *partition,
+				     const struct cmem_block_config *config)
+{
+	const struct device_node *memory = partition ?: sram;
+
+	if (!of_device_is_compatible(sram, "mmio-sram")) {
+		dev_err(dev, "block %d: sram %pOF is neither an mmio-sram node nor a partition of one\n",
+			config->id, memory);
+		return -EINVAL;
+	}
+	if (!of_device_is_available(sram) || !of_device_is_available(memory)) {
+		dev_err(dev, "block %d: sram %pOF is disabled: status of it and of its SRAM must be \"okay\"\n",
+			config->id, memory);
+		return -ENODEV;
+	}
+	if (of_property_read_bool(sram, "no-memory-wc")) {
+		dev_err(dev, "block %d: sram %pOF has no-memory-wc: programs can't use Device memory\n",
+			config->id, sram);
+		return -EINVAL;
+	}
+	if (partition && of_property_read_bool(partition, "protect-exec")) {
+		dev_err(dev, "block %d: sram %pOF has protect-exec: it is for code of the kernel\n",
+			config->id, partition);
+		return -EINVAL;
+	}
+	if (!partition && cmem_config_of_has_partition(sram)) {
+		dev_err(dev, "block %d: sram %pOF has partitions, must be one of these\n",
+			config->id, sram);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int cmem_config_of_sram_range(struct device *dev,
+				     struct device_node *memory,
+				     struct cmem_block_config *config)
+{
+	struct resource res;
+	u64 start, end;
+
+	if (of_address_to_resource(memory, 0, &res)) {
+		dev_err(dev, "block %d: sram %pOF has no address: reg of it, or ranges of a node above it, is missing or wrong\n",
+			config->id, memory);
+		return -EINVAL;
+	}
+	config->kind = CMEM_KIND_SRAM;
+	config->base = res.start;
+	config->length = resource_size(&res);
+	start = ALIGN((u64)res.start, PAGE_SIZE);
+	end = ALIGN_DOWN((u64)res.start + config->length, PAGE_SIZE);
+	if (start == res.start && end == (u64)res.start + config->length &&
+	    config->length)
+		return 0;
+
+	if (start < end)
+		dev_err(dev, "block %d: sram %pOF is %#llx bytes at %pa, must be whole pages: %#llx bytes at %#llx would be\n",
+			config->id, memory, config->length, &config->base,
+			end - start, start);
+	else
+		dev_err(dev, "block %d: sram %pOF is %#llx bytes at %pa, must be whole pages of %lu bytes\n",
+			config->id, memory, config->length, &config->base,
+			PAGE_SIZE);
+	return -EINVAL;
+}
+
+static int cmem_config_of_sram(struct device *dev,
+			       const struct device_node *node,
+			       struct cmem_block_config *config)
+{
+	struct device_node *memory, *parent;
+	int ret, count;
+
+	count = of_count_phandle_with_args(node, "sram", NULL);
+	if (count > 1) {
+		dev_err(dev, "block %d: sram refers to %d nodes, must be one\n",
+			config->id, count);
+		return -EINVAL;
+	}
+	memory = of_parse_phandle(node, "sram", 0);
+	if (!memory) {
+		dev_err(dev, "block %d: sram refers to no node, must be an mmio-sram node or a partition of one\n",
+			config->id);
+		return -ENOENT;
+	}
+
+	parent = of_get_parent(memory);
+	if (parent && of_device_is_compatible(parent, "mmio-sram"))
+		ret = cmem_config_of_check_sram(dev, parent, memory, config);
+	else
+		ret = cmem_config_of_check_sram(dev, memory, NULL, config);
+	if (!ret)
+		ret = cmem_config_of_sram_range(dev, memory, config);
+	of_node_put(parent);
+	of_node_put(memory);
+	return ret;
+}
+
 static int cmem_config_of_memory(struct device *dev,
 				 const struct device_node *node,
 				 struct cmem_block_config *config)
@@ -95,12 +207,10 @@ static int cmem_config_of_memory(struct device *dev,
 	int count;
 
 	if (of_property_present(node, "sram")) {
-		if (of_property_present(node, "memory-region"))
-			dev_err(dev, "block %d: has both memory-region and sram, must have one\n",
-				config->id);
-		else
-			dev_err(dev, "block %d: sram is not supported by this kernel, memory-region is\n",
-				config->id);
+		if (!of_property_present(node, "memory-region"))
+			return cmem_config_of_sram(dev, node, config);
+		dev_err(dev, "block %d: has both memory-region and sram, must have one\n",
+			config->id);
 		return -EINVAL;
 	}
 
@@ -112,7 +222,7 @@ static int cmem_config_of_memory(struct device *dev,
 	}
 	region = of_parse_phandle(node, "memory-region", 0);
 	if (!region) {
-		dev_err(dev, "block %d: memory-region is missing or refers to no node, must be a node under /reserved-memory\n",
+		dev_err(dev, "block %d: memory-region is missing or refers to no node, must be a node under /reserved-memory, or there must be sram\n",
 			config->id);
 		return -ENOENT;
 	}
@@ -159,7 +269,7 @@ static int cmem_config_of_memory(struct device *dev,
  * @config: to be filled in
  *
  * Return: 0; -EINVAL for a malformed property, -ENOENT for one that is missing,
- * -ENODEV when the memory was not reserved; and as cmem_config_of_pools().
+ * -ENODEV when the memory was not reserved or is disabled; and as cmem_config_of_pools().
  */
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)

@@ -250,7 +250,7 @@ static void cmem_config_reads_pools(struct kunit *test)
 	}
 }
 
-/* reg and memory-region of a block */
+/* reg, memory-region and sram of a block */
 
 struct cmem_block_case {
 	const char *name;
@@ -279,6 +279,33 @@ static const struct cmem_block_case cmem_block_cases[] = {
 		{ "block 7:", "memory-region", "sram" } },
 	{ "block-not-reserved",		-ENODEV,
 		{ "block 7:", "memory-region", "/cmem-test/not-reserved" } },
+	{ "sram-dangling",		-ENOENT,
+		{ "block 7:", "sram refers to no node" } },
+	{ "sram-two",			-EINVAL,
+		{ "block 7:", "sram", "2 nodes" } },
+	{ "sram-other",			-EINVAL,
+		{ "block 7:", "sram /cmem-test/on-chip is neither" } },
+	{ "sram-with-parts",		-EINVAL,
+		{ "block 7:", "sram /cmem-test/sram@40600000", "partitions" } },
+	{ "sram-ragged",		-EINVAL,
+		{ "block 7:", "sram@10f800 is 0x21000 bytes at",
+		  "0x20000 bytes at 0x40710000 would" } },
+	{ "sram-small",			-EINVAL,
+		{ "block 7:", "sram@133800 is 0x1000 bytes", "whole pages of" } },
+	{ "sram-disabled-part",		-ENODEV,
+		{ "block 7:", "sram@140000 is disabled" } },
+	{ "sram-disabled",		-ENODEV,
+		{ "block 7:", "sram@40800000 is disabled" } },
+	{ "sram-of-disabled",		-ENODEV,
+		{ "block 7:", "sram@40800000/sram@0 is disabled" } },
+	{ "sram-no-memory-wc",		-EINVAL,
+		{ "block 7:", "sram@40900000 has no-memory-wc" } },
+	{ "sram-protect-exec",		-EINVAL,
+		{ "block 7:", "sram@150000 has protect-exec" } },
+	{ "sram-no-reg",		-EINVAL,
+		{ "block 7:", "sram-no-reg has no address", "ranges" } },
+	{ "sram-pools",			-ENOSPC,
+		{ "block 7:", "cmem-buf-pools", "0x100000" } },
 };
 
 KUNIT_ARRAY_PARAM_DESC(cmem_block, cmem_block_cases, name);
@@ -293,6 +320,36 @@ static void cmem_config_refuses_a_bad_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cmem_config_of_block(t->dev, block, 1,
 						   &t->config), c->ret);
 	cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
+}
+
+/* A block in SRAM: all of it, or a partition */
+
+struct cmem_sram_case {
+	const char *name;
+	u64 base;
+};
+
+static const struct cmem_sram_case cmem_sram_cases[] = {
+	{ "good-sram",			0x40500000 },
+	{ "good-sram-part",		0x40600000 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_sram, cmem_sram_cases, name);
+
+static void cmem_config_reads_a_block_in_sram(struct kunit *test)
+{
+	const struct cmem_sram_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+	struct device_node *block = cmem_config_test_block(test, node);
+
+	KUNIT_ASSERT_EQ(test, cmem_config_of_block(t->dev, block, 1,
+						   &t->config), 0);
+	cmem_config_expect_silence(test);
+	KUNIT_EXPECT_EQ(test, t->config.kind, CMEM_KIND_SRAM);
+	KUNIT_EXPECT_EQ(test, t->config.base, c->base);
+	KUNIT_EXPECT_EQ(test, t->config.length, 0x00100000);
+	KUNIT_EXPECT_EQ(test, t->config.num_pools, 1);
 }
 
 /* A block in each region that this machine was booted with */
@@ -407,6 +464,8 @@ static struct kunit_case cmem_config_cases[] = {
 	KUNIT_CASE_PARAM(cmem_config_reads_pools, cmem_pools_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_refuses_a_bad_block,
 			 cmem_block_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_reads_a_block_in_sram,
+			 cmem_sram_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_a_block_in_boot_tree,
 			 cmem_region_gen_params),
 	{}

@@ -563,7 +563,10 @@ static int cmem_probe(struct platform_device *pdev)
 	for_each_available_child_of_node_scoped(dev->of_node, child) {
 		if (cmem_config_of_block(dev, child, cells, config))
 			continue;
-		cmem_block_create(dev, config, coherent);
+		if (config->kind == CMEM_KIND_SRAM)
+			cmem_sram_add_block(dev, child, config);
+		else
+			cmem_block_create(dev, config, coherent);
 	}
 
 	kfree(config);
@@ -609,9 +612,12 @@ static int __init cmem_init(void)
 	ret = misc_register(&cmem_misc);
 	if (ret)
 		goto err_procfs;
-	ret = platform_driver_register(&cmem_driver);
+	ret = cmem_sram_init();
 	if (ret)
 		goto err_misc;
+	ret = platform_driver_register(&cmem_driver);
+	if (ret)
+		goto err_sram;
 
 	/* Behind those of the device tree, which go first. */
 	cmem_params_create_blocks(cmem_misc.this_device);
@@ -620,6 +626,8 @@ static int __init cmem_init(void)
 	cmem_cma_create();
 	return 0;
 
+err_sram:
+	cmem_sram_exit();
 err_misc:
 	misc_deregister(&cmem_misc);
 err_procfs:

@@ -6,7 +6,7 @@
  * no-map carveout is not. So the architecture's primitives that work by virtual
  * address run on a cached alias, one way for all kinds of memory: on 64 bit the
  * block is mapped once and for all, on 32 bit, where there is no room for that,
- * page by page.
+ * page by page. (The alias of SRAM is not cached, nor is any buffer in it.)
  *
  * What programs ask for is found under mmap_lock, held by a reference, and
  * worked on with no lock held. The alias of a live buffer that is not cached is
@@ -39,15 +39,22 @@
  * On x86 the mapping also makes sure that page table entries for this memory
  * are write-back, so it is kept for the block's whole life.
  *
+ * SRAM is mapped as its driver maps it, and on 32 bit as well: page by page it
+ * would be cached, and there is not much of it.
+ *
  * Return: 0 or -ENOMEM.
  */
 int cmem_alias_init(struct cmem_block *block)
 {
-	if (!IS_ENABLED(CONFIG_64BIT))
+	unsigned long flags = MEMREMAP_WB;
+
+	if (block->kind == CMEM_KIND_SRAM)
+		flags = MEMREMAP_WC;
+	else if (!IS_ENABLED(CONFIG_64BIT))
 		return 0;
 
 	block->alias = memremap(PFN_PHYS(block->base_pfn),
-				PFN_PHYS(block->num_pages), MEMREMAP_WB);
+				PFN_PHYS(block->num_pages), flags);
 	return block->alias ? 0 : -ENOMEM;
 }
 
@@ -65,6 +72,9 @@ static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length
 	size_t in_page = offset_in_page(offset);
 	void *va;
 
+	if (block->kind == CMEM_KIND_SRAM)
+		return block->alias + offset;
+
 	if (IS_ENABLED(CONFIG_64BIT))
 		return block->kind == CMEM_KIND_CMA ?
 		       phys_to_virt(phys) : block->alias + offset;
@@ -78,9 +88,9 @@ static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length
 	return va ? va + in_page : NULL;
 }
 
-static void cmem_alias_unmap(void *va)
+static void cmem_alias_unmap(struct cmem_block *block, void *va)
 {
-	if (IS_ENABLED(CONFIG_64BIT))
+	if (IS_ENABLED(CONFIG_64BIT) || block->kind == CMEM_KIND_SRAM)
 		return;
 
 	if (IS_ENABLED(CONFIG_HIGHMEM))
@@ -113,7 +123,7 @@ int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
 		if (!va)
 			return -ENOMEM;
 		fn(block, va, cmem_block_phys(block, 0) + offset, run, arg);
-		cmem_alias_unmap(va);
+		cmem_alias_unmap(block, va);
 		cond_resched();
 
 		offset += run;

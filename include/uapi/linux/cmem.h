@@ -180,7 +180,7 @@ struct cmem_info {
  * enum cmem_block_kind - what memory is behind a block
  * @CMEM_KIND_CARVEOUT: a no-map reservation: the kernel itself does not map it
  * @CMEM_KIND_RESERVED: reserved memory that is in the kernel's linear map
- * @CMEM_KIND_SRAM: on-chip memory
+ * @CMEM_KIND_SRAM: on-chip memory, of which no mapping is cached
  * @CMEM_KIND_CMA: contiguous memory areas (block CMEM_BLOCK_CMA)
  */
 enum cmem_block_kind {
@@ -304,7 +304,8 @@ struct cmem_find_pool {
  *     buffer later
  * @CMEM_ALLOC_CACHED: mappings are cached (write-back). Without it they are
  *     write-combining; on x86 and other machines whose devices snoop the
- *     caches, all are cached.
+ *     caches, all are cached. In a block of CMEM_KIND_SRAM none is: the flag is
+ *     taken, and what is told of the buffer later does not have it.
  * @CMEM_ALLOC_PRIVATE: no other file can register this buffer by its address
  * @CMEM_ALLOC_HEAP_FALLBACK: with a pool number or CMEM_POOL_BEST: take from
  *     the heap when no pool can serve

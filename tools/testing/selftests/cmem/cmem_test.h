@@ -44,6 +44,7 @@
 /* A user that is not root. Its group stays root, which may open the device. */
 #define OTHER_UID	1000
 
+/* Memory that is cached if one asks for it, which SRAM is not */
 #define ANY_KIND	(-1)
 
 /* A 32-bit program may run on a 64-bit kernel: what counts here is the kernel. */
@@ -399,7 +400,9 @@ struct source {
  */
 static inline bool is_of_kind(const struct cmem_block_info *b, int kind)
 {
-	return (kind == ANY_KIND ? b->kind != CMEM_KIND_CMA : b->kind == (__u32)kind) &&
+	bool any = b->kind != CMEM_KIND_CMA && b->kind != CMEM_KIND_SRAM;
+
+	return (kind == ANY_KIND ? any : b->kind == (__u32)kind) &&
 	       !(b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
 }
 
@@ -527,7 +530,10 @@ static inline bool overlaps(const struct cmem_alloc *a, const struct cmem_alloc 
 	SOURCE_VARIANT(fixture, cma_pool, CMEM_KIND_CMA, false, 0);		\
 	SOURCE_VARIANT(fixture, cma_heap_cached,				\
 		       CMEM_KIND_CMA, true, CMEM_ALLOC_CACHED);			\
-	SOURCE_VARIANT(fixture, cma_heap, CMEM_KIND_CMA, true, 0)
+	SOURCE_VARIANT(fixture, cma_heap, CMEM_KIND_CMA, true, 0);			\
+	/* never cached: sram.c */						\
+	SOURCE_VARIANT(fixture, sram_pool, CMEM_KIND_SRAM, false, 0);		\
+	SOURCE_VARIANT(fixture, sram_heap, CMEM_KIND_SRAM, true, 0)
 
 static inline bool find_source(int kind, bool heap, __u64 min_length,
 			       struct source *src)
