@@ -59,7 +59,8 @@ code_directories()
 	local arch=$1 k
 	for ((k = 1; k <= $2; k++)); do
 		"$lab/series/set-tree" --touched "$k"
-	done | sed -nE "s,^((drivers|kernel|mm|arch/$arch)/.*/)([^/]*\.[chS]|Makefile|Kconfig)$,\1,p" |
+	done | sed -nE "/\/boot\/dts\//d
+		s,^((drivers|kernel|mm|arch/$arch)/.*/)([^/]*\.[chS]|Makefile|Kconfig)$,\1,p" |
 		sort -u | awk '!above || index($0, above) != 1 { print; above = $0 }'
 }
 

@@ -234,6 +234,8 @@ FIXTURE_SETUP(trace)
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	self->works = variant->flags & CMEM_ALLOC_CACHED && !(info.out_flags & CMEM_INFO_COHERENT);
+	if (variant->kind == CMEM_KIND_SRAM)
+		SKIP(return, "never cached: nothing is maintained");
 	/* Room for five buffers of eight pages. */
 	if (variant->heap ? !find_heap_source(variant->kind, 40 * self->page, &self->src) :
 			    !find_pool_source(variant->kind, 8 * self->page, 5, &self->src))
