@@ -21,6 +21,7 @@
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/cache.h>
+#include <linux/cacheinfo.h>
 #include <linux/capability.h>
 #include <linux/compat.h>
 #include <linux/cpufeature.h>
@@ -602,6 +603,12 @@ static void __init cmem_create_carveouts(struct device *dev)
 static int __init cmem_init(void)
 {
 	int ret;
+
+	/* A kernel for ARMv6 and ARMv7 CPUs only sees at boot on which it runs. */
+	if (cpu_dcache_is_aliasing()) {
+		pr_info("the data cache of this CPU aliases, so that it can't be maintained for programs: no /dev/cmem\n");
+		return -ENODEV;
+	}
 
 	ret = cmem_buffer_init();
 	if (ret)
