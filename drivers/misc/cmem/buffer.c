@@ -257,17 +257,17 @@ static void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 
 		cmem_pool_put(&pool->slots, slot,
 			      shared ? 0 : pool->slots.slots[slot].tag);
+		cmem_scrub_kick(block);
 	} else if (block->kind == CMEM_KIND_CMA) {
 		cmem_cma_put(cmem_heap_buffer(buffer));
-		return;
 	} else {
 		struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
 
 		cmem_heap_put(&block->heap, from->start, from->pages,
 			      shared ? 0 : from->tag);
 		kmem_cache_free(cmem_heap_buffer_cache, from);
+		cmem_scrub_kick(block);
 	}
-	cmem_scrub_kick(block);
 }
 
 /* The last hold is gone. The block is locked. */

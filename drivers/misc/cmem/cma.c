@@ -92,6 +92,7 @@ static bool cmem_cma_in_tree;
  */
 struct cmem_block *cmem_cma_block(void)
 {
+	/* With all that cmem_cma_publish() has put into it */
 	struct cmem_cma *cma = smp_load_acquire(&cmem_cma);
 
 	return cma ? &cma->block : NULL;
@@ -105,6 +106,7 @@ struct cmem_block *cmem_cma_block(void)
  */
 struct cmem_block *cmem_cma_find_pfn(unsigned long pfn)
 {
+	/* As above */
 	struct cmem_cma *cma = smp_load_acquire(&cmem_cma);
 	unsigned int i;
 
@@ -296,7 +298,7 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 {
 	unsigned int number = area - cma->areas;
 	bool heap = number == CMEM_CMA_HEAP;
-	u64 align = max(request->alignment, (u64)PAGE_SIZE);
+	u64 align = max_t(u64, request->alignment, PAGE_SIZE);
 	struct cmem_cma_buffer *buffer;
 	struct page *page;
 	int ret;
@@ -537,6 +539,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 	cmem_cma_count(cma, heap);
 	block->present = true;
 	mutex_unlock(&block->lock);
+	/* From here on, cmem_cma_block() finds all of it. */
 	smp_store_release(&cmem_cma, cma);
 
 	pr_info("block %d: %u pools, heap of %#llx bytes in %s CMA area\n",

@@ -7,9 +7,8 @@
 #ifndef _ASM_ARM_DCACHE_POC_H
 #define _ASM_ARM_DCACHE_POC_H
 
+#include <linux/pgtable.h>
 #include <linux/types.h>
-
-#include <asm/pgtable.h>
 
 struct page;
 
