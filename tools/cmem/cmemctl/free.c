@@ -21,10 +21,14 @@ static void explain(uint64_t phys)
 	for (unsigned int i = 0; i < blocks.count; i++) {
 		const struct block *block = &blocks.block[i];
 
-		if (phys - block->info.base >= block->info.length)
+		if (block_has_range(block) && phys - block->info.base >= block->info.length)
 			continue;
 		extents_read(block, &extents);
 		extent = extents_find(&extents, phys);
+		if (!extent && !block_has_range(block)) {
+			extents_free(&extents);
+			continue;
+		}
 		if (!extent || extent->state == UNKNOWN) {
 			warn("%#" PRIx64 " is not held by a cmemctl alloc of yours. Whether another program does, root can see.",
 			     phys);

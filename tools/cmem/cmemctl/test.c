@@ -307,6 +307,16 @@ static bool keeps_contents(const struct block *block)
 	return block->info.out_flags & CMEM_BLOCK_KEEP_CONTENTS;
 }
 
+/* Why a block is not tested without being named, or NULL */
+static const char *left_out(const struct block *block)
+{
+	if (keeps_contents(block))
+		return "keeps its contents, which a test overwrites";
+	if (!block_has_range(block))
+		return "is CMA, whose memory the kernel uses as well";
+	return NULL;
+}
+
 static void test_source(const struct blocks *blocks, const struct block *block, int pool,
 			bool quick, struct total *total)
 {
@@ -396,11 +406,11 @@ static int run_test(int argc, char **argv)
 	for (unsigned int i = 0; i < blocks.count; i++) {
 		const struct block *block = &blocks.block[i];
 
-		if (keeps_contents(block) && id == ALL_BLOCKS) {
+		if (left_out(block) && id == ALL_BLOCKS) {
 			total.kept++;
 			if (!settings.json)
-				printf("block %d keeps its contents, which a test overwrites: not tested unless it is named\n",
-				       block->info.block);
+				printf("block %d %s: not tested unless it is named\n",
+				       block->info.block, left_out(block));
 			continue;
 		}
 		total.held += source_held(block);
@@ -422,7 +432,8 @@ const struct command test_command = {
 "has them written back, reads them again, and frees it. Says PASS or FAIL, and exits\n"
 "with 0 or 1. What others hold is not touched; but while a pool or heap is tested,\n"
 "nothing of it is free for others. A block that keeps its contents is only tested when\n"
-"it is named: they are overwritten.\n"
+"it is named: they are overwritten. So is the block of CMA, of whose memory the kernel\n"
+"has to let go first.\n"
 "\n"
 "  -q, --quick     a sample: two buffers of each pool and heap, 1 MiB of each\n"
 "      --json      print JSON, with sizes in bytes\n"
