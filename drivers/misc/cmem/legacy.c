@@ -366,7 +366,7 @@ static int cmem_legacy_free_phys(struct cmem_legacy_call *call)
 {
 	u64 phys;
 	u32 low;
-	int ret;
+	int ret, low_ret;
 
 	if (copy_from_user(&phys, call->user, sizeof(phys))) {
 		if (call->long_size == sizeof(phys) ||
@@ -376,8 +376,12 @@ static int cmem_legacy_free_phys(struct cmem_legacy_call *call)
 	}
 
 	ret = cmem_legacy_free_at(call->file, phys);
-	if (ret && call->long_size < sizeof(phys) && upper_32_bits(phys))
-		ret = cmem_legacy_free_at(call->file, lower_32_bits(phys));
+	if (ret && call->long_size < sizeof(phys) && upper_32_bits(phys)) {
+		low_ret = cmem_legacy_free_at(call->file, lower_32_bits(phys));
+		/* That somebody else has the one says more than no such other. */
+		if (!low_ret || ret != -EPERM)
+			ret = low_ret;
+	}
 	return ret;
 }
 
