@@ -116,7 +116,7 @@ check_boards()
 			echo "== $arch, $dtb"
 			rm -f "$o/arch/$arch/boot/dts/${dtb%/*}"/*-cmem.dtb*
 			kmake "$arch" dtbs W=1 "$dtb" >"$o/log" 2>&1 || { cat "$o/log"; return 1; }
-			if grep cmem "$o/log"; then
+			if sed "s,$tree/,,g" "$o/log" | grep cmem; then
 				return 1
 			fi
 			dtb=$o/arch/$arch/boot/dts/$dtb
