@@ -8,6 +8,7 @@
  * and when one of its number is added again, it is filled anew. What is in it, and
  * whether there is anything, is under its own lock.
  */
+#include <linux/capability.h>
 #include <linux/device.h>
 #include <linux/init.h>
 #include <linux/initrd.h>
@@ -34,6 +35,16 @@ static DEFINE_MUTEX(cmem_blocks_lock);
 
 /* There was one that is not coherent: it may come back. */
 static bool cmem_blocks_incoherent;
+
+/**
+ * cmem_block_note_coherent - take into account what a new block is
+ * @coherent: devices that use it snoop the caches
+ */
+void cmem_block_note_coherent(bool coherent)
+{
+	if (!coherent)
+		WRITE_ONCE(cmem_blocks_incoherent, true);
+}
 
 /**
  * cmem_block_find_from - find the block with the next number
@@ -570,8 +581,8 @@ static int cmem_block_make(struct device *dev,
 	}
 
 	/* SRAM is never cached: nothing to maintain there either. */
-	if (!coherent && config->kind != CMEM_KIND_SRAM)
-		WRITE_ONCE(cmem_blocks_incoherent, true);
+	if (config->kind != CMEM_KIND_SRAM)
+		cmem_block_note_coherent(coherent);
 	mutex_lock(&block->lock);
 	block->added = added;
 	WRITE_ONCE(block->present, true);
@@ -637,6 +648,11 @@ static int cmem_block_check_unknown(struct device *dev,
 			config->id, config->length, &config->base);
 		return -EPERM;
 	}
+	if (!capable(CAP_SYS_RAWIO)) {
+		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot: as for /dev/mem, that takes CAP_SYS_RAWIO\n",
+			config->id, config->length, &config->base);
+		return -EPERM;
+	}
 	config->kind = CMEM_KIND_CARVEOUT;
 	return 0;
 }
@@ -651,8 +667,9 @@ static int cmem_block_check_unknown(struct device *dev,
  * or memory that is no System RAM and that no driver claimed. May sleep.
  *
  * Return: 0; -EINVAL for a range that can't be one block, -EEXIST when there is a
- * block of this number, -EBUSY when the memory is in use, -EPERM when the kernel is
- * locked down, -ENOMEM, -EINTR. Why was logged.
+ * block of this number, -EBUSY when the memory is in use, -EPERM for memory that was
+ * not reserved when the kernel is locked down or the caller lacks CAP_SYS_RAWIO,
+ * -ENOMEM, -EINTR. Why was logged.
  */
 int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 {

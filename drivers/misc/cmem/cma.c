@@ -197,8 +197,9 @@ static void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *are
 		block->heap.free = left;
 		block->heap.dirty = left;
 	} else {
+		/* Without an area, their length may be more than fits there. */
 		block->pools[number].slots.num_dirty =
-			left / block->pools[number].pages;
+			left ? left / block->pools[number].pages : 0;
 	}
 }
 
@@ -515,6 +516,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 	struct cmem_block *block = &cma->block;
 	unsigned int i;
 
+	cmem_block_note_coherent(coherent);
 	cma->own_heap = heap->cma;
 	if (!heap->cma)
 		cmem_cma_set_area(heap, dev_get_cma_area(NULL));
@@ -556,7 +558,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
  */
 void __init cmem_cma_create(void)
 {
-	bool coherent = !IS_ENABLED(CONFIG_ARM) && !IS_ENABLED(CONFIG_ARM64);
+	bool coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
 	const struct cmem_early_pool *pool;
 	struct cmem_cma *cma;
 	unsigned int i, count;
@@ -590,8 +592,9 @@ static int cmem_cma_of_area(struct device *dev, const char *name,
 	int ret;
 
 	ret = of_reserved_mem_device_init_by_name(dev, dev->of_node, name);
-	if (ret || !dev->cma_area) {
-		dev_err(dev, "block %d: memory-region \"%s\" is no CMA area: must be a node under /reserved-memory that is compatible with shared-dma-pool, reusable, and was reserved at boot\n",
+	/* The kernel leaves no size to one that it could not make use of. */
+	if (ret || !dev->cma_area || !cma_get_size(dev->cma_area)) {
+		dev_err(dev, "block %d: memory-region \"%s\" is no CMA area: must be a node under /reserved-memory that is compatible with shared-dma-pool, reusable, and was reserved and activated at boot: see the boot log\n",
 			CMEM_BLOCK_CMA, name);
 		if (!ret)
 			of_reserved_mem_device_release(dev);
@@ -712,6 +715,11 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 		dev_err(dev, "block %d: memory-region is in another ti,cmem node already\n",
 			CMEM_BLOCK_CMA);
 		return -EEXIST;
+	}
+	if (cmem_cma_block()) {
+		dev_err(dev, "block %d: it is there already: its node in the device tree came too late\n",
+			CMEM_BLOCK_CMA);
+		return -EBUSY;
 	}
 	cmem_cma_in_tree = true;
 	count = cmem_cma_of_count(dev);

@@ -170,6 +170,7 @@ struct cmem_block *cmem_block_find(s32 id);
 struct cmem_block *cmem_block_find_from(s32 id);
 struct cmem_block *cmem_block_lock(s32 id);
 struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
+void cmem_block_note_coherent(bool coherent);
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
 int cmem_block_best_pool(struct cmem_block *block, u64 length);
 

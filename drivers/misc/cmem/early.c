@@ -285,9 +285,9 @@ static unsigned int __init cmem_early_later_areas(void)
 
 		if (!cmem_early_is_area(child))
 			continue;
-		length = 0;
-		of_get_flat_dt_prop(child, "reg", &length);
-		length /= sizeof(__be32) *
+		if (!of_get_flat_dt_prop(child, "reg", &length))
+			length = 0;
+		length /= (int)sizeof(__be32) *
 			  (dt_root_addr_cells + dt_root_size_cells);
 		cma_for_each_area(cmem_early_match, &match);
 		later += max(length, 1) - match.found;
@@ -344,7 +344,7 @@ static void __init cmem_early_reserve_pools(phys_addr_t limit)
 		if (ret)
 			pr_err("cmem_cma_pools=: pool %u of %ux%llu can't be had: %s (CONFIG_CMA_AREAS is %d)\n",
 			       i, pool->config.count, pool->config.length,
-			       cmem_early_reason(ret), MAX_CMA_AREAS);
+			       cmem_early_reason(ret), CONFIG_CMA_AREAS);
 	}
 }
 
@@ -358,7 +358,7 @@ static void __init cmem_early_reserve_heap(phys_addr_t limit)
 				 &cmem_heap);
 	if (ret)
 		pr_err("cmem_cma_heapsize=%llu can't be had: %s (CONFIG_CMA_AREAS is %d)\n",
-		       cmem_heap_length, cmem_early_reason(ret), MAX_CMA_AREAS);
+		       cmem_heap_length, cmem_early_reason(ret), CONFIG_CMA_AREAS);
 }
 
 /* All of it is memory, and none of it has been kept out of the linear map. */

@@ -573,9 +573,10 @@ struct cmem_block_pool {
  * or by cmem_carveout=, and that no block has any more. Such a region keeps its
  * contents if it did so when it was a block.
  *
- * The caller needs CAP_SYS_ADMIN. The kernel's log says why it failed.
+ * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM
+ * CAP_SYS_RAWIO as well, as for /dev/mem. The kernel's log says why it failed.
  *
- * EPERM: no CAP_SYS_ADMIN, or the kernel is locked down and the memory was not
+ * EPERM: no such capability, or the kernel is locked down and the memory was not
  * reserved for CMEM; EINVAL: a number, address or length that can't be right, or a
  * range that lies only partly in a region that was reserved; EOVERFLOW: more than
  * CMEM_MAX_POOLS, or pools that are larger than any memory; ENOSPC: pools that are

@@ -480,6 +480,9 @@ TEST_F(alloc, the_best_pool_is_the_one_with_the_smallest_buffers_that_fit)
 				__u64 best = 0;
 				int ret;
 
+				/* That is EINVAL, of which there is a test of its own. */
+				if (lengths[k] > s->block[i].length)
+					continue;
 				for (__u32 n = 0; n < s->block[i].num_pools; n++) {
 					const struct cmem_pool_info *p = &s->pool[i][n];
 

@@ -6,6 +6,9 @@
  */
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <linux/capability.h>
 
 #include "cmem_test.h"
 
@@ -430,6 +433,34 @@ TEST_F(block, is_not_made_of_numbers_that_are_wrong)
 	/* 32 pools are fine. */
 	pool[0] = pool[1];
 	EXPECT_EQ(0, add(self, pool, CMEM_MAX_POOLS));
+}
+
+/* From now on without one capability that root has */
+static int drop_capability(int capability)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, data))
+		return -errno;
+	data[CAP_TO_INDEX(capability)].effective &= ~CAP_TO_MASK(capability);
+	data[CAP_TO_INDEX(capability)].permitted &= ~CAP_TO_MASK(capability);
+	return syscall(SYS_capset, &head, data) ? -errno : 0;
+}
+
+/* There is nothing at that address: who gets as far as to touch it, dies. */
+TEST_F(block, is_made_of_unreserved_memory_only_by_who_may_use_dev_mem)
+{
+	pid_t pid;
+
+	IN_CHILD(pid) {
+		ASSERT_EQ(0, drop_capability(CAP_SYS_RAWIO));
+		ASSERT_EQ(-EPERM, cmem_block_add(self->fd, self->unused, 0x2000000000ULL,
+						 page_size(), 0, NULL, 0));
+		ASSERT_EQ(0, add(self, small_pools, 2));
+		ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
+	}
+	join_child(pid);
 }
 
 /* Whoever opened the file */
