@@ -329,6 +329,9 @@ static bool has_owner(const struct extent *extent, uint64_t owner)
 	return false;
 }
 
+/* At the look before: who has released something may be gone. */
+static struct processes earlier;
+
 static void print_change(const char *event, const struct block *block, const struct extent *e,
 			 uint64_t owner, const struct processes *processes)
 {
@@ -342,6 +345,8 @@ static void print_change(const char *event, const struct block *block, const str
 
 	snprintf(change.event, sizeof(change.event), "%s", event);
 	who = processes_owner(processes, owner, &more);
+	if (!who)
+		who = processes_owner(&earlier, owner, &more);
 	if (who) {
 		change.pid = who->pid;
 		snprintf(change.command, sizeof(change.command), "%s", who->command);
@@ -412,26 +417,31 @@ static void compare(const struct block *block, const struct extents *old,
 
 static void watch_by_polling(int fd, double interval)
 {
-	struct extents *old, new;
+	struct extents *old, *new;
 	struct processes processes;
 	struct blocks blocks;
 
 	device_get_blocks(fd, ALL_BLOCKS, &blocks);
 	old = xrealloc(NULL, blocks.count, sizeof(*old));
+	new = xrealloc(NULL, blocks.count, sizeof(*new));
+	processes_read(&earlier);
 	for (unsigned int i = 0; i < blocks.count; i++)
 		extents_read(&blocks.block[i], &old[i]);
 	if (extents_advice())
 		warn("%s", extents_advice());
 	while (!is_over()) {
 		usleep(interval * 1000000);
+		for (unsigned int i = 0; i < blocks.count; i++)
+			extents_read(&blocks.block[i], &new[i]);
+		/* After that: who has allocated by then is among them. */
 		processes_read(&processes);
 		for (unsigned int i = 0; i < blocks.count; i++) {
-			extents_read(&blocks.block[i], &new);
-			compare(&blocks.block[i], &old[i], &new, &processes);
+			compare(&blocks.block[i], &old[i], &new[i], &processes);
 			extents_free(&old[i]);
-			old[i] = new;
+			old[i] = new[i];
 		}
-		processes_free(&processes);
+		processes_free(&earlier);
+		earlier = processes;
 	}
 }
 
