@@ -12,8 +12,8 @@
  * A partition without pool, which the driver does not touch, is for whom the device
  * tree says. A partition with pool, and an SRAM without partitions, it hands out piece
  * by piece: all of that is taken from it before the block is made, and stays taken
- * when the block is removed, or could not be made, as memory stays reserved. The range itself is claimed by
- * that driver: there is nothing to claim in /proc/iomem.
+ * when the block is removed, or could not be made, as memory stays reserved. The range
+ * itself is claimed by that driver: there is nothing to claim in /proc/iomem.
  *
  * The driver may come late, after a clock that its memory needs, or never. Other
  * blocks do not wait for that: a block in SRAM is a device of its own, a child of the
