@@ -415,6 +415,14 @@ static void compare(const struct block *block, const struct extents *old,
 	}
 }
 
+/* Who waits for that may go on. */
+static void say_ready(const char *how)
+{
+	if (!settings.json)
+		printf("watching by %s\n", how);
+	fflush(stdout);
+}
+
 static void watch_by_polling(int fd, double interval)
 {
 	struct extents *old, *new;
@@ -429,6 +437,7 @@ static void watch_by_polling(int fd, double interval)
 		extents_read(&blocks.block[i], &old[i]);
 	if (extents_advice())
 		warn("%s", extents_advice());
+	say_ready("polling");
 	while (!is_over()) {
 		usleep(interval * 1000000);
 		for (unsigned int i = 0; i < blocks.count; i++)
@@ -499,14 +508,12 @@ static int run_watch(int argc, char **argv)
 	if (trace < 0 && !polling)
 		warn("no tracing (it is for root, with tracefs mounted): looking every %g s, so what is short is not seen",
 		     interval);
-	/* Ready: who waits for that may go on. */
-	if (!settings.json)
-		printf("watching %s\n", trace < 0 ? "by polling" : "by tracing");
-	fflush(stdout);
-	if (trace < 0)
+	if (trace < 0) {
 		watch_by_polling(fd, interval);
-	else
+	} else {
+		say_ready("tracing");
 		watch_trace(trace);
+	}
 	return 0;
 }
 
