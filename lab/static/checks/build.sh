@@ -53,15 +53,17 @@ configure()
 	echo "$key" >"$o/configured"
 }
 
-# The directories with code for $1 that the first $2 commits touch, less those below others.
+# The directories with code for $1 that the series touches, less those below others, as far
+# as the tree has them by now.
 code_directories()
 {
-	local arch=$1 k
-	for ((k = 1; k <= $2; k++)); do
-		"$lab/series/set-tree" --touched "$k"
-	done | sed -nE "/\/boot\/dts\//d
+	local arch=$1 directory
+	"$lab/series/set-tree" --touched | sed -nE "/\/boot\/dts\//d
 		s,^((drivers|kernel|mm|arch/$arch)/.*/)([^/]*\.[chS]|Makefile|Kconfig)$,\1,p" |
-		sort -u | awk '!above || index($0, above) != 1 { print; above = $0 }'
+		sort -u | awk '!above || index($0, above) != 1 { print; above = $0 }' |
+		while IFS= read -r directory; do
+			[ ! -d "$tree/$directory" ] || echo "$directory"
+		done
 }
 
 # unresolved <arch> <directories>: what their objects need from elsewhere
@@ -100,7 +102,9 @@ check_prefixes()
 		set_tree "$k"
 		forget_objects
 		for arch in $architectures; do
-			directories=$(code_directories "$arch" "$k")
+			# The same ones for each state: what one commit needs from a directory
+			# that a later one touches is not resolved by that one.
+			directories=$(code_directories "$arch")
 			[ -n "$directories" ] || continue
 			# A commit without code changes nothing of what was built before it.
 			touched=$("$lab/series/set-tree" --touched "$k")
@@ -135,7 +139,7 @@ remarks()
 	local arch=$1 compiler=$2 o=$build/static-$1-$2 directories touched log
 	set_tree
 	configure "$arch" "$compiler"
-	directories=$(code_directories "$arch" "$("$lab/series/set-tree" --count)")
+	directories=$(code_directories "$arch")
 	touched=$("$lab/series/set-tree" --touched)
 	sed -n "s,\.[cS]$,.o,p" <<<"$touched" | (cd "$o" && xargs -d '\n' rm -f)
 	echo "== $arch, $compiler:" "${@:3}"
