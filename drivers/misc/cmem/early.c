@@ -232,6 +232,13 @@ early_param("cmem_carveout", cmem_early_set_carveout);
 
 #ifdef CONFIG_DMA_CMA
 
+static int __init cmem_early_count(struct cma *cma, void *data)
+{
+	++*(unsigned int *)data;
+	return 0;
+}
+
+#ifdef CONFIG_OF_EARLY_FLATTREE
 struct cmem_early_name {
 	const char *name;
 	bool found;
@@ -245,13 +252,6 @@ static int __init cmem_early_match(struct cma *cma, void *data)
 	return match->found;
 }
 
-static int __init cmem_early_count(struct cma *cma, void *data)
-{
-	++*(unsigned int *)data;
-	return 0;
-}
-
-#ifdef CONFIG_OF_EARLY_FLATTREE
 static bool __init cmem_early_is_area(unsigned long node)
 {
 	const char *status = of_get_flat_dt_prop(node, "status", NULL);
@@ -260,7 +260,6 @@ static bool __init cmem_early_is_area(unsigned long node)
 	       of_flat_dt_is_compatible(node, "shared-dma-pool") &&
 	       of_get_flat_dt_prop(node, "reusable", NULL);
 }
-#endif
 
 /*
  * How many areas the device tree makes after us. The kernel has a slot in one
@@ -269,10 +268,9 @@ static bool __init cmem_early_is_area(unsigned long node)
  */
 static unsigned int __init cmem_early_later_areas(void)
 {
-	unsigned int later = 0;
-#ifdef CONFIG_OF_EARLY_FLATTREE
 	const void *fdt = initial_boot_params;
 	int node, child, length;
+	unsigned int later = 0;
 
 	node = fdt ? fdt_path_offset(fdt, "/reserved-memory") : -1;
 	if (node < 0)
@@ -292,9 +290,14 @@ static unsigned int __init cmem_early_later_areas(void)
 		cma_for_each_area(cmem_early_match, &match);
 		later += max(length, 1) - match.found;
 	}
-#endif
 	return later;
 }
+#else
+static unsigned int __init cmem_early_later_areas(void)
+{
+	return 0;
+}
+#endif
 
 static unsigned int __init cmem_early_free_slots(void)
 {
