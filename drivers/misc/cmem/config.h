@@ -55,8 +55,21 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 			 struct cmem_block_config *config);
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config);
+
+#ifdef CONFIG_OF
 bool cmem_config_of_has_block(s32 id);
 bool cmem_config_of_coherent(void);
+#else
+static inline bool cmem_config_of_has_block(s32 id)
+{
+	return false;
+}
+
+static inline bool cmem_config_of_coherent(void)
+{
+	return false;
+}
+#endif
 
 /* Parameters (config_params.c) */
 

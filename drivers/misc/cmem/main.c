@@ -619,12 +619,14 @@ static int __init cmem_init(void)
 	ret = misc_register(&cmem_misc);
 	if (ret)
 		goto err_procfs;
-	ret = cmem_sram_init();
-	if (ret)
-		goto err_misc;
-	ret = platform_driver_register(&cmem_driver);
-	if (ret)
-		goto err_sram;
+	if (IS_ENABLED(CONFIG_OF)) {
+		ret = cmem_sram_init();
+		if (ret)
+			goto err_misc;
+		ret = platform_driver_register(&cmem_driver);
+		if (ret)
+			goto err_sram;
+	}
 
 	/* Behind those of the device tree, which go first. */
 	cmem_params_create_blocks(cmem_misc.this_device);
