@@ -3,7 +3,8 @@
  * KUnit tests of how the structures of old programs are laid out, and of what is
  * made of their addresses. Layouts are compared with structures that the compiler
  * laid out, with longs of the kernel's own size and with those of 32-bit
- * programs.
+ * programs: those of the kernel's own architecture, which is i386 on x86_64,
+ * where a u64 is aligned to 4 bytes, and arm on arm64, where it is to 8.
  */
 #include <linux/compat.h>
 
@@ -136,6 +137,58 @@ static void cmem_legacy_encodes_and_leaves_no_junk(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, freed_32[1].size, 0xa5a5a5a5);
 }
 
+#ifdef CONFIG_COMPAT
+/*
+ * The types of compat.h have the alignment that they have in 32-bit programs.
+ * With a structure each, no member can be where that alignment does not put it.
+ */
+static void cmem_legacy_has_the_layout_of_compat_programs(struct kunit *test)
+{
+	struct {
+		compat_ulong_t size;
+		compat_ulong_t align;
+		compat_int_t block;
+	} heap = { U32_MAX, 2, -1 };
+	struct {
+		compat_int_t pool;
+		compat_ulong_t size;
+	} freed = { -2, 0x87654321 };
+	struct {
+		compat_u64 size;
+		compat_int_t block;
+	} pool = { U64_MAX - 1, -3 };
+	struct {
+		compat_u64 phys;
+		compat_u64 size;
+	} buffer = { 0x8a0000000, 0x1c0000000 };
+	u64 values[CMEM_LEGACY_FIELDS];
+
+	KUNIT_EXPECT_EQ(test, cmem_legacy_size(heap_fields, 4), sizeof(heap));
+	cmem_legacy_decode(heap_fields, 4, &heap, values);
+	KUNIT_EXPECT_EQ(test, values[0], U32_MAX);
+	KUNIT_EXPECT_EQ(test, values[1], 2);
+	KUNIT_EXPECT_EQ(test, (s64)values[2], -1);
+
+	KUNIT_EXPECT_EQ(test, cmem_legacy_size(freed_fields, 4), sizeof(freed));
+	cmem_legacy_decode(freed_fields, 4, &freed, values);
+	KUNIT_EXPECT_EQ(test, (s64)values[0], -2);
+	KUNIT_EXPECT_EQ(test, values[1], 0x87654321);
+
+	/* 12 bytes on i386. More must not be read: nothing may follow. */
+	KUNIT_EXPECT_EQ(test, cmem_legacy_size(pool_fields, 4),
+			offsetof(typeof(pool), block) + sizeof(pool.block));
+	cmem_legacy_decode(pool_fields, 4, &pool, values);
+	KUNIT_EXPECT_EQ(test, values[0], U64_MAX - 1);
+	KUNIT_EXPECT_EQ(test, (s64)values[1], -3);
+
+	KUNIT_EXPECT_EQ(test, cmem_legacy_size(buffer_fields, 4),
+			sizeof(buffer));
+	cmem_legacy_decode(buffer_fields, 4, &buffer, values);
+	KUNIT_EXPECT_EQ(test, values[0], 0x8a0000000);
+	KUNIT_EXPECT_EQ(test, values[1], 0x1c0000000);
+}
+#endif
+
 /* Every structure that is written is read in the same way. */
 static void cmem_legacy_decodes_what_it_encoded(struct kunit *test)
 {
@@ -214,6 +267,9 @@ static struct kunit_case cmem_legacy_cases[] = {
 	KUNIT_CASE(cmem_legacy_decodes_native_structs),
 	KUNIT_CASE(cmem_legacy_decodes_structs_of_32_bits),
 	KUNIT_CASE(cmem_legacy_encodes_and_leaves_no_junk),
+#ifdef CONFIG_COMPAT
+	KUNIT_CASE(cmem_legacy_has_the_layout_of_compat_programs),
+#endif
 	KUNIT_CASE(cmem_legacy_decodes_what_it_encoded),
 	KUNIT_CASE(cmem_legacy_understands_negative_offsets),
 	KUNIT_CASE(cmem_legacy_understands_negative_addresses),
