@@ -46,7 +46,9 @@ make_arguments()
 	case $1 in
 	arm64)	cross=aarch64-linux-gnu- ;;
 	arm)	cross=arm-linux-gnueabihf- ;;
-	*)	die "no cross compiler known for ARCH=$1: arm64 or arm" ;;
+	x86_64)	cross=x86_64-linux-gnu- ;;
+	i386)	cross=i686-linux-gnu- ;;	# for programs, beside an x86_64 kernel
+	*)	die "no cross compiler known for ARCH=$1: arm64, arm, x86_64 or i386" ;;
 	esac
 	printf '%s\n' ARCH="$1" CROSS_COMPILE="$cross" CC="ccache ${cross}gcc" \
 		HOSTCC="ccache gcc" PYTHON3=/usr/bin/python3 \

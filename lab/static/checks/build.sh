@@ -4,6 +4,7 @@
 # Only the directories that the series touches are built, never a whole kernel.
 
 architectures="arm64 arm"
+[ "$base" != "$newest" ] || architectures+=" x86_64"
 driver=drivers/misc/cmem
 
 # Each has a build directory of its own, so that going from one to the next, or back to
@@ -27,8 +28,13 @@ configure()
 {
 	local arch=$1 variant=$2 o=$build/static-$1-$2 on=y option options key fragments
 	[ "$variant" != off ] || on=n
-	options=(WERROR=n KUNIT=y OF_OVERLAY=y TI_CMEM="$on" TI_CMEM_KUNIT_TEST="$on")
+	options=(WERROR=n KUNIT=y TI_CMEM="$on" TI_CMEM_KUNIT_TEST="$on")
 	fragments=("$lab/kernel/configs"/{"base","$arch"}.config)
+	# x86_64 is for what is there without a device tree.
+	if [ "$arch" != x86_64 ]; then
+		options+=(OF_OVERLAY=y)
+		fragments+=("$lab/kernel/configs/virt.config")
+	fi
 	[ ! -f "$lab/kernel/configs/v$base.config" ] ||
 		fragments+=("$lab/kernel/configs/v$base.config")
 	mkdir -p "$o"

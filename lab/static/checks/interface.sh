@@ -55,6 +55,7 @@ check_dt_schema()
 		variant=${variant%.*}
 		board=$(basename "${board%/*}")
 		case $seen in *" $board/$variant "*) continue ;; esac
+		[ -f "$lab/boards/$board/board.dtso" ] || continue
 		seen+="$board/$variant "
 		echo "== $board, $variant"
 		if [ "$variant" = board ]; then

@@ -323,8 +323,10 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 	__u64 start, end;
 	__s32 id = self->unused;
 
-	/* Ordinary RAM, and what of it the kernel's image has */
+	/* Ordinary RAM, and what of it the kernel's image has. A PC's need not end with a page. */
 	ASSERT_TRUE(iomem("System RAM", &start, &end));
+	start = (start + self->page - 1) & -self->page;
+	end &= -self->page;
 	EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start, self->page, 0, NULL, 0));
 	EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, end - self->page, self->page, 0,
 					     NULL, 0));

@@ -31,17 +31,20 @@ static struct runs expected;		/* by the request */
 static struct runs traced;		/* by the driver's tracepoint */
 static struct runs executed;		/* by the primitives */
 
-enum arch { ARM64, ARM_LPAE, ARM, OTHER };
+enum arch { ARM64, ARM_LPAE, ARM, X86, OTHER };
 
 static enum arch arch;
 /* On arm64: kernel address of a byte of the block, less its physical one. */
 static __u64 alias;
 
-static const struct { const char *event, *arm64, *arm; __u32 op; } primitives[] = {
-	{ "clean", "dcache_clean_poc", "arm_dcache_clean_poc", CMEM_SYNC_WRITE_BACK },
-	{ "inval", "dcache_inval_poc", "arm_dcache_inval_poc", CMEM_SYNC_INVALIDATE },
+/* On x86, where devices snoop, the test is that none of its own is ever executed. */
+static const struct { const char *event, *arm64, *arm, *x86; __u32 op; } primitives[] = {
+	{ "clean", "dcache_clean_poc", "arm_dcache_clean_poc", "arch_wb_cache_pmem",
+	  CMEM_SYNC_WRITE_BACK },
+	{ "inval", "dcache_inval_poc", "arm_dcache_inval_poc", "wbinvd_on_all_cpus",
+	  CMEM_SYNC_INVALIDATE },
 	{ "clean_inval", "dcache_clean_inval_poc", "arm_dcache_clean_inval_poc",
-	  CMEM_SYNC_WRITE_BACK_INVALIDATE },
+	  "clflush_cache_range", CMEM_SYNC_WRITE_BACK_INVALIDATE },
 };
 
 /* If set, what is outside of these buffers is of no interest. */
@@ -90,6 +93,9 @@ static bool add_kprobes(void)
 			snprintf(text, sizeof(text),
 				 "p:cmem_test/%s %s start=%%x0:x64 end=%%x1:x64",
 				 primitives[i].event, primitives[i].arm64);
+		else if (arch == X86)
+			snprintf(text, sizeof(text), "p:cmem_test/%s %s di=%%di:x64 si=%%si:x64",
+				 primitives[i].event, primitives[i].x86);
 		else
 			snprintf(text, sizeof(text), "p:cmem_test/%s %s %s",
 				 primitives[i].event, primitives[i].arm,
@@ -141,7 +147,11 @@ static void sort_event(const char *name, const char *fields, void *arg)
 
 		if (strcmp(name, primitives[i].event))
 			continue;
-		if (arch == ARM64)
+		if (arch == X86)
+			executed.run[executed.count++ % MAX_RUNS] = (struct run){
+				trace_field(fields, "di"), trace_field(fields, "si"),
+				primitives[i].op };
+		else if (arch == ARM64)
 			add_run(&executed, start - alias, trace_field(fields, "end") - start,
 				primitives[i].op);
 		else if (arch == ARM_LPAE)
@@ -244,7 +254,8 @@ FIXTURE_SETUP(trace)
 		self->src.length = 8 * self->page;
 	ASSERT_EQ(0, uname(&name));
 	arch = !strcmp(name.machine, "aarch64") || !strncmp(name.machine, "armv8", 5) ? ARM64 :
-	       !strncmp(name.machine, "arm", 3) ? ARM_LPAE : OTHER;
+	       !strncmp(name.machine, "arm", 3) ? ARM_LPAE :
+	       !strcmp(name.machine, "x86_64") ? X86 : OTHER;
 	if (arch == OTHER)
 		SKIP(return, "no known cache primitives on %s", name.machine);
 	if (!trace_begin())
