@@ -11,6 +11,10 @@
  * each; the rest, less than two of these at the ends then, all at once when it
  * is mapped: that is cheaper than a fault a page. All of it can be faulted in
  * again, after a split or a move took it away.
+ *
+ * x86 keeps a record of how memory that is no RAM is mapped. The block's alias has one
+ * for all of its life, which all mappings follow. So they need none of their own: such
+ * a one is lost, and a line in the log, when a part of a mapping is unmapped.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -179,8 +183,8 @@ static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 {
 	if (start == end)
 		return 0;
-	return remap_pfn_range(vma, start, cmem_vma_pfn(vma, start),
-			       end - start, cmem_vma_prot(vma));
+	return remap_pfn_range_notrack(vma, start, cmem_vma_pfn(vma, start),
+				       end - start, cmem_vma_prot(vma));
 }
 
 static int cmem_vma_populate(struct vm_area_struct *vma)
@@ -235,6 +239,8 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 	cmem_buffer_locate(buffer, &extent);
 	if (!extent.block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+	track_pfn_insert(vma, &vma->vm_page_prot,
+			 __pfn_to_pfn_t(vma->vm_pgoff, PFN_DEV));
 	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
 		     VM_MAYEXEC);
 

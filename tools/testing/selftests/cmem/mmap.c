@@ -735,6 +735,78 @@ TEST_F(map, core_dumps_leave_it_out_and_it_neither_grows_nor_executes)
 }
 
 /*
+ * x86 keeps a list of how physical memory that is no RAM is mapped: how many entries of
+ * it are about this range, or with @but only those that are not of this type; -1 where
+ * there is no such list.
+ */
+static int count_memory_types(__u64 start, __u64 end, const char *but)
+{
+	FILE *list = fopen("/sys/kernel/debug/x86/pat_memtype_list", "re");
+	unsigned long long first, last;
+	char line[128], type[32];
+	int count = 0;
+
+	if (!list)
+		return -1;
+	while (fgets(line, sizeof(line), list)) {
+		if (sscanf(line, "PAT: [mem %llx-%llx] %31s", &first, &last, type) == 3 &&
+		    first < end && start < last && (!but || strcmp(type, but)))
+			count++;
+	}
+	fclose(list);
+	return count;
+}
+
+TEST_F(map, on_x86_it_is_write_back_and_nobody_makes_it_another)
+{
+	__u64 start = self->buf.phys_addr, end = start + self->buf.length;
+	char *map, *raw;
+	int mem;
+
+	if (count_memory_types(start, end, NULL) < 0)
+		SKIP(return, "not x86, which keeps a list of memory types");
+	map = cmem_map(self->fd, &self->buf);
+	ASSERT_MAPPED(map);
+	if (variant->kind == CMEM_KIND_CARVEOUT) {
+		EXPECT_LT(0, count_memory_types(start, end, NULL));
+	}
+	EXPECT_EQ(0, count_memory_types(start, end, "write-back"));
+	/* O_SYNC asks for an uncached mapping. */
+	mem = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
+	if (mem >= 0) {
+		raw = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, mem, start);
+		EXPECT_EQ(0, count_memory_types(start, end, "write-back"));
+		if (raw != MAP_FAILED)
+			munmap(raw, self->page);
+		close(mem);
+	}
+	EXPECT_EQ(0, munmap(map, self->buf.length));
+}
+
+TEST_F(map, on_x86_unmapping_it_piece_by_piece_leaves_no_record)
+{
+	__u64 start = self->buf.phys_addr, end = start + self->buf.length;
+	int before = count_memory_types(start, end, NULL);
+	char *map;
+	pid_t pid;
+
+	if (before < 0)
+		SKIP(return, "not x86, which keeps a list of memory types");
+	map = cmem_map(self->fd, &self->buf);
+	ASSERT_MAPPED(map);
+	ASSERT_EQ(0, munmap(map + 2 * self->page, self->page));
+	IN_CHILD(pid) {
+		ASSERT_EQ(0, munmap(map, self->page));
+		map[self->page] = 1;
+	}
+	join_child(pid);
+	ASSERT_EQ(0, munmap(map, 2 * self->page));
+	EXPECT_EQ(0, map[3 * self->page]);
+	ASSERT_EQ(0, munmap(map + 3 * self->page, self->buf.length - 3 * self->page));
+	EXPECT_EQ(before, count_memory_types(start, end, NULL));
+}
+
+/*
  * How others see it
  */
 
