@@ -599,6 +599,39 @@ static int cmem_block_make(struct device *dev,
 	return 0;
 }
 
+static int cmem_block_keep(struct device *dev, struct cmem_block_config *config,
+			   bool coherent)
+{
+	int ret;
+
+	ret = cmem_block_check_free(dev, config);
+	if (ret)
+		return ret;
+	ret = cmem_block_check_memory(dev, config);
+	if (ret)
+		return ret;
+	return cmem_region_remember(config, coherent);
+}
+
+/**
+ * cmem_block_reserve - remember memory of which no block can be made now
+ * @dev: whose it is
+ * @config: where it is. The block would have been wrong in another way.
+ * @coherent: devices snoop the caches
+ *
+ * A block can be made in it with cmem_block_add(). What is wrong with the memory as
+ * well was logged.
+ */
+void cmem_block_reserve(struct device *dev, struct cmem_block_config *config,
+			bool coherent)
+{
+	guard(mutex)(&cmem_blocks_lock);
+
+	/* Another one may have been made in it. */
+	if (!cmem_region_find(config))
+		cmem_block_keep(dev, config, coherent);
+}
+
 /**
  * cmem_block_create - make a block of memory that was reserved for it at boot
  * @dev: whose block it is
@@ -618,23 +651,57 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 
 	guard(mutex)(&cmem_blocks_lock);
 
-	ret = cmem_block_check_free(dev, config);
-	if (ret)
-		return ret;
-	ret = cmem_block_check_memory(dev, config);
-	if (ret)
-		return ret;
-	ret = cmem_region_remember(config, coherent);
+	ret = cmem_block_keep(dev, config, coherent);
 	if (ret)
 		return ret;
 	return cmem_block_make(dev, config, coherent, false);
 }
 
-/* Memory that nobody reserved for CMEM must be none that the kernel has. */
+/* What firmware says of memory that is no RAM, and that drivers may find later */
+static const struct {
+	unsigned long desc;
+	const char *what;
+} cmem_block_firmware_memory[] = {
+	{ IORES_DESC_ACPI_TABLES, "ACPI tables" },
+	{ IORES_DESC_ACPI_NV_STORAGE, "ACPI non-volatile storage" },
+	{ IORES_DESC_PERSISTENT_MEMORY, "persistent memory" },
+	{ IORES_DESC_PERSISTENT_MEMORY_LEGACY, "persistent memory" },
+	{ IORES_DESC_SOFT_RESERVED, "memory reserved for a special purpose" },
+};
+
+static int cmem_block_check_firmware(struct device *dev,
+				     const struct cmem_block_config *config)
+{
+	u64 offset, step;
+	int i;
+
+	/* region_intersects() takes a size_t. */
+	for (offset = 0; offset < config->length; offset += step) {
+		step = min_t(u64, config->length - offset, SZ_1G);
+		for (i = 0; i < ARRAY_SIZE(cmem_block_firmware_memory); i++) {
+			if (region_intersects(config->base + offset, step,
+					      IORESOURCE_MEM,
+					      cmem_block_firmware_memory[i].desc) ==
+			    REGION_DISJOINT)
+				continue;
+			dev_err(dev, "block %d: %#llx bytes at %pa overlap %s: see /proc/iomem\n",
+				config->id, config->length, &config->base,
+				cmem_block_firmware_memory[i].what);
+			return -EBUSY;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Memory that nobody reserved for CMEM must be none that the kernel has, nor anybody
+ * else's: it will be cleared.
+ */
 static int cmem_block_check_unknown(struct device *dev,
 				    struct cmem_block_config *config)
 {
 	unsigned long ram = cmem_block_ram_pages(config);
+	int ret;
 
 	if (ram) {
 		dev_err(dev, "block %d: %#llx of %#llx bytes at %pa are System RAM: keep the kernel from it with mem= or memmap=, or reserve it in the device tree\n",
@@ -642,6 +709,11 @@ static int cmem_block_check_unknown(struct device *dev,
 			&config->base);
 		return -EBUSY;
 	}
+	ret = cmem_config_of_check_unused(dev, config);
+	if (!ret)
+		ret = cmem_block_check_firmware(dev, config);
+	if (ret)
+		return ret;
 	/* Nobody can tell what such an address belongs to, so it is one of /dev/mem. */
 	if (security_locked_down(LOCKDOWN_DEV_MEM)) {
 		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot, and the kernel is locked down\n",

@@ -415,18 +415,26 @@ static int cmem_buffer_take(struct cmem_block *block,
 	return ret;
 }
 
+/* Whether a buffer is cached: in SRAM none is, and sram.c says why. */
+static bool cmem_request_cached(const struct cmem_block *block,
+				const struct cmem_request *request)
+{
+	return request->flags & CMEM_ALLOC_CACHED &&
+	       block->kind != CMEM_KIND_SRAM;
+}
+
 static void cmem_buffer_admit(struct cmem_file *file,
 			      struct cmem_buffer *buffer,
 			      struct cmem_request *request)
 {
 	u16 flags = CMEM_BUFFER_LIVE;
 
-	if (request->flags & CMEM_ALLOC_CACHED)
+	cmem_buffer_locate(buffer, &request->extent);
+	if (cmem_request_cached(request->extent.block, request))
 		flags |= CMEM_BUFFER_CACHED;
 	if (request->flags & CMEM_ALLOC_PRIVATE)
 		flags |= CMEM_BUFFER_PRIVATE;
 
-	cmem_buffer_locate(buffer, &request->extent);
 	refcount_set(&buffer->refs, 1);
 	buffer->flags = flags;
 	buffer->count = 1;
@@ -449,9 +457,6 @@ static int cmem_request_check(const struct cmem_block *block,
 
 	if (!block->present)
 		return -ENOENT;
-	/* sram.c says why. */
-	if (block->kind == CMEM_KIND_SRAM)
-		request->flags &= ~CMEM_ALLOC_CACHED;
 	if (request->alignment & (request->alignment - 1))
 		return -EINVAL;
 
@@ -538,8 +543,7 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		mutex_lock(&block->lock);
 		ret = cmem_request_check(block, request);
 		/* Not only the owner: how it is mapped must stay the same, too. */
-		tag = file->owner << 1 |
-		      (request->flags & CMEM_ALLOC_CACHED ? 1 : 0);
+		tag = file->owner << 1 | cmem_request_cached(block, request);
 		if (!ret)
 			ret = cmem_buffer_take(block, request, tag, &spare,
 					       &buffer);

@@ -563,7 +563,8 @@ void __init cmem_cma_create(void)
 	struct cmem_cma *cma;
 	unsigned int i, count;
 
-	if (cmem_cma_in_tree) {
+	/* Also if it is not well there, or not there yet. */
+	if (cmem_config_of_has_areas()) {
 		if (cmem_early_wanted())
 			pr_warn("cmem_cma_pools= and cmem_cma_heapsize= are not used: the device tree describes block %d\n",
 				CMEM_BLOCK_CMA);
@@ -636,6 +637,24 @@ static int cmem_cma_of_pool(struct device *dev, struct cmem_cma *cma,
 	return 0;
 }
 
+/* Two names for one area would count its memory twice. */
+static int cmem_cma_of_check_areas(struct device *dev,
+				   const struct cmem_cma *cma)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(cma->areas); i++) {
+		for (j = 0; j < i && cma->areas[i].cma; j++) {
+			if (cma->areas[i].cma != cma->areas[j].cma)
+				continue;
+			dev_err(dev, "block %d: memory-region has %s twice: each pool and the heap must have an area of its own\n",
+				CMEM_BLOCK_CMA, cma_get_name(cma->areas[i].cma));
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 static int cmem_cma_of_areas(struct device *dev, struct cmem_cma *cma,
 			     const struct cmem_block_config *config)
 {
@@ -656,7 +675,7 @@ static int cmem_cma_of_areas(struct device *dev, struct cmem_cma *cma,
 			return ret;
 		cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], area);
 	}
-	return 0;
+	return cmem_cma_of_check_areas(dev, cma);
 }
 
 /* How many pools memory-region-names names; pool0, pool1, ... and heap are names */

@@ -164,6 +164,8 @@ struct cmem_block {
 
 int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 		      bool coherent);
+void cmem_block_reserve(struct device *dev, struct cmem_block_config *config,
+			bool coherent);
 int cmem_block_add(struct device *dev, struct cmem_block_config *config);
 int cmem_block_remove(struct device *dev, s32 id);
 struct cmem_block *cmem_block_find(s32 id);

@@ -58,9 +58,17 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 
 #ifdef CONFIG_OF
 bool cmem_config_of_has_block(s32 id);
+bool cmem_config_of_has_areas(void);
 bool cmem_config_of_coherent(void);
+int cmem_config_of_check_unused(struct device *dev,
+				const struct cmem_block_config *config);
 #else
 static inline bool cmem_config_of_has_block(s32 id)
+{
+	return false;
+}
+
+static inline bool cmem_config_of_has_areas(void)
 {
 	return false;
 }
@@ -68,6 +76,13 @@ static inline bool cmem_config_of_has_block(s32 id)
 static inline bool cmem_config_of_coherent(void)
 {
 	return false;
+}
+
+static inline int
+cmem_config_of_check_unused(struct device *dev,
+			    const struct cmem_block_config *config)
+{
+	return 0;
 }
 #endif
 

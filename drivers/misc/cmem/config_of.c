@@ -270,6 +270,7 @@ static int cmem_config_of_memory(struct device *dev,
  *
  * Return: 0; -EINVAL for a malformed property, -ENOENT for one that is missing,
  * -ENODEV when the memory was not reserved or is disabled; and as cmem_config_of_pools().
+ * When only its pools are wrong, its @length is not 0: the memory is good.
  */
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)
@@ -330,6 +331,98 @@ bool cmem_config_of_has_block(s32 id)
 				found = true;
 	}
 	return found;
+}
+
+/**
+ * cmem_config_of_has_areas - tell if the device tree has areas for the CMA block
+ *
+ * They may turn out to be none, or wrong.
+ *
+ * Return: true if a ti,cmem node refers to any.
+ */
+bool cmem_config_of_has_areas(void)
+{
+	struct device_node *node;
+	bool found = false;
+
+	for_each_compatible_node(node, NULL, "ti,cmem")
+		found |= of_device_is_available(node) &&
+			 of_property_present(node, "memory-region");
+	return found;
+}
+
+/* The first node whose memory-region refers to a region, or NULL */
+static struct device_node *cmem_config_of_user(const struct device_node *region)
+{
+	struct device_node *node;
+	int i;
+
+	for_each_node_with_property(node, "memory-region") {
+		struct device_node *found = (struct device_node *)region;
+
+		for (i = 0; found; i++) {
+			found = of_parse_phandle(node, "memory-region", i);
+			of_node_put(found);
+			if (found == region)
+				return node;
+		}
+	}
+	return NULL;
+}
+
+static int cmem_config_of_check_region(struct device *dev,
+				       struct device_node *region,
+				       const struct cmem_block_config *config)
+{
+	const struct reserved_mem *mem = of_reserved_mem_lookup(region);
+	struct device_node *user;
+	const char *compatible;
+
+	if (!mem || !mem->size ||
+	    config->base > mem->base + mem->size - 1 ||
+	    mem->base > config->base + config->length - 1)
+		return 0;
+
+	if (!of_property_read_string(region, "compatible", &compatible)) {
+		dev_err(dev, "block %d: %#llx bytes at %pa overlap %pOF, which is reserved for a driver: it is a %s\n",
+			config->id, config->length, &config->base, region,
+			compatible);
+		return -EBUSY;
+	}
+	user = cmem_config_of_user(region);
+	if (user) {
+		dev_err(dev, "block %d: %#llx bytes at %pa overlap %pOF, which is reserved for %pOF\n",
+			config->id, config->length, &config->base, region, user);
+		of_node_put(user);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/**
+ * cmem_config_of_check_unused - see that memory is not reserved for somebody else
+ * @dev: for messages
+ * @config: where it is: a range that does not wrap around
+ *
+ * Firmware of another processor may run in a region long before, and without, any
+ * driver that claims it. One that says neither what it is nor is referred to is
+ * nobody's: boards reserve memory like that for what parameters describe.
+ *
+ * Return: 0, or -EBUSY, and whose it is was logged.
+ */
+int cmem_config_of_check_unused(struct device *dev,
+				const struct cmem_block_config *config)
+{
+	struct device_node *parent = of_find_node_by_path("/reserved-memory");
+	int ret = 0;
+
+	for_each_available_child_of_node_scoped(parent, region) {
+		ret = cmem_config_of_check_region(dev, region, config);
+		if (ret)
+			break;
+	}
+	of_node_put(parent);
+	return ret;
 }
 
 /**

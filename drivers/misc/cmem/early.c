@@ -377,20 +377,48 @@ static bool __init cmem_early_is_mapped(phys_addr_t base, phys_addr_t length)
 	return true;
 }
 
+/*
+ * On 32-bit arm the linear map is not made yet. What it leaves out has no cached alias
+ * beside the mappings of programs that are not cached; it is made of whole sections.
+ */
+#ifdef CONFIG_ARM
+#define CMEM_CARVEOUT_UNIT	PMD_SIZE
+#else
+#define CMEM_CARVEOUT_UNIT	PAGE_SIZE
+#endif
+
+static void __init cmem_early_keep_unmapped(const struct cmem_region_config *region)
+{
+	if (IS_ENABLED(CONFIG_ARM))
+		memblock_mark_nomap(region->base, region->length);
+}
+
+static int __init cmem_early_take_fixed(const struct cmem_region_config *region)
+{
+	phys_addr_t base = region->base, length = region->length;
+	int ret;
+
+	if (!IS_ALIGNED(base | length, CMEM_CARVEOUT_UNIT))
+		return -EINVAL;
+	if (!cmem_early_is_mapped(base, length) ||
+	    memblock_is_region_reserved(base, length))
+		return -EBUSY;
+	ret = memblock_reserve(base, length);
+	if (!ret)
+		cmem_early_keep_unmapped(region);
+	return ret;
+}
+
 static int __init cmem_early_take(struct cmem_region_config *region,
 				  phys_addr_t limit)
 {
-	phys_addr_t base = region->base, length = region->length;
+	phys_addr_t base, length;
 
-	if (region->fixed) {
-		if (!cmem_early_is_mapped(base, length) ||
-		    memblock_is_region_reserved(base, length))
-			return -EBUSY;
-		return memblock_reserve(base, length);
-	}
-
-	if (overflows_type(region->length, length))
+	if (overflows_type(round_up(region->length, (u64)CMEM_CARVEOUT_UNIT),
+			   length))
 		return -ENOMEM;
+	region->length = round_up(region->length, (u64)CMEM_CARVEOUT_UNIT);
+	length = region->length;
 	/* On 32 bit, what is above this is not in the linear map. */
 	limit = min_not_zero(limit, memblock_get_current_limit());
 	base = memblock_phys_alloc_range(length,
@@ -401,6 +429,7 @@ static int __init cmem_early_take(struct cmem_region_config *region,
 	/* It is nothing that points to other memory. */
 	kmemleak_ignore_phys(base);
 	region->base = base;
+	cmem_early_keep_unmapped(region);
 	return 0;
 }
 
@@ -412,10 +441,15 @@ static void __init cmem_early_reserve_carveouts(phys_addr_t limit)
 	for (i = 0; i < cmem_num_carveouts; i++) {
 		struct cmem_region_config *region = &cmem_carveouts[i];
 
-		ret = cmem_early_take(region, limit);
+		ret = region->fixed ? cmem_early_take_fixed(region) :
+				      cmem_early_take(region, limit);
 		if (!ret)
 			continue;
-		if (region->fixed)
+		if (ret == -EINVAL)
+			pr_err("cmem_carveout=%#llx@%pa can't be had: on this architecture both must be multiples of %#lx\n",
+			       region->length, &region->base,
+			       CMEM_CARVEOUT_UNIT);
+		else if (region->fixed)
 			pr_err("cmem_carveout=%#llx@%pa can't be had: this is no memory, or not free\n",
 			       region->length, &region->base);
 		else

@@ -562,8 +562,11 @@ static int cmem_probe(struct platform_device *pdev)
 	/* One bad block does not stop the others: it was logged. */
 	cmem_cma_create_of(dev, cells, coherent);
 	for_each_available_child_of_node_scoped(dev->of_node, child) {
-		if (cmem_config_of_block(dev, child, cells, config))
+		if (cmem_config_of_block(dev, child, cells, config)) {
+			if (config->length && config->kind != CMEM_KIND_SRAM)
+				cmem_block_reserve(dev, config, coherent);
 			continue;
+		}
 		if (config->kind == CMEM_KIND_SRAM)
 			cmem_sram_add_block(dev, child, config);
 		else

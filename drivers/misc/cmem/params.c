@@ -113,6 +113,7 @@ void __init cmem_params_create_blocks(struct device *dev)
 int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 				       u64 length)
 {
+	bool coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
 	struct cmem_block_config *config;
 	int ret = 0;
 	s32 id = 0;
@@ -135,9 +136,10 @@ int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 		ret = cmem_config_param_pools(dev, cmem_params[id].pools,
 					      config);
 	}
-	if (!ret)
-		ret = cmem_block_create(dev, config, CMEM_ALWAYS_COHERENT ||
-					cmem_config_of_coherent());
+	if (ret)
+		cmem_block_reserve(dev, config, coherent);
+	else
+		ret = cmem_block_create(dev, config, coherent);
 	kfree(config);
 	return ret;
 }

@@ -568,10 +568,10 @@ struct cmem_block_pool {
  *     laid out in this order, and what they leave is the heap.
  *
  * Make a block, until it is removed or the machine is booted again. Its memory is
- * either no System RAM, and claimed by no driver (see /proc/iomem); or it is a part
- * of one region that was reserved for CMEM when the kernel booted, by the device tree
- * or by cmem_carveout=, and that no block has any more. Such a region keeps its
- * contents if it did so when it was a block.
+ * either no System RAM, claimed by no driver (see /proc/iomem), and not reserved for
+ * anybody by firmware or device tree; or it is a part of one region that was reserved
+ * for CMEM when the kernel booted, by the device tree or by cmem_carveout=, and that no
+ * block has any more. Such a region keeps its contents if it did so when it was a block.
  *
  * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM
  * CAP_SYS_RAWIO as well, as for /dev/mem. The kernel's log says why it failed.
@@ -581,7 +581,7 @@ struct cmem_block_pool {
  * range that lies only partly in a region that was reserved; EOVERFLOW: more than
  * CMEM_MAX_POOLS, or pools that are larger than any memory; ENOSPC: pools that are
  * larger than the block; EEXIST: there is a block of this number; EBUSY: the memory
- * is System RAM, in another block, or claimed by a driver; EFAULT: @pools can't be
+ * is System RAM, in another block, or another's; EFAULT: @pools can't be
  * read; ENOMEM: no kernel memory for it; EINTR: a fatal signal came.
  */
 struct cmem_block_add {

@@ -262,28 +262,46 @@ TEST_F(cma, alignments_are_granted_as_far_as_the_area_has_them)
 
 TEST_F(cma, who_is_killed_while_he_allocates_leaves_nothing)
 {
+	unsigned int hits = 0, runs = 0;
+	volatile bool *allocating;
 	struct source src;
 
 	if (!find_heap_source(CMEM_KIND_CMA, 8 << 20, &src))
 		SKIP(return, "no heap of CMA of 8 MiB");
-	for (unsigned int n = 0; n < scaled(100); n++) {
-		pid_t pid = fork();
+	allocating = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
+	ASSERT_MAPPED((void *)allocating);
+	/* Until it hit him there often enough: he is there most of his time. */
+	while (hits < scaled(50)) {
+		pid_t pid;
 
+		ASSERT_GT(scaled(50) * 20, runs);
+		*allocating = false;
+		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid) {
 			struct cmem_alloc buf;
 			int fd = cmem_open();
 
-			for (;;)
-				if (!cmem_alloc(fd, src.block, src.pool, src.length,
-						n % 2 ? CMEM_ALLOC_CACHED : 0, &buf))
+			for (;;) {
+				int ret;
+
+				*allocating = true;
+				ret = cmem_alloc(fd, src.block, src.pool, src.length,
+						 runs % 2 ? CMEM_ALLOC_CACHED : 0, &buf);
+				*allocating = false;
+				if (!ret)
 					cmem_free(fd, buf.phys_addr);
+			}
 		}
-		usleep(n * 500);
+		ASSERT_TRUE(eventually(*allocating));
+		usleep(runs++ % 100 * 200);
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		hits += *allocating;
 		ASSERT_TRUE(eventually(is_same(&self->before)));
 	}
+	ASSERT_EQ(0, munmap((void *)allocating, page_size()));
 }
 
 TEST_HARNESS_MAIN
