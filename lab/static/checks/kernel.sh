@@ -10,6 +10,9 @@ arm	multi_v7_defconfig
 arm	omap2plus_defconfig
 arm64	defconfig
 "
+# shellcheck disable=SC2154
+[ "$base" != "$newest" ] || defconfigs+="x86_64	x86_64_defconfig
+"
 
 # The fragment on top of a defconfig, as a user merges it: all that it requests arrives,
 # and what the series adds builds like that.
