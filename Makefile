@@ -15,10 +15,10 @@ check: ## everything that must hold before a change lands
 series: ## write patches/ anew from the overlay and the edits
 	@lab/setup && lab/series/generate
 
-kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-arm-lpae VARIANT=coherent CONFIG=arm64-debug]
+kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-arm-lpae|qemu-x86_64 VARIANT=coherent CONFIG=arm64-debug]
 	@lab/run kselftest
 
-bench: ## what each operation costs, in guest instructions
+bench: ## what each operation costs, in guest instructions [BOARD=qemu-arm64|qemu-x86_64]
 	@lab/run bench
 
 shell: ## a prompt in the guest [BOARD=, VARIANT=, CONFIG= as above]

@@ -4,9 +4,10 @@
  * kernel's other allocators of shareable memory take for the same.
  *
  * It is made for QEMU's -icount shift=0 on one CPU, where a nanosecond is an
- * instruction; lab/bench/run starts it so. arm64's clock ticks once in 16
- * instructions, so many operations are timed at once. Each result is one line of
- * JSON on the standard output; what is a good one, lab/bench/limits.json knows.
+ * instruction; lab/bench/run starts it so, and a loop whose instructions are known
+ * tells if it is true. arm64's clock ticks once in 16 instructions, x86's with each, so
+ * many operations are timed at once. Each result is one line of JSON on the standard
+ * output; what is a good one, lab/bench/limits.json knows.
  *
  *	instructions	of all there is, while this thread was at it, RCU and timer
  *			ticks included, but without those of
@@ -165,7 +166,7 @@ static struct source find_pool(size_t length, uint32_t least)
 		}
 	}
 	if (count < least)
-		fail("no pool has %u buffers of %zu KiB: start the board qemu-arm64, or give its benchmark block such a pool",
+		fail("no pool has %u buffers of %zu KiB: start the board qemu-arm64 or qemu-x86_64, or give its benchmark block such a pool",
 		     least, length / KIB);
 	return found;
 }
@@ -183,7 +184,7 @@ static struct source find_heap(size_t length)
 		}
 	/* Twice as many pages as there will be fragments, and room behind them. */
 	if (largest < 2 * FRAGMENTS * PAGE + 2 * MIB)
-		fail("no block has a heap of %lu MiB: start the board qemu-arm64, or make its heap larger",
+		fail("no block has a heap of %lu MiB: start the board qemu-arm64 or qemu-x86_64, or make its heap larger",
 		     2 * FRAGMENTS * PAGE / MIB + 2);
 	return found;
 }
@@ -260,6 +261,33 @@ static double read_clock(clockid_t clock)
 	if (clock_gettime(clock, &now))
 		fail("reading a clock: %s", strerror(errno));
 	return now.tv_sec * 1e9 + now.tv_nsec;
+}
+
+/* 2 instructions a turn, and nothing else */
+static void turn(unsigned long turns)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r" (turns) : : "cc");
+#elif defined(__x86_64__)
+	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r" (turns) : : "cc");
+#else
+#error "which are two instructions here?"
+#endif
+}
+
+static void check_clock(void)
+{
+	const double known = 16 * 1000000;
+	double start = read_clock(CLOCK_MONOTONIC_RAW), counted;
+
+	turn(known / 2);
+	counted = read_clock(CLOCK_MONOTONIC_RAW) - start;
+	/* Some ticks of the timer come on top. */
+	if (counted < 0.999 * known || counted > 1.01 * known)
+		fail("%.0f instructions took %.0f ns: the clock does not count instructions", known,
+		     counted);
+	printf("{\"row\": \"clock\", \"instructions\": %.0f, \"nanoseconds\": %.0f}\n", known,
+	       counted);
 }
 
 static double read_workers(void)
@@ -655,7 +683,7 @@ static int open_cmem(void)
 	int fd = open("/dev/cmem", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
-		fail("/dev/cmem: %s: it takes a kernel with CONFIG_TI_CMEM=y, booted with a device tree that has a ti,cmem node",
+		fail("/dev/cmem: %s: it takes a kernel with CONFIG_TI_CMEM=y",
 		     strerror(errno));
 	return fd;
 }
@@ -858,6 +886,7 @@ int main(int argc, char **argv)
 		weigh_live_buffers("memory-heap", find_heap(4 * KIB), 2 * FRAGMENTS);
 	}
 
+	check_clock();
 	find_workers();
 	calibrate();
 	measure("ioctl", empty_ioctl, NULL);
