@@ -82,9 +82,6 @@ struct cmem_cma_buffer {
 
 static struct cmem_cma *cmem_cma;
 
-/* A node describes the block, be it well or not. */
-static bool cmem_cma_in_tree;
-
 /**
  * cmem_cma_block - the block of CMA areas
  *
@@ -585,6 +582,9 @@ void __init cmem_cma_create(void)
 }
 
 #ifdef CONFIG_OF
+
+/* A node describes the block, be it well or not. */
+static bool cmem_cma_in_tree;
 
 /* The area of a node that memory-region refers to */
 static int cmem_cma_of_area(struct device *dev, const char *name,
