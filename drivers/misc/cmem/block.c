@@ -17,6 +17,7 @@
 #include <linux/libfdt.h>
 #include <linux/mm.h>
 #include <linux/of_fdt.h>
+#include <linux/page-flags.h>
 #include <linux/rculist.h>
 #include <linux/security.h>
 #include <linux/sizes.h>
@@ -602,15 +603,32 @@ static int cmem_block_make(struct device *dev,
 static int cmem_block_keep(struct device *dev, struct cmem_block_config *config,
 			   bool coherent)
 {
-	int ret;
+	int ret, taken;
 
-	ret = cmem_block_check_free(dev, config);
-	if (ret)
-		return ret;
+	taken = cmem_block_check_free(dev, config);
+	if (taken && taken != -EEXIST)
+		return taken;
 	ret = cmem_block_check_memory(dev, config);
 	if (ret)
 		return ret;
-	return cmem_region_remember(config, coherent);
+	/* If only the number is taken, the memory is there for another. */
+	ret = cmem_region_remember(config, coherent);
+	return ret ?: taken;
+}
+
+/*
+ * The linear map of 32-bit arm is made of sections, and can't be changed page by page
+ * there, as that of CMA areas can.
+ */
+static void cmem_block_warn_alias(struct device *dev,
+				  const struct cmem_block_config *config,
+				  bool coherent)
+{
+	if (IS_ENABLED(CONFIG_ARM) && !coherent &&
+	    config->kind == CMEM_KIND_RESERVED &&
+	    !PageHighMem(pfn_to_page(PHYS_PFN(config->base))))
+		dev_warn(dev, "block %d: %#llx bytes at %pa are cached in the kernel's linear map beside non-cached buffers: put no-map into their node, or allocate cached buffers only\n",
+			 config->id, config->length, &config->base);
 }
 
 /**
@@ -654,6 +672,7 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 	ret = cmem_block_keep(dev, config, coherent);
 	if (ret)
 		return ret;
+	cmem_block_warn_alias(dev, config, coherent);
 	return cmem_block_make(dev, config, coherent, false);
 }
 

@@ -351,7 +351,18 @@ bool cmem_config_of_has_areas(void)
 	return found;
 }
 
-/* The first node whose memory-region refers to a region, or NULL */
+/* A ti,cmem node, or that of a block: no matter if it is enabled */
+static bool cmem_config_of_is_cmem(const struct device_node *node)
+{
+	struct device_node *parent = of_get_parent(node);
+	bool is = of_device_is_compatible(node, "ti,cmem") ||
+		  of_device_is_compatible(parent, "ti,cmem");
+
+	of_node_put(parent);
+	return is;
+}
+
+/* The first node of others whose memory-region refers to a region, or NULL */
 static struct device_node *cmem_config_of_user(const struct device_node *region)
 {
 	struct device_node *node;
@@ -360,6 +371,8 @@ static struct device_node *cmem_config_of_user(const struct device_node *region)
 	for_each_node_with_property(node, "memory-region") {
 		struct device_node *found = (struct device_node *)region;
 
+		if (cmem_config_of_is_cmem(node))
+			continue;
 		for (i = 0; found; i++) {
 			found = of_parse_phandle(node, "memory-region", i);
 			of_node_put(found);
@@ -370,17 +383,32 @@ static struct device_node *cmem_config_of_user(const struct device_node *region)
 	return NULL;
 }
 
+static bool cmem_config_of_overlaps(struct device_node *region,
+				    const struct cmem_block_config *config)
+{
+	phys_addr_t last = config->base + config->length - 1;
+	const struct reserved_mem *mem;
+	struct resource res;
+	int i;
+
+	/* The kernel keeps only the first range, and none that it could not reserve. */
+	for (i = 0; !of_address_to_resource(region, i, &res); i++)
+		if (config->base <= res.end && last >= res.start)
+			return true;
+	/* Without reg, it is where the kernel found a place. */
+	mem = of_reserved_mem_lookup(region);
+	return mem && mem->size && last >= mem->base &&
+	       config->base <= mem->base + mem->size - 1;
+}
+
 static int cmem_config_of_check_region(struct device *dev,
 				       struct device_node *region,
 				       const struct cmem_block_config *config)
 {
-	const struct reserved_mem *mem = of_reserved_mem_lookup(region);
 	struct device_node *user;
 	const char *compatible;
 
-	if (!mem || !mem->size ||
-	    config->base > mem->base + mem->size - 1 ||
-	    mem->base > config->base + config->length - 1)
+	if (!cmem_config_of_overlaps(region, config))
 		return 0;
 
 	if (!of_property_read_string(region, "compatible", &compatible)) {
