@@ -433,7 +433,8 @@ static int __init cmem_early_take(struct cmem_region_config *region,
 	return 0;
 }
 
-static void __init cmem_early_reserve_carveouts(phys_addr_t limit)
+/* Those with an address, or those without */
+static void __init cmem_early_reserve_carveouts(phys_addr_t limit, bool fixed)
 {
 	unsigned int i;
 	int ret;
@@ -441,6 +442,8 @@ static void __init cmem_early_reserve_carveouts(phys_addr_t limit)
 	for (i = 0; i < cmem_num_carveouts; i++) {
 		struct cmem_region_config *region = &cmem_carveouts[i];
 
+		if (region->fixed != fixed)
+			continue;
 		ret = region->fixed ? cmem_early_take_fixed(region) :
 				      cmem_early_take(region, limit);
 		if (!ret)
@@ -467,9 +470,11 @@ static void __init cmem_early_reserve_carveouts(phys_addr_t limit)
  */
 void __init cmem_reserve(phys_addr_t limit)
 {
+	/* First what can be in one place only. */
+	cmem_early_reserve_carveouts(limit, true);
 	cmem_early_reserve_pools(limit);
 	cmem_early_reserve_heap(limit);
-	cmem_early_reserve_carveouts(limit);
+	cmem_early_reserve_carveouts(limit, false);
 }
 
 #endif /* CONFIG_DMA_CMA */
