@@ -285,6 +285,22 @@ static inline int take_snapshot(struct snapshot *s)
 	return ret;
 }
 
+/* A physical address that is in no block, and in RAM as likely as not. */
+static inline __u64 address_outside(void)
+{
+	static struct snapshot s;
+	__u64 address = 1 << 30;
+
+	take_snapshot(&s);
+	for (unsigned int i = 0; i < s.num_blocks; i++)
+		if (s.block[i].kind != CMEM_KIND_CMA && address >= s.block[i].base &&
+		    address - s.block[i].base < s.block[i].length) {
+			address = s.block[i].base + s.block[i].length;
+			i = -1;	/* behind that, another one may begin */
+		}
+	return address;
+}
+
 /* All blocks are as full, and as fragmented, as they were. */
 #define expect_same(before) __expect_same(_metadata, before)
 static inline void __expect_same(struct __test_metadata *_metadata,

@@ -483,7 +483,8 @@ TEST_F(old, a_mapping_larger_than_the_buffer_or_of_anothers_is_refused)
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, self->buf.phys, self->page, MAP_PRIVATE));
 	EXPECT_REFUSED(EPERM, try_map(self->other, self->buf.phys, self->page, MAP_SHARED));
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, 0, self->page, MAP_SHARED));
-	EXPECT_REFUSED(EINVAL, try_map(self->fd, 0x40000000, self->page, MAP_SHARED));
+	EXPECT_REFUSED(EINVAL, try_map(self->fd, address_outside(), self->page,
+				       MAP_SHARED));
 }
 
 /*
