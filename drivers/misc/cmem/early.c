@@ -414,8 +414,7 @@ static int __init cmem_early_take(struct cmem_region_config *region,
 {
 	phys_addr_t base, length;
 
-	if (overflows_type(round_up(region->length, (u64)CMEM_CARVEOUT_UNIT),
-			   length))
+	if (region->length > PHYS_ADDR_MAX - CMEM_CARVEOUT_UNIT)
 		return -ENOMEM;
 	region->length = round_up(region->length, (u64)CMEM_CARVEOUT_UNIT);
 	length = region->length;
