@@ -27,6 +27,7 @@
 #include <asm/sections.h>
 
 #include "cmem.h"
+#include "dmabuf.h"
 
 /* In the order of their numbers. Only ever added to, under the lock. */
 static LIST_HEAD(cmem_blocks);
@@ -272,8 +273,11 @@ static int cmem_block_check_memory(struct device *dev,
 	if (!ram && config->kind == CMEM_KIND_RESERVED)
 		config->kind = CMEM_KIND_CARVEOUT;
 
+	config->has_pages = true;
 	for (pfn = PHYS_PFN(config->base); pfn < end; pfn++) {
-		if (pfn_valid(pfn) && !PageReserved(pfn_to_page(pfn))) {
+		if (!pfn_valid(pfn)) {
+			config->has_pages = false;
+		} else if (!PageReserved(pfn_to_page(pfn))) {
 			phys_addr_t phys = PFN_PHYS(pfn);
 
 			dev_err(dev, "block %d: the page at %pa is not reserved: it belongs to the kernel's page allocator\n",
@@ -503,6 +507,7 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 	block->kind = config->kind;
 	block->keep_contents = config->keep_contents;
 	block->coherent = coherent;
+	block->has_pages = config->has_pages;
 	WRITE_ONCE(block->base_pfn, PHYS_PFN(config->base));
 	WRITE_ONCE(block->num_pages,
 		   PHYS_PFN(config->base + config->length - 1) -
@@ -597,6 +602,7 @@ static int cmem_block_make(struct device *dev,
 		 block->id, config->length, &config->base, block->num_pools,
 		 (u64)block->heap.size << PAGE_SHIFT);
 	cmem_debugfs_add_block(block);
+	cmem_dma_heap_add(block);
 	return 0;
 }
 

@@ -5,7 +5,8 @@
  *
  * A registration is one file's hold on one buffer, however often it is counted.
  * That of the file which allocated the buffer is kept in the buffer itself, so
- * that the common case costs no memory; others have a struct cmem_sharer.
+ * that the common case costs no memory; others have a struct cmem_sharer. A buffer
+ * from a DMA-BUF heap has no file that allocated it.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -112,12 +113,6 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
 	file->num_pages = 0;
 }
 
-static struct cmem_block *cmem_buffer_block(const struct cmem_buffer *buffer)
-{
-	return buffer->pool ? buffer->pool->block :
-	       cmem_heap_buffer(buffer)->block;
-}
-
 /**
  * cmem_buffer_abi_flags - what users are told of a buffer's attributes
  * @buffer: a buffer that the caller holds
@@ -192,9 +187,11 @@ static struct cmem_sharer *cmem_buffer_sharer(const struct cmem_buffer *buffer,
 	return NULL;
 }
 
-static bool cmem_same_user(const struct file *a, const struct file *b)
+/* The same user has one open, for all that the other is open for. */
+static bool cmem_same_user(const struct file *holder, const struct file *filp)
 {
-	return uid_eq(a->f_cred->euid, b->f_cred->euid);
+	return uid_eq(holder->f_cred->euid, filp->f_cred->euid) &&
+	       !(filp->f_mode & ~holder->f_mode & (FMODE_READ | FMODE_WRITE));
 }
 
 /**
@@ -202,8 +199,8 @@ static bool cmem_same_user(const struct file *a, const struct file *b)
  * @buffer: a buffer of a block that is locked
  * @filp: the file: what counts is who opened it, not who uses it
  *
- * Return: true if a file that this user opened is registered, or if
- * cmem.share=any makes all users one.
+ * Return: true if a file that this user opened, for as much as @filp, is registered,
+ * or if cmem.share=any makes all users one.
  */
 bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 			  const struct file *filp)
@@ -423,6 +420,7 @@ static bool cmem_request_cached(const struct cmem_block *block,
 	       block->kind != CMEM_KIND_SRAM;
 }
 
+/* Give it to a file, or, without one, to the caller, who may show it to anybody. */
 static void cmem_buffer_admit(struct cmem_file *file,
 			      struct cmem_buffer *buffer,
 			      struct cmem_request *request)
@@ -436,15 +434,20 @@ static void cmem_buffer_admit(struct cmem_file *file,
 		flags |= CMEM_BUFFER_PRIVATE;
 
 	refcount_set(&buffer->refs, 1);
-	buffer->flags = flags;
-	buffer->count = 1;
+	request->buffer = buffer;
 	buffer->file = file;
-
-	spin_lock(&file->lock);
-	list_add(&buffer->in_file, &file->allocated);
-	file->num_allocated++;
-	file->num_pages += request->extent.pages;
-	spin_unlock(&file->lock);
+	if (!file) {
+		flags |= CMEM_BUFFER_SHARED;
+		buffer->count = 0;
+	} else {
+		buffer->count = 1;
+		spin_lock(&file->lock);
+		list_add(&buffer->in_file, &file->allocated);
+		file->num_allocated++;
+		file->num_pages += request->extent.pages;
+		spin_unlock(&file->lock);
+	}
+	buffer->flags = flags;
 	trace_cmem_alloc(file, &request->extent, flags);
 }
 
@@ -485,15 +488,13 @@ static int cmem_request_check(const struct cmem_block *block,
 	return 0;
 }
 
-static int cmem_buffer_alloc_cma(struct cmem_file *file, s32 id,
+static int cmem_buffer_alloc_cma(struct cmem_file *file,
+				 struct cmem_block *block,
 				 struct cmem_request *request)
 {
-	struct cmem_block *block = cmem_block_find(id);
 	struct cmem_heap_buffer *from;
 	int ret;
 
-	if (!block)
-		return -ENOENT;
 	ret = cmem_cma_take(block, request, &from);
 	if (ret)
 		return ret;
@@ -504,32 +505,28 @@ static int cmem_buffer_alloc_cma(struct cmem_file *file, s32 id,
 	return 0;
 }
 
-/**
- * cmem_buffer_alloc - allocate a buffer
- * @file: who is registered for it
- * @id: the number of the block
- * @request: what is wanted; where to put what was found
- *
- * May sleep, and waits for memory that is being cleaned when there is no other.
- *
- * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
- */
-int cmem_buffer_alloc(struct cmem_file *file, s32 id,
-		      struct cmem_request *request)
+/* Who gets memory back as he left it: the same owner, who maps it in the same way. */
+static u64 cmem_buffer_tag(const struct cmem_file *file,
+			   const struct cmem_block *block,
+			   const struct cmem_request *request)
+{
+	if (!file)
+		return CMEM_TAG_NOBODY;
+	return file->owner << 1 | cmem_request_cached(block, request);
+}
+
+/* Allocate for a file, or for a caller who has none. */
+static int cmem_buffer_alloc_from(struct cmem_file *file,
+				  struct cmem_block *block,
+				  struct cmem_request *request)
 {
 	struct cmem_heap_buffer *spare = NULL;
 	struct cmem_buffer *buffer;
-	struct cmem_block *block;
 	unsigned int round;
-	u64 tag;
 	int ret;
 
-	if (id < 0)
-		return cmem_buffer_alloc_cma(file, id, request);
-
-	block = cmem_block_find(id);
-	if (!block)
-		return -ENOENT;
+	if (block->id < 0)
+		return cmem_buffer_alloc_cma(file, block, request);
 
 	if (request->pool == CMEM_POOL_HEAP ||
 	    request->flags & CMEM_ALLOC_HEAP_FALLBACK) {
@@ -542,11 +539,11 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 	for (;;) {
 		mutex_lock(&block->lock);
 		ret = cmem_request_check(block, request);
-		/* Not only the owner: how it is mapped must stay the same, too. */
-		tag = file->owner << 1 | cmem_request_cached(block, request);
 		if (!ret)
-			ret = cmem_buffer_take(block, request, tag, &spare,
-					       &buffer);
+			ret = cmem_buffer_take(block, request,
+					       cmem_buffer_tag(file, block,
+							       request),
+					       &spare, &buffer);
 		if (ret == CMEM_TAKEN_READY)
 			cmem_buffer_admit(file, buffer, request);
 		round = block->scrub_round;
@@ -577,6 +574,42 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 	if (spare)
 		kmem_cache_free(cmem_heap_buffer_cache, spare);
 	return ret;
+}
+
+/**
+ * cmem_buffer_alloc - allocate a buffer
+ * @file: who is registered for it
+ * @id: the number of the block
+ * @request: what is wanted; where to put what was found
+ *
+ * May sleep, and waits for memory that is being cleaned when there is no other.
+ *
+ * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
+ */
+int cmem_buffer_alloc(struct cmem_file *file, s32 id,
+		      struct cmem_request *request)
+{
+	struct cmem_block *block = cmem_block_find(id);
+
+	return block ? cmem_buffer_alloc_from(file, block, request) : -ENOENT;
+}
+
+/**
+ * cmem_buffer_alloc_unowned - allocate a buffer that no file is registered for
+ * @block: a block, which need not be present
+ * @request: what is wanted; where to put what was found
+ *
+ * May sleep as cmem_buffer_alloc() may.
+ *
+ * Return: the buffer, clean, marked as shared and held by the caller; or an errno, as
+ * struct cmem_alloc in the UAPI header says.
+ */
+struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
+					      struct cmem_request *request)
+{
+	int ret = cmem_buffer_alloc_from(NULL, block, request);
+
+	return ret ? ERR_PTR(ret) : request->buffer;
 }
 
 /*
@@ -662,10 +695,20 @@ static int cmem_buffer_register_again(u16 *count)
 	return 0;
 }
 
+/* Whether a file that knows no more of a buffer than its address may register */
+static bool cmem_buffer_may_register(const struct cmem_file *file,
+				     const struct cmem_buffer *buffer)
+{
+	if (buffer->flags & CMEM_BUFFER_PRIVATE)
+		return false;
+	return cmem_buffer_has_user(buffer, file->filp) ||
+	       file_ns_capable(file->filp, &init_user_ns, CAP_SYS_RAWIO);
+}
+
 static int cmem_buffer_register_locked(struct cmem_file *file,
 				       struct cmem_buffer *buffer,
 				       struct cmem_sharer **spare,
-				       unsigned long pages)
+				       unsigned long pages, bool by_address)
 {
 	struct cmem_sharer *sharer;
 	unsigned int holders = !!buffer->file;
@@ -676,10 +719,7 @@ static int cmem_buffer_register_locked(struct cmem_file *file,
 	if (sharer)
 		return cmem_buffer_register_again(&sharer->count);
 
-	if (buffer->flags & CMEM_BUFFER_PRIVATE)
-		return -EPERM;
-	if (!cmem_buffer_has_user(buffer, file->filp) &&
-	    !file_ns_capable(file->filp, &init_user_ns, CAP_SYS_RAWIO))
+	if (by_address && !cmem_buffer_may_register(file, buffer))
 		return -EPERM;
 
 	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
@@ -732,7 +772,7 @@ int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
 	buffer = cmem_buffer_lookup_start(block, pfn, extent);
 	if (buffer) {
 		ret = cmem_buffer_register_locked(file, buffer, &spare,
-						  extent->pages);
+						  extent->pages, true);
 		if (!ret) {
 			*flags = cmem_buffer_abi_flags(buffer);
 			trace_cmem_register(file, extent, buffer->flags);
@@ -743,6 +783,70 @@ out:
 	if (spare)
 		kmem_cache_free(cmem_sharer_cache, spare);
 	return ret;
+}
+
+/**
+ * cmem_buffer_register_held - register for a buffer that one has been given
+ * @file: who
+ * @buffer: a buffer that the caller holds
+ * @extent: where to put where it is
+ * @flags: where to put bits of enum cmem_alloc_flags
+ *
+ * Return: 0, -EOVERFLOW or -ENOMEM, as struct cmem_register in the UAPI header says.
+ */
+int cmem_buffer_register_held(struct cmem_file *file, struct cmem_buffer *buffer,
+			      struct cmem_extent *extent, u32 *flags)
+{
+	struct cmem_block *block = cmem_buffer_block(buffer);
+	struct cmem_sharer *spare;
+	int ret;
+
+	spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
+	if (!spare)
+		return -ENOMEM;
+
+	cmem_buffer_locate(buffer, extent);
+	mutex_lock(&block->lock);
+	ret = cmem_buffer_register_locked(file, buffer, &spare, extent->pages,
+					  false);
+	if (!ret) {
+		*flags = cmem_buffer_abi_flags(buffer);
+		trace_cmem_register(file, extent, buffer->flags);
+	}
+	mutex_unlock(&block->lock);
+	if (spare)
+		kmem_cache_free(cmem_sharer_cache, spare);
+	return ret;
+}
+
+/**
+ * cmem_buffer_get_registered - hold a buffer that a file is registered for
+ * @file: the file
+ * @pfn: page frame number of the buffer's first page
+ *
+ * Return: the buffer; -ENOENT when no buffer that somebody is registered for starts
+ * there, -EPERM when the file is not.
+ */
+struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
+					       unsigned long pfn)
+{
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	struct cmem_block *block;
+
+	block = cmem_block_lock_pfn(pfn);
+	if (!block)
+		return ERR_PTR(-ENOENT);
+
+	buffer = cmem_buffer_lookup_start(block, pfn, &extent);
+	if (!buffer)
+		buffer = ERR_PTR(-ENOENT);
+	else if (buffer->file != file && !cmem_buffer_sharer(buffer, file))
+		buffer = ERR_PTR(-EPERM);
+	else
+		cmem_buffer_get(buffer);
+	mutex_unlock(&block->lock);
+	return buffer;
 }
 
 /**

@@ -34,6 +34,7 @@
 #endif
 
 #include "cmem.h"
+#include "dmabuf.h"
 #include "early.h"
 
 /* Behind the areas of the pools */
@@ -526,6 +527,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 	block->id = CMEM_BLOCK_CMA;
 	block->kind = CMEM_KIND_CMA;
 	block->coherent = coherent;
+	block->has_pages = true;
 	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
 		block->num_pages = max(block->num_pages, cma->areas[i].base_pfn +
 				       cma->areas[i].num_pages);
@@ -545,6 +547,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 		block->id, block->num_pools, (u64)heap->num_pages << PAGE_SHIFT,
 		cma->own_heap ? "its own" : heap->cma ? "the global" : "no");
 	cmem_debugfs_add_block(block);
+	cmem_dma_heap_add(block);
 }
 
 /**

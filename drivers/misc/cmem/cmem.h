@@ -4,7 +4,7 @@
  *
  * Data goes one way:
  *
- *	config -> block -> pool / heap -> buffer -> vma, sync
+ *	config -> block -> pool / heap -> buffer -> vma, sync -> dmabuf
  *	       -> sram -> block
  *	early  -> cma
  *
@@ -17,6 +17,7 @@
  *	cmem_blocks_lock	(a mutex, in block.c, while a block is made or removed)
  *	cmem_file.sync_lock	(a mutex, for SYNC_ALL alone)
  *	mmap_lock		(taken by the callers of vma.c, and in sync.c)
+ *	dma_resv		(of a DMA-BUF, by its importers)
  *	  cmem_block.lock	(a mutex)
  *	    cmem_file.lock	(a spinlock, around a few list entries)
  *
@@ -47,6 +48,7 @@
 struct dentry;
 struct device;
 struct device_node;
+struct dma_heap;
 struct file;
 struct inode;
 struct resource;
@@ -99,12 +101,13 @@ struct cmem_carved_pool {
  * @added: it is not from the device tree
  * @kind: what memory it is
  * @keep_contents: never zero this memory
- * @coherent: devices snoop the caches: all mappings are cached, and cache
- *	maintenance is not needed
+ * @coherent: devices snoop the caches: all mappings are cached, and programs need no
+ *	cache maintenance
  * @base_pfn: page frame number of the first page. Page offsets in the block,
  *	not byte addresses, are what all bookkeeping uses: an unsigned long
  *	holds them for memory above 4 GiB on 32 bit as well.
  * @num_pages: length
+ * @has_pages: all of it has struct pages
  * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
  * @alias: the kernel's own mapping of all of it, cached but for SRAM; on 32 bit for
  *	SRAM alone
@@ -122,6 +125,7 @@ struct cmem_carved_pool {
  * @scrubber: thread that cleans free memory
  * @scrub_work: its work
  * @debugfs: its directory there
+ * @dma_heap: it as a DMA-BUF heap, for good once it is there, under cmem_blocks_lock
  *
  * A block that was removed is the same struct with @present off, and becomes a
  * block again in place: who found one needs no reference, only to see under @lock
@@ -141,6 +145,7 @@ struct cmem_block {
 	bool coherent;
 	unsigned long base_pfn;
 	unsigned long num_pages;
+	bool has_pages;
 	struct resource *claimed;
 	void *alias;
 	unsigned int num_pools;
@@ -157,6 +162,7 @@ struct cmem_block {
 	struct kthread_worker *scrubber;
 	struct kthread_delayed_work scrub_work;
 	struct dentry *debugfs;
+	struct dma_heap *dma_heap;
 };
 
 /* Devices snoop the CPU's caches on each machine of this architecture. */
@@ -362,11 +368,13 @@ enum cmem_buffer_flags {
 /**
  * struct cmem_buffer - a run of pages that users hold
  * @pool: the pool it belongs to, or NULL for one from the heap
- * @refs: one for each file that is registered, for each mapping. With the last
- *	one the memory goes back; it drops to 0 under the block's lock only.
+ * @refs: one for each file that is registered, for each mapping, for each DMA-BUF.
+ *	With the last one the memory goes back; it drops to 0 under the block's lock
+ *	only.
  * @flags: bits of enum cmem_buffer_flags
  * @count: how often @file is registered
- * @file: the file that allocated it, NULL when that is registered no more
+ * @file: the file that allocated it, NULL when that is registered no more, and for
+ *	one from a DMA-BUF heap
  * @in_file: in @file's list, under @file's lock
  * @sharers: other files that are registered
  *
@@ -426,6 +434,20 @@ cmem_heap_buffer(const struct cmem_buffer *buffer)
 	return container_of(buffer, struct cmem_heap_buffer, buffer);
 }
 
+static inline struct cmem_block *
+cmem_buffer_block(const struct cmem_buffer *buffer)
+{
+	return buffer->pool ? buffer->pool->block :
+	       cmem_heap_buffer(buffer)->block;
+}
+
+/* Bytes in a buffer */
+static inline u64 cmem_buffer_length(const struct cmem_buffer *buffer)
+{
+	return (u64)(buffer->pool ? buffer->pool->pages :
+		     cmem_heap_buffer(buffer)->pages) << PAGE_SHIFT;
+}
+
 /**
  * cmem_buffer_locate - tell where a buffer is
  * @buffer: the buffer
@@ -475,6 +497,7 @@ void cmem_buffer_share(struct cmem_buffer *buffer);
  * @alignment: in: 0 or a power of two, in bytes
  * @pages: @length in pages, once the block is known
  * @extent: out: where it is
+ * @buffer: out: it
  */
 struct cmem_request {
 	s32 pool;
@@ -483,13 +506,23 @@ struct cmem_request {
 	u64 alignment;
 	unsigned long pages;
 	struct cmem_extent extent;
+	struct cmem_buffer *buffer;
 };
+
+/* A tag with which nobody leaves memory: owners are numbered from 1. */
+#define CMEM_TAG_NOBODY	1
 
 int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		      struct cmem_request *request);
+struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
+					      struct cmem_request *request);
 int cmem_buffer_free(struct cmem_file *file, unsigned long pfn);
 int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
 			 struct cmem_extent *extent, u32 *flags);
+int cmem_buffer_register_held(struct cmem_file *file, struct cmem_buffer *buffer,
+			      struct cmem_extent *extent, u32 *flags);
+struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
+					       unsigned long pfn);
 struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 					  unsigned long pfn,
 					  unsigned long pages);
@@ -518,8 +551,12 @@ int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
 			bool killable, cmem_alias_fn fn, void *arg);
 int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 		     size_t length, bool write);
+void *cmem_buffer_vmap(struct cmem_buffer *buffer);
+void cmem_buffer_vunmap(struct cmem_buffer *buffer, void *va);
 void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
 			 enum cmem_sync_op op);
+int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
+		     bool killable, enum cmem_sync_op op);
 int cmem_sync_array(const struct cmem_sync_range *ranges, u32 count);
 int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count);
 int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
@@ -527,15 +564,11 @@ int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
 /* vma: mappings of buffers (vma.c) */
 
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma);
+int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma);
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
-struct vm_area_struct *cmem_vma_lock(unsigned long address);
-
-/* The physical address of a user address in a mapping of ours, the mm locked */
-static inline u64 cmem_vma_phys(const struct vm_area_struct *vma,
-				unsigned long address)
-{
-	return ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start);
-}
+u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address);
+struct vm_area_struct *cmem_vma_lock(unsigned long address,
+				     struct cmem_buffer **buffer);
 
 /*
  * main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) and in debugfs

@@ -29,6 +29,7 @@ struct cmem_pool_config {
  * @length: in bytes
  * @keep_contents: never zero this memory
  * @placed_by_kernel: the region had no address of its own
+ * @has_pages: all of it has struct pages; known when the memory has been checked
  * @num_pools: how many of @pools are there
  * @pools: the pools, in the order of their numbers
  */
@@ -39,6 +40,7 @@ struct cmem_block_config {
 	u64 length;
 	bool keep_contents;
 	bool placed_by_kernel;
+	bool has_pages;
 	unsigned int num_pools;
 	struct cmem_pool_config pools[CMEM_MAX_POOLS];
 };

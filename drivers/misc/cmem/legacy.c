@@ -17,6 +17,9 @@
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/compat.h>
+#include <linux/dma-buf.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
 #include <linux/ioctl.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
@@ -26,6 +29,7 @@
 #include <linux/uaccess.h>
 
 #include "cmem.h"
+#include "dmabuf.h"
 #include "legacy.h"
 
 #define CMEM_LEGACY_WB		0x00010000
@@ -240,6 +244,8 @@ unsigned long cmem_legacy_pgoff(unsigned long pgoff)
  * @out_size: bytes that this takes in user space
  * @registered: to be undone if the call fails
  * @pfn: for the buffer that starts here
+ * @exported: @dmabuf is to be given to the program, in the last of @out
+ * @dmabuf: a DMA-BUF
  */
 struct cmem_legacy_call {
 	struct cmem_file *file;
@@ -251,6 +257,8 @@ struct cmem_legacy_call {
 	size_t out_size;
 	bool registered;
 	unsigned long pfn;
+	bool exported;
+	struct dma_buf *dmabuf;
 };
 
 static int cmem_legacy_take(struct cmem_legacy_call *call, u64 block,
@@ -330,11 +338,10 @@ static int cmem_legacy_free(struct cmem_legacy_call *call)
 	if (fault_in_safe_writeable(call->user, call->out_size))
 		return -EFAULT;
 
-	vma = cmem_vma_lock(address);
+	vma = cmem_vma_lock(address, &buffer);
 	if (IS_ERR(vma))
 		return PTR_ERR(vma);
 	/* Held, nobody else's can be in its place by now. */
-	buffer = cmem_vma_buffer(vma);
 	cmem_buffer_get(buffer);
 	phys = cmem_vma_phys(vma, address);
 	call->out[1] = cmem_legacy_mapped(vma, address);
@@ -389,8 +396,9 @@ static int cmem_legacy_get_phys(struct cmem_legacy_call *call)
 {
 	unsigned long address = call->in[0];
 	struct vm_area_struct *vma;
+	struct cmem_buffer *buffer;
 
-	vma = cmem_vma_lock(address);
+	vma = cmem_vma_lock(address, &buffer);
 	if (IS_ERR(vma))
 		return PTR_ERR(vma);
 	call->out[0] = cmem_vma_phys(vma, address);
@@ -515,10 +523,47 @@ static int cmem_legacy_cache_wb_inv_all(struct cmem_legacy_call *call)
 	return cmem_sync_all(call->file, CMEM_SYNC_WRITE_BACK_INVALIDATE);
 }
 
-/* Buffers can't be exported yet: as for any number that is not known. */
+/* Get a DMA-BUF of the buffer that a user address is in, for all to read and write. */
 static int cmem_legacy_export_dmabuf(struct cmem_legacy_call *call)
 {
-	return -ENOTTY;
+	unsigned long address = call->in[0];
+	struct vm_area_struct *vma;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	int fd;
+
+	vma = cmem_vma_lock(address, &buffer);
+	if (IS_ERR(vma))
+		return PTR_ERR(vma);
+	cmem_buffer_locate(buffer, &extent);
+	mmap_read_unlock(current->mm);
+
+	/* If it was unmapped and freed meanwhile, what is there now is his, too. */
+	call->dmabuf = cmem_dmabuf_export(call->file, extent.pfn, O_RDWR);
+	if (IS_ERR(call->dmabuf))
+		return PTR_ERR(call->dmabuf);
+	fd = get_unused_fd_flags(O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		dma_buf_put(call->dmabuf);
+		return fd;
+	}
+	call->exported = true;
+	call->out[0] = address;
+	call->out[1] = fd;
+	return 0;
+}
+
+/* The call is over: a file descriptor becomes the program's, or nobody's. */
+static void cmem_legacy_finish_export(struct cmem_legacy_call *call, bool good)
+{
+	int fd = call->out[1];
+
+	if (good) {
+		fd_install(fd, call->dmabuf->file);
+	} else {
+		put_unused_fd(fd);
+		dma_buf_put(call->dmabuf);
+	}
 }
 
 /**
@@ -670,6 +715,8 @@ long cmem_legacy_ioctl(struct cmem_file *file, unsigned int cmd,
 	}
 	if (ret && call.registered)
 		cmem_buffer_free(file, call.pfn);
+	if (call.exported)
+		cmem_legacy_finish_export(&call, !ret);
 	if (ret)
 		pr_debug("%s[%d]: old ioctl %#x: %pe\n", current->comm,
 			 task_pid_nr(current), cmd, ERR_PTR(ret));

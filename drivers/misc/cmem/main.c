@@ -25,6 +25,9 @@
 #include <linux/capability.h>
 #include <linux/compat.h>
 #include <linux/cpufeature.h>
+#include <linux/dma-buf.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/miscdevice.h>
@@ -38,6 +41,7 @@
 #include <linux/uaccess.h>
 
 #include "cmem.h"
+#include "dmabuf.h"
 #include "early.h"
 
 bool cmem_heap_fallback;
@@ -100,7 +104,7 @@ static int cmem_get_info(struct cmem_command *command)
 	info->alignment = PAGE_SIZE;
 	info->cache_line = cache_line_size();
 	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE |
-			 CMEM_FEATURE_BLOCK_ADD;
+			 CMEM_FEATURE_BLOCK_ADD | CMEM_FEATURE_DMABUF;
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		info->features |= CMEM_FEATURE_PMD;
 	return cmem_respond(command);
@@ -228,32 +232,44 @@ static int cmem_free(struct cmem_command *command)
 	return cmem_buffer_free(command->file, free->phys_addr >> PAGE_SHIFT);
 }
 
-static int cmem_register(struct cmem_command *command)
+static int cmem_register_for(struct cmem_file *file,
+			     struct cmem_register *reg,
+			     struct cmem_extent *extent)
 {
-	struct cmem_register *reg = command->data;
-	struct cmem_extent extent;
-	unsigned long pfn;
 	int ret;
 
-	if (reg->flags || reg->__reserved)
+	if (reg->flags & CMEM_REGISTER_DMABUF)
+		return cmem_dmabuf_register(file, reg->dmabuf_fd, extent,
+					    &reg->buffer_flags);
+	if (reg->dmabuf_fd)
 		return -EOPNOTSUPP;
 	ret = cmem_check_phys(reg->phys_addr);
 	if (ret)
 		return ret;
+	return cmem_buffer_register(file, reg->phys_addr >> PAGE_SHIFT, extent,
+				    &reg->buffer_flags);
+}
 
-	pfn = reg->phys_addr >> PAGE_SHIFT;
-	ret = cmem_buffer_register(command->file, pfn, &extent,
-				   &reg->buffer_flags);
+static int cmem_register(struct cmem_command *command)
+{
+	struct cmem_register *reg = command->data;
+	struct cmem_extent extent;
+	int ret;
+
+	if (reg->flags & ~CMEM_REGISTER_DMABUF)
+		return -EOPNOTSUPP;
+	ret = cmem_register_for(command->file, reg, &extent);
 	if (ret)
 		return ret;
 
+	reg->phys_addr = PFN_PHYS(extent.pfn);
 	reg->length = (u64)extent.pages << PAGE_SHIFT;
 	reg->mmap_offset = reg->phys_addr;
 	reg->block = extent.id;
 	reg->pool = extent.pool;
 	ret = cmem_respond(command);
 	if (ret)
-		cmem_buffer_free(command->file, pfn);
+		cmem_buffer_free(command->file, extent.pfn);
 	return ret;
 }
 
@@ -271,11 +287,10 @@ static int cmem_resolve(struct cmem_command *command)
 		return -EFAULT;
 
 	address = resolve->user_addr;
-	vma = cmem_vma_lock(address);
+	vma = cmem_vma_lock(address, &buffer);
 	if (IS_ERR(vma))
 		return PTR_ERR(vma);
 
-	buffer = cmem_vma_buffer(vma);
 	cmem_buffer_locate(buffer, &extent);
 	resolve->phys_addr = cmem_vma_phys(vma, address);
 	resolve->contiguous = vma->vm_end - address;
@@ -320,6 +335,42 @@ static int cmem_sync_all_cmd(struct cmem_command *command)
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+static int cmem_export(struct cmem_command *command)
+{
+	struct cmem_export *export = command->data;
+	int access = export->fd_flags & O_ACCMODE;
+	struct dma_buf *dmabuf;
+	int ret;
+
+	if (export->flags || export->fd_flags & ~(O_CLOEXEC | O_ACCMODE) ||
+	    access == O_ACCMODE)
+		return -EOPNOTSUPP;
+	ret = cmem_check_phys(export->phys_addr);
+	if (ret)
+		return ret;
+
+	dmabuf = cmem_dmabuf_export(command->file,
+				    export->phys_addr >> PAGE_SHIFT, access);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	ret = get_unused_fd_flags(export->fd_flags);
+	if (ret < 0)
+		goto err_put;
+
+	export->fd = ret;
+	ret = cmem_respond(command);
+	if (ret)
+		goto err_fd;
+	fd_install(export->fd, dmabuf->file);
+	return 0;
+
+err_fd:
+	put_unused_fd(export->fd);
+err_put:
+	dma_buf_put(dmabuf);
+	return ret;
 }
 
 static struct miscdevice cmem_misc;
@@ -368,6 +419,7 @@ union cmem_any_command {
 	struct cmem_resolve resolve;
 	struct cmem_sync sync;
 	struct cmem_sync_all sync_all;
+	struct cmem_export export;
 	struct cmem_block_add add;
 	struct cmem_block_remove remove;
 };
@@ -407,12 +459,13 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 	CMEM_OP(CMEM_IOCTL_ALLOC, cmem_alloc, struct cmem_alloc, mmap_offset),
 	CMEM_OP(CMEM_IOCTL_FREE, cmem_free, struct cmem_free, phys_addr),
 	CMEM_OP(CMEM_IOCTL_REGISTER, cmem_register, struct cmem_register,
-		__reserved),
+		dmabuf_fd),
 	CMEM_OP(CMEM_IOCTL_RESOLVE, cmem_resolve, struct cmem_resolve,
 		__reserved),
 	CMEM_OP(CMEM_IOCTL_SYNC, cmem_sync, struct cmem_sync, __reserved),
 	CMEM_OP(CMEM_IOCTL_SYNC_ALL, cmem_sync_all_cmd, struct cmem_sync_all,
 		__reserved),
+	CMEM_OP(CMEM_IOCTL_EXPORT, cmem_export, struct cmem_export, fd),
 	CMEM_OP(CMEM_IOCTL_BLOCK_ADD, cmem_add_block, struct cmem_block_add,
 		pools),
 	CMEM_OP(CMEM_IOCTL_BLOCK_REMOVE, cmem_remove_block,

@@ -32,7 +32,8 @@ static void cmem_scrub_run(struct cmem_block *block, void *va,
 {
 	if (!block->keep_contents)
 		memset(va, 0, length);
-	if (!block->coherent)
+	/* A device that does not snoop may be attached to a DMA-BUF of any block. */
+	if (!CMEM_ALWAYS_COHERENT)
 		cmem_cache_maintain(va, phys, length,
 				    CMEM_SYNC_WRITE_BACK_INVALIDATE);
 }

@@ -249,6 +249,88 @@ int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 	return 0;
 }
 
+/* Whether programs' and the kernel's mappings of a buffer are cached */
+static bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
+{
+	const struct cmem_block *block = cmem_buffer_block(buffer);
+
+	if (block->kind == CMEM_KIND_SRAM)
+		return false;
+	return block->coherent || buffer->flags & CMEM_BUFFER_CACHED;
+}
+
+static void *cmem_vmap_pages(unsigned long pfn, unsigned long count,
+			     pgprot_t prot)
+{
+	struct page **pages;
+	unsigned long i;
+	void *va;
+
+	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return NULL;
+	for (i = 0; i < count; i++)
+		pages[i] = pfn_to_page(pfn + i);
+	va = vmap(pages, count, VM_MAP, prot);
+	kvfree(pages);
+	return va;
+}
+
+/* The part of the block's own mapping that shows a buffer as programs see it, if any */
+static void *cmem_buffer_alias(const struct cmem_buffer *buffer)
+{
+	struct cmem_extent extent;
+
+	cmem_buffer_locate(buffer, &extent);
+	if (extent.block->kind != CMEM_KIND_SRAM &&
+	    (!IS_ENABLED(CONFIG_64BIT) || !cmem_buffer_is_cached(buffer)))
+		return NULL;
+	if (extent.block->kind == CMEM_KIND_CMA)
+		return phys_to_virt(PFN_PHYS(extent.pfn));
+	return extent.block->alias + ((size_t)extent.start << PAGE_SHIFT);
+}
+
+/**
+ * cmem_buffer_vmap - map all of a buffer for the kernel, as programs have it mapped
+ * @buffer: a buffer that the caller holds
+ *
+ * May sleep.
+ *
+ * Return: where it is mapped, or NULL when there is no room for that.
+ */
+void *cmem_buffer_vmap(struct cmem_buffer *buffer)
+{
+	bool cached = cmem_buffer_is_cached(buffer);
+	void *va = cmem_buffer_alias(buffer);
+	struct cmem_extent extent;
+
+	if (va)
+		return va;
+	cmem_buffer_locate(buffer, &extent);
+	if (!extent.block->has_pages)
+		return memremap(PFN_PHYS(extent.pfn),
+				PFN_PHYS(extent.pages),
+				cached ? MEMREMAP_WB : MEMREMAP_WC);
+	return cmem_vmap_pages(extent.pfn, extent.pages,
+			       cached ? PAGE_KERNEL :
+					pgprot_writecombine(PAGE_KERNEL));
+}
+
+/**
+ * cmem_buffer_vunmap - undo cmem_buffer_vmap()
+ * @buffer: the buffer
+ * @va: what that returned
+ */
+void cmem_buffer_vunmap(struct cmem_buffer *buffer, void *va)
+{
+	if (cmem_buffer_alias(buffer))
+		return;
+	if (cmem_buffer_block(buffer)->has_pages)
+		vunmap(va);
+	else
+		memunmap(va);
+}
+
 static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
 			  size_t length, void *arg)
 {
@@ -258,19 +340,40 @@ static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
 	cmem_cache_maintain(va, phys, length, *op);
 }
 
-/* Maintain the caches over a part of a buffer that the caller holds. */
-static int cmem_sync_buffer(struct cmem_buffer *buffer, u64 offset, u64 length,
-			    enum cmem_sync_op op)
+/**
+ * cmem_buffer_sync - maintain the caches over a part of a buffer
+ * @buffer: a buffer that the caller holds
+ * @offset: of the first byte in the buffer
+ * @length: in bytes
+ * @killable: give up on a fatal signal
+ * @op: what to do
+ *
+ * Does so for a coherent block as well: there may be a device that is not. Leaves
+ * alone what is not cached. May sleep.
+ *
+ * Return: 0, -EINTR, or -ENOMEM when there is no room to map it.
+ */
+int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
+		     bool killable, enum cmem_sync_op op)
 {
 	struct cmem_extent extent;
 
-	cmem_buffer_locate(buffer, &extent);
-	if (extent.block->coherent || !(buffer->flags & CMEM_BUFFER_CACHED))
+	if (CMEM_ALWAYS_COHERENT || !cmem_buffer_is_cached(buffer))
 		return 0;
 
+	cmem_buffer_locate(buffer, &extent);
 	return cmem_alias_for_each(extent.block,
 				   ((u64)extent.start << PAGE_SHIFT) + offset,
-				   length, true, cmem_sync_run, &op);
+				   length, killable, cmem_sync_run, &op);
+}
+
+/* The same for a program, which has told the address to a device that the block knows. */
+static int cmem_sync_buffer(struct cmem_buffer *buffer, u64 offset, u64 length,
+			    enum cmem_sync_op op)
+{
+	if (cmem_buffer_block(buffer)->coherent)
+		return 0;
+	return cmem_buffer_sync(buffer, offset, length, true, op);
 }
 
 /**
@@ -294,11 +397,10 @@ static int cmem_sync_find(unsigned long address, unsigned long length,
 	struct vm_area_struct *vma;
 	struct cmem_extent extent;
 
-	vma = cmem_vma_lock(address);
+	vma = cmem_vma_lock(address, &piece->buffer);
 	if (IS_ERR(vma))
 		return PTR_ERR(vma);
 
-	piece->buffer = cmem_vma_buffer(vma);
 	cmem_buffer_get(piece->buffer);
 	cmem_buffer_locate(piece->buffer, &extent);
 	piece->offset = cmem_vma_phys(vma, address) - PFN_PHYS(extent.pfn);

@@ -62,7 +62,7 @@ DECLARE_EVENT_CLASS(cmem_registration,
 		__field(u16, flags)
 	),
 	TP_fast_assign(
-		__entry->owner = file->owner;
+		__entry->owner = file ? file->owner : 0;
 		__entry->block = extent->id;
 		__entry->pool = extent->pool;
 		__entry->phys = PFN_PHYS(extent->pfn);
@@ -79,7 +79,7 @@ DECLARE_EVENT_CLASS(cmem_registration,
 				{ CMEM_BUFFER_SHARED, "shared" }))
 );
 
-/* A file got a new buffer */
+/* A file got a new buffer, or, with owner 0, a DMA-BUF heap has made one */
 DEFINE_EVENT(cmem_registration, cmem_alloc,
 	TP_PROTO(const struct cmem_file *file, const struct cmem_extent *extent,
 		 u16 flags),
@@ -110,7 +110,7 @@ DECLARE_EVENT_CLASS(cmem_mapping,
 	),
 	TP_fast_assign(
 		__entry->address = vma->vm_start;
-		__entry->phys = (u64)vma->vm_pgoff << PAGE_SHIFT;
+		__entry->phys = cmem_vma_phys(vma, vma->vm_start);
 		__entry->length = vma->vm_end - vma->vm_start;
 	),
 	TP_printk("address=%#lx phys=%#llx length=%#llx",

@@ -3,8 +3,9 @@
  * Mappings of buffers.
  *
  * A mapping holds its buffer, and through vm_file the file that was registered
- * for it, so that nothing in it can become somebody else's while it is there.
- * The offset of a mapping is a physical address, vm_pgoff a page frame number.
+ * for it, or the DMA-BUF, so that nothing in it can become somebody else's while
+ * it is there. The offset of a mapping of /dev/cmem is a physical address, vm_pgoff
+ * a page frame number; that of a DMA-BUF begins at 0.
  *
  * Parts that are as long and as aligned as a huge page (2 MiB, where pages are 4
  * KiB) are mapped by huge faults where the architecture can, with one entry
@@ -29,10 +30,30 @@
 /* What one fault maps, page by page */
 #define CMEM_VMA_AROUND		SZ_2M
 
+static const struct vm_operations_struct cmem_dmabuf_vm_ops;
+
 static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 				  unsigned long address)
 {
-	return vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
+	unsigned long pfn = vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
+	struct cmem_extent extent;
+
+	if (vma->vm_ops != &cmem_dmabuf_vm_ops)
+		return pfn;
+	cmem_buffer_locate(vma->vm_private_data, &extent);
+	return extent.pfn + pfn;
+}
+
+/**
+ * cmem_vma_phys - translate a user address
+ * @vma: a mapping of ours, the mm being locked
+ * @address: in this mapping
+ *
+ * Return: the physical address of that byte.
+ */
+u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address)
+{
+	return PFN_PHYS(cmem_vma_pfn(vma, address)) + offset_in_page(address);
 }
 
 /*
@@ -130,19 +151,31 @@ static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 	length = min_t(unsigned long, length,
 		       PAGE_SIZE - offset_in_page(address));
 	cmem_buffer_locate(buffer, &extent);
-	offset = PFN_PHYS(cmem_vma_pfn(vma, address)) + offset_in_page(address) -
-		 PFN_PHYS(extent.pfn);
+	offset = cmem_vma_phys(vma, address) - PFN_PHYS(extent.pfn);
 	ret = cmem_buffer_copy(buffer, offset, data, length, write);
 	return ret ?: length;
 }
+
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+#define CMEM_VMA_HUGE_FAULT	cmem_vma_huge_fault
+#else
+#define CMEM_VMA_HUGE_FAULT	NULL
+#endif
 
 static const struct vm_operations_struct cmem_vm_ops = {
 	.open = cmem_vma_open,
 	.close = cmem_vma_close,
 	.fault = cmem_vma_fault,
-#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-	.huge_fault = cmem_vma_huge_fault,
-#endif
+	.huge_fault = CMEM_VMA_HUGE_FAULT,
+	.access = cmem_vma_access,
+};
+
+/* The same; which of the two it is tells what the offset means. */
+static const struct vm_operations_struct cmem_dmabuf_vm_ops = {
+	.open = cmem_vma_open,
+	.close = cmem_vma_close,
+	.fault = cmem_vma_fault,
+	.huge_fault = CMEM_VMA_HUGE_FAULT,
 	.access = cmem_vma_access,
 };
 
@@ -154,17 +187,20 @@ static const struct vm_operations_struct cmem_vm_ops = {
  */
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &cmem_vm_ops ? vma->vm_private_data : NULL;
+	return vma->vm_ops == &cmem_vm_ops ||
+	       vma->vm_ops == &cmem_dmabuf_vm_ops ? vma->vm_private_data : NULL;
 }
 
 /**
  * cmem_vma_lock - find the mapping of a buffer that a user address is in
  * @address: in the calling process
+ * @buffer: where to put the buffer, which the mapping holds
  *
  * Return: the mapping, with the mm locked for reading, which the caller ends;
  * -EFAULT when the address is in no mapping of ours, -EINTR on a fatal signal.
  */
-struct vm_area_struct *cmem_vma_lock(unsigned long address)
+struct vm_area_struct *cmem_vma_lock(unsigned long address,
+				     struct cmem_buffer **buffer)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
@@ -172,37 +208,85 @@ struct vm_area_struct *cmem_vma_lock(unsigned long address)
 	if (mmap_read_lock_killable(mm))
 		return ERR_PTR(-EINTR);
 	vma = vma_lookup(mm, address);
-	if (vma && cmem_vma_buffer(vma))
-		return vma;
+	if (vma) {
+		*buffer = cmem_vma_buffer(vma);
+		if (*buffer)
+			return vma;
+	}
 	mmap_read_unlock(mm);
 	return ERR_PTR(-EFAULT);
 }
 
 static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
-			      unsigned long end)
+			      unsigned long end, unsigned long pfn)
 {
 	if (start == end)
 		return 0;
-	return remap_pfn_range_notrack(vma, start, cmem_vma_pfn(vma, start),
-				       end - start, cmem_vma_prot(vma));
+	return remap_pfn_range_notrack(vma, start, pfn, end - start,
+				       cmem_vma_prot(vma));
 }
 
-static int cmem_vma_populate(struct vm_area_struct *vma)
+/* Map what no huge page will. @pfn is the first page's of the mapping. */
+static int cmem_vma_populate(struct vm_area_struct *vma, unsigned long pfn)
 {
 	unsigned long huge_start = vma->vm_end, huge_end = vma->vm_end;
 	int ret;
 
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) &&
-	    !((PFN_PHYS(vma->vm_pgoff) ^ vma->vm_start) & ~PMD_MASK) &&
+	    !((PFN_PHYS(pfn) ^ vma->vm_start) & ~PMD_MASK) &&
 	    ALIGN(vma->vm_start, PMD_SIZE) < ALIGN_DOWN(vma->vm_end, PMD_SIZE)) {
 		huge_start = ALIGN(vma->vm_start, PMD_SIZE);
 		huge_end = ALIGN_DOWN(vma->vm_end, PMD_SIZE);
 	}
 
-	ret = cmem_vma_map_pages(vma, vma->vm_start, huge_start);
+	ret = cmem_vma_map_pages(vma, vma->vm_start, huge_start, pfn);
 	if (ret)
 		return ret;
-	return cmem_vma_map_pages(vma, huge_end, vma->vm_end);
+	return cmem_vma_map_pages(vma, huge_end, vma->vm_end,
+				  pfn + PHYS_PFN(huge_end - vma->vm_start));
+}
+
+static int cmem_vma_check(struct vm_area_struct *vma)
+{
+	/* A shared mapping of a file opened for reading is not VM_SHARED. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC) {
+		/* Old programs get VM_EXEC without asking. */
+		if (!(current->personality & READ_IMPLIES_EXEC))
+			return -EPERM;
+		vm_flags_clear(vma, VM_EXEC);
+		vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
+	}
+	return 0;
+}
+
+/* Make it a mapping of a buffer, whose hold by the caller it takes over. */
+static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
+			unsigned long pfn,
+			const struct vm_operations_struct *ops)
+{
+	const struct cmem_block *block = cmem_buffer_block(buffer);
+	int ret;
+
+	if (!block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+	track_pfn_insert(vma, &vma->vm_page_prot, __pfn_to_pfn_t(pfn, PFN_DEV));
+	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
+		     VM_MAYEXEC);
+
+	ret = cmem_vma_populate(vma, pfn);
+	if (ret) {
+		/* The core unmaps a part that was mapped only after this. */
+		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+		cmem_buffer_put(buffer);
+		return ret;
+	}
+
+	vma->vm_private_data = buffer;
+	vma->vm_ops = ops;
+	trace_cmem_map(vma);
+	return 0;
 }
 
 /**
@@ -216,44 +300,39 @@ static int cmem_vma_populate(struct vm_area_struct *vma)
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 {
 	struct cmem_buffer *buffer;
-	struct cmem_extent extent;
 	int ret;
 
-	/* A shared mapping of a file opened for reading is not VM_SHARED. */
-	if (!(vma->vm_flags & VM_MAYSHARE))
-		return -EINVAL;
-	if (vma->vm_flags & VM_EXEC) {
-		/* Old programs get VM_EXEC without asking. */
-		if (!(current->personality & READ_IMPLIES_EXEC))
-			return -EPERM;
-		vm_flags_clear(vma, VM_EXEC);
-		vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
-	}
+	ret = cmem_vma_check(vma);
+	if (ret)
+		return ret;
 
 	vma->vm_pgoff = cmem_legacy_pgoff(vma->vm_pgoff);
 	buffer = cmem_buffer_get_range(cmem_file_of(filp), vma->vm_pgoff,
 				       vma_pages(vma));
 	if (IS_ERR(buffer))
 		return PTR_ERR(buffer);
+	return cmem_vma_map(vma, buffer, vma->vm_pgoff, &cmem_vm_ops);
+}
+
+/**
+ * cmem_vma_map_dmabuf - map a part of a DMA-BUF
+ * @buffer: its buffer
+ * @vma: the mapping; its offset is one in the buffer, and it ends within that
+ *
+ * Return: 0; -EINVAL when it is not shared, -EPERM when it is to be executable,
+ * -ENOMEM.
+ */
+int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
+{
+	struct cmem_extent extent;
+	int ret;
+
+	ret = cmem_vma_check(vma);
+	if (ret)
+		return ret;
 
 	cmem_buffer_locate(buffer, &extent);
-	if (!extent.block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
-		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
-	track_pfn_insert(vma, &vma->vm_page_prot,
-			 __pfn_to_pfn_t(vma->vm_pgoff, PFN_DEV));
-	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
-		     VM_MAYEXEC);
-
-	ret = cmem_vma_populate(vma);
-	if (ret) {
-		/* The core unmaps a part that was mapped only after this. */
-		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
-		cmem_buffer_put(buffer);
-		return ret;
-	}
-
-	vma->vm_private_data = buffer;
-	vma->vm_ops = &cmem_vm_ops;
-	trace_cmem_map(vma);
-	return 0;
+	cmem_buffer_get(buffer);
+	return cmem_vma_map(vma, buffer, extent.pfn + vma->vm_pgoff,
+			    &cmem_dmabuf_vm_ops);
 }

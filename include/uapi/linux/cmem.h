@@ -20,10 +20,15 @@
  * open files of /dev/cmem that are registered for it: the one that allocated
  * it, and those that named its address in CMEM_IOCTL_REGISTER. Its memory
  * returns to the pool or heap when the last registration is dropped (or its
- * file closed) and the last mapping is gone, never before.
+ * file closed), the last mapping and the last DMA-BUF of it are gone, never before.
  *
  * A buffer is mapped with mmap(MAP_SHARED) of /dev/cmem, the offset being the
  * physical address. Any part of a buffer may be mapped, any number of times.
+ *
+ * CMEM_IOCTL_EXPORT makes DMA-BUFs of buffers. Each block is a DMA-BUF heap as well,
+ * /dev/dma_heap/cmem-0 and so on, and /dev/dma_heap/cmem-cma, if the kernel has such
+ * heaps: a buffer from there has no file that is registered for it, until one
+ * registers by its DMA-BUF.
  */
 
 /**
@@ -54,7 +59,7 @@
  *  - EPERM: the caller is not registered for this buffer, or may not become so
  *  - ENOMEM: no room: the pool or heap is exhausted, or kernel memory is
  *  - EFAULT: a bad pointer, or a user address that is not in a mapping of
- *    /dev/cmem
+ *    /dev/cmem or of one of its DMA-BUFs
  *  - EOVERFLOW: a sum that wraps around, or more than a limit stated below
  *  - EINTR: a fatal signal came while the call waited for memory to be cleared
  *
@@ -62,7 +67,7 @@
  */
 
 /** CMEM_ABI_VERSION - the version of this interface, raised for each addition */
-#define CMEM_ABI_VERSION	2
+#define CMEM_ABI_VERSION	3
 
 /** CMEM_IOCTL_TYPE - the ioctl type, see ioctl-number.rst */
 #define CMEM_IOCTL_TYPE		0xC7
@@ -87,10 +92,6 @@
 /** CMEM_POOL_HEAP - in place of a pool number: the heap of the block */
 #define CMEM_POOL_HEAP		(-2)
 
-/*
- * Numbers up to 0x0f were planned together: EXPORT is not there yet (ENOTTY), its
- * number is kept for it.
- */
 enum {
 	CMEM_CMD_GET_INFO	= 0x00,
 	CMEM_CMD_GET_BLOCK	= 0x01,
@@ -137,12 +138,14 @@ enum cmem_info_flags {
  * @CMEM_FEATURE_PRIVATE: CMEM_ALLOC_PRIVATE is there
  * @CMEM_FEATURE_BLOCK_ADD: CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE are
  *     there: blocks may come and go while programs run
+ * @CMEM_FEATURE_DMABUF: CMEM_IOCTL_EXPORT and CMEM_REGISTER_DMABUF are there
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
 	CMEM_FEATURE_PMD	= 1 << 1,
 	CMEM_FEATURE_PRIVATE	= 1 << 2,
 	CMEM_FEATURE_BLOCK_ADD	= 1 << 3,
+	CMEM_FEATURE_DMABUF	= 1 << 4,
 };
 
 /**
@@ -306,7 +309,8 @@ struct cmem_find_pool {
  *     write-combining; on x86 and other machines whose devices snoop the
  *     caches, all are cached. In a block of CMEM_KIND_SRAM none is: the flag is
  *     taken, and what is told of the buffer later does not have it.
- * @CMEM_ALLOC_PRIVATE: no other file can register this buffer by its address
+ * @CMEM_ALLOC_PRIVATE: no other file can register this buffer by its address. It is
+ *     passed on as a DMA-BUF (CMEM_IOCTL_EXPORT).
  * @CMEM_ALLOC_HEAP_FALLBACK: with a pool number or CMEM_POOL_BEST: take from
  *     the heap when no pool can serve
  */
@@ -379,26 +383,41 @@ struct cmem_free {
 #define CMEM_IOCTL_FREE		_IO(CMEM_IOCTL_TYPE, CMEM_CMD_FREE)
 
 /**
+ * enum cmem_register_flags - bits of cmem_register.flags
+ * @CMEM_REGISTER_DMABUF: the buffer is the one that a DMA-BUF is of, be it private or
+ *     not, and whoever it belongs to
+ */
+enum cmem_register_flags {
+	CMEM_REGISTER_DMABUF	= 1 << 0,
+};
+
+/**
  * struct cmem_register - ioctl(CMEM_IOCTL_REGISTER)
  * @size: sizeof(struct cmem_register)
- * @flags: must be 0
- * @phys_addr: in: the physical address of a buffer's first byte
+ * @flags: in: CMEM_REGISTER_DMABUF or 0
+ * @phys_addr: in: the physical address of a buffer's first byte; with
+ *     CMEM_REGISTER_DMABUF it is not looked at; out: that address
  * @length: out: the buffer's length
  * @mmap_offset: out: the offset to mmap() this buffer at
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
  * @buffer_flags: out: CMEM_ALLOC_CACHED and CMEM_ALLOC_PRIVATE as allocated
- * @__reserved: must be 0
+ * @dmabuf_fd: in: with CMEM_REGISTER_DMABUF the file descriptor of a DMA-BUF, else 0
  *
  * Register the calling file for a buffer that another file allocated. Each
  * registration counts, and wants a CMEM_IOCTL_FREE (or the file's close) of its
- * own. The file must have been opened by the same user as one that is
- * registered already, or by one with CAP_SYS_RAWIO, unless the kernel was
- * booted with cmem.share=any.
+ * own.
  *
- * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there, or
- * nobody is registered for it any more; EPERM: another user's, or private;
- * EOVERFLOW: more than CMEM_MAX_REGISTRATIONS or CMEM_MAX_HOLDERS.
+ * By its address: the file must have been opened by the same user as one that is
+ * registered already, for no more than that one is open for, or by one with
+ * CAP_SYS_RAWIO, unless the kernel was booted with cmem.share=any. By a DMA-BUF,
+ * from CMEM_IOCTL_EXPORT or from a heap of ours: that must be good for reading and
+ * for writing, as far as the file is.
+ *
+ * EINVAL: not a multiple of the alignment, or a file that is no DMA-BUF of ours;
+ * ENOENT: no buffer starts there, or nobody is registered for it any more; EBADF: no
+ * such file descriptor; EPERM: another user's, or private, or a DMA-BUF that allows
+ * less than the file; EOVERFLOW: more than CMEM_MAX_REGISTRATIONS or CMEM_MAX_HOLDERS.
  */
 struct cmem_register {
 	__u32 size;
@@ -409,7 +428,7 @@ struct cmem_register {
 	__s32 block;
 	__s32 pool;
 	__u32 buffer_flags;
-	__u32 __reserved;
+	__s32 dmabuf_fd;
 };
 #define CMEM_IOCTL_REGISTER	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_REGISTER)
 
@@ -417,7 +436,7 @@ struct cmem_register {
  * struct cmem_resolve - ioctl(CMEM_IOCTL_RESOLVE)
  * @size: sizeof(struct cmem_resolve)
  * @flags: must be 0
- * @user_addr: in: any address inside a mapping of /dev/cmem
+ * @user_addr: in: any address inside a mapping of /dev/cmem or of one of its DMA-BUFs
  * @phys_addr: out: the physical address of that byte
  * @contiguous: out: bytes from there to the end of the mapping, all
  *     physically contiguous
@@ -429,8 +448,7 @@ struct cmem_register {
  * @__reserved: must be 0
  *
  * Translate a user address of the calling process. The mapping may have been
- * made with any open file of /dev/cmem. EFAULT: the address is in no mapping
- * of /dev/cmem.
+ * made with any open file of /dev/cmem. EFAULT: the address is in no such mapping.
  */
 struct cmem_resolve {
 	__u32 size;
@@ -464,7 +482,8 @@ enum cmem_sync_op {
 
 /**
  * struct cmem_sync_range - one range of CMEM_IOCTL_SYNC
- * @user_addr: in: first byte, a user address in a mapping of /dev/cmem
+ * @user_addr: in: first byte, a user address in a mapping of /dev/cmem or of one of
+ *     its DMA-BUFs
  * @length: in: bytes, not 0. The range may go over several mappings as long as
  *     there is no hole between them.
  * @op: in: one of enum cmem_sync_op
@@ -490,7 +509,7 @@ struct cmem_sync_range {
  * are accepted and left alone. Through a mapping that can't be made writable,
  * CMEM_SYNC_INVALIDATE writes back first: it must not undo what others wrote.
  *
- * EFAULT: a range is not all in mappings of /dev/cmem; EOVERFLOW: too many
+ * EFAULT: a range is not all in such mappings; EOVERFLOW: too many
  * ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR, and
  * after EFAULT for a mapping that went away during the call, part of the work
  * may be done.
@@ -533,7 +552,15 @@ struct cmem_sync_all {
  *     O_RDWR
  * @fd: out: the file descriptor of a DMA-BUF
  *
- * Make a DMA-BUF of a buffer. This kernel does not have it yet: ENOTTY.
+ * Make a DMA-BUF of a buffer. It keeps the buffer as a registration does, also when
+ * all files have dropped theirs. A buffer may have any number of DMA-BUFs. Each is all
+ * of the buffer, cached or not as that is. A device that is attached to it must reach
+ * the memory: it is not bounced.
+ *
+ * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there, or nobody
+ * is registered for it any more; EPERM: this file is not registered for it, or is not
+ * open for what @fd_flags say; EOVERFLOW: on 32 bit, the buffer has 4 GiB or more;
+ * EMFILE: no file descriptor is left; ENOMEM.
  */
 struct cmem_export {
 	__u32 size;
@@ -608,7 +635,8 @@ struct cmem_block_add {
  *
  * The caller needs CAP_SYS_ADMIN, else EPERM. ENOENT: there is no block of this
  * number; EINVAL: CMEM_BLOCK_CMA, which is not removed; EBUSY: a file is registered
- * for one of its buffers, one is mapped, or is just being allocated.
+ * for one of its buffers, one is mapped, is a DMA-BUF, or is just being allocated. Its
+ * DMA-BUF heap stays, and answers ENODEV until there is a block of this number again.
  */
 struct cmem_block_remove {
 	__u32 size;

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Buffers as DMA-BUFs, for the rest of Linux.
+ *
+ * A DMA-BUF holds its buffer like a registration or a mapping does, and whoever has
+ * it needs no file of /dev/cmem: it is the way in which a private buffer is passed on.
+ * A buffer may have any number of them, all of the same memory.
+ *
+ * To a device it is one run of addresses. The DMA API gives these out, but is not
+ * asked to do more: it would maintain the caches, and bounce what a device can't
+ * reach, through the linear map, which does not have a no-map carveout. So the caches
+ * are maintained here, as sync.c does it, and a device that can't reach the memory is
+ * refused before the DMA API finds out.
+ *
+ * An importer gets struct pages as long as the memory has any; otherwise it must be
+ * one that can do without, which are those that allow peer2peer.
+ */
+#include <linux/device.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-resv.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/iommu-dma.h>
+#include <linux/iosys-map.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/scatterlist.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/swiotlb.h>
+
+#include "cmem.h"
+#include "dmabuf.h"
+#include "trace.h"
+
+/* The length of an entry is 32 bits wide. */
+#define CMEM_DMABUF_ENTRY	SZ_2G
+
+/**
+ * struct cmem_dmabuf - what is behind a DMA-BUF
+ * @buffer: the buffer, held
+ * @lock: covers what follows, which is read without it as well
+ * @attached: how many devices are attached
+ * @incoherent: how many of these do not snoop the caches
+ */
+struct cmem_dmabuf {
+	struct cmem_buffer *buffer;
+	spinlock_t lock;
+	unsigned int attached;
+	unsigned int incoherent;
+};
+
+/**
+ * struct cmem_attachment - what is behind an attachment
+ * @table: the memory, as the device sees it
+ * @incoherent: the device does not snoop the caches
+ */
+struct cmem_attachment {
+	struct sg_table table;
+	bool incoherent;
+};
+
+/*
+ * Whether the CPU may have in its caches what a device does not see, or the other way
+ * round. Where no device is attached there may be one that was told the physical
+ * address; how that is, the block says.
+ */
+static bool cmem_dmabuf_must_sync(const struct cmem_dmabuf *exported)
+{
+	const struct cmem_block *block;
+
+	if (READ_ONCE(exported->attached))
+		return READ_ONCE(exported->incoherent);
+	block = cmem_buffer_block(exported->buffer);
+	return !block->coherent;
+}
+
+static int cmem_dmabuf_sync(struct cmem_buffer *buffer, bool killable,
+			    enum cmem_sync_op op)
+{
+	return cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), killable, op);
+}
+
+static int cmem_dmabuf_attach(struct dma_buf *dmabuf,
+			      struct dma_buf_attachment *attachment)
+{
+	struct cmem_dmabuf *exported = dmabuf->priv;
+	u64 length = cmem_buffer_length(exported->buffer);
+	struct cmem_attachment *attached;
+	int ret;
+
+	if (!cmem_buffer_block(exported->buffer)->has_pages &&
+	    !attachment->peer2peer)
+		return -EOPNOTSUPP;
+
+	attached = kzalloc(sizeof(*attached), GFP_KERNEL_ACCOUNT);
+	if (!attached)
+		return -ENOMEM;
+	ret = sg_alloc_table(&attached->table,
+			     DIV_ROUND_UP_ULL(length, CMEM_DMABUF_ENTRY),
+			     GFP_KERNEL_ACCOUNT);
+	if (ret) {
+		kfree(attached);
+		return ret;
+	}
+	attached->incoherent = !dev_is_dma_coherent(attachment->dev);
+	attachment->priv = attached;
+
+	spin_lock(&exported->lock);
+	WRITE_ONCE(exported->attached, exported->attached + 1);
+	WRITE_ONCE(exported->incoherent,
+		   exported->incoherent + attached->incoherent);
+	spin_unlock(&exported->lock);
+	return 0;
+}
+
+static void cmem_dmabuf_detach(struct dma_buf *dmabuf,
+			       struct dma_buf_attachment *attachment)
+{
+	struct cmem_attachment *attached = attachment->priv;
+	struct cmem_dmabuf *exported = dmabuf->priv;
+
+	spin_lock(&exported->lock);
+	WRITE_ONCE(exported->attached, exported->attached - 1);
+	WRITE_ONCE(exported->incoherent,
+		   exported->incoherent - attached->incoherent);
+	spin_unlock(&exported->lock);
+
+	sg_free_table(&attached->table);
+	kfree(attached);
+}
+
+/* The DMA API maps by adding to physical addresses, and by nothing else. */
+static bool cmem_dmabuf_is_direct(struct device *dev)
+{
+	return !use_dma_iommu(dev) && !get_dma_ops(dev);
+}
+
+/* A bus may have another offset for each of several ranges. */
+static bool cmem_dmabuf_in_reach(struct device *dev, phys_addr_t phys,
+				 size_t length, bool has_pages)
+{
+	dma_addr_t address = phys_to_dma(dev, phys);
+
+	return dma_capable(dev, address, length, has_pages) &&
+	       phys_to_dma(dev, phys + length - 1) == address + length - 1;
+}
+
+static int cmem_dmabuf_check_device(struct device *dev, phys_addr_t phys,
+				    size_t length, bool has_pages)
+{
+	if (!dev->dma_mask) {
+		dev_err_ratelimited(dev, "cmem: no DMA mask: this device can't do DMA\n");
+		return -EIO;
+	}
+	if (!cmem_dmabuf_is_direct(dev)) {
+		/* An IOMMU's DMA API adds up entries that it joins in 32 bits. */
+		if (has_pages && length > CMEM_DMABUF_ENTRY &&
+		    dma_get_max_seg_size(dev) < CMEM_DMABUF_ENTRY) {
+			dev_err_ratelimited(dev, "cmem: %#zx bytes at %pa are too long for segments of %#x bytes\n",
+					    length, &phys,
+					    dma_get_max_seg_size(dev));
+			return -EIO;
+		}
+		return 0;
+	}
+	if (is_swiotlb_force_bounce(dev)) {
+		dev_err_ratelimited(dev, "cmem: DMA of this device is bounced, which a buffer that others share can't be\n");
+		return -EIO;
+	}
+	if (!cmem_dmabuf_in_reach(dev, phys, length, has_pages)) {
+		dev_err_ratelimited(dev, "cmem: %#zx bytes at %pa are out of reach: DMA mask %#llx, bus limit %#llx\n",
+				    length, &phys, *dev->dma_mask,
+				    dev->bus_dma_limit);
+		return -EIO;
+	}
+	return 0;
+}
+
+static int cmem_dmabuf_map_pages(struct device *dev, struct sg_table *table,
+				 const struct cmem_extent *extent, size_t length,
+				 enum dma_data_direction direction)
+{
+	unsigned long pfn = extent->pfn;
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sgtable_sg(table, sg, i) {
+		size_t part = min_t(size_t, length, CMEM_DMABUF_ENTRY);
+
+		sg_set_page(sg, pfn_to_page(pfn), part, 0);
+		pfn += part >> PAGE_SHIFT;
+		length -= part;
+	}
+	return dma_map_sgtable(dev, table, direction, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+static int cmem_dmabuf_map_resource(struct device *dev, struct sg_table *table,
+				    const struct cmem_extent *extent,
+				    size_t length,
+				    enum dma_data_direction direction)
+{
+	struct scatterlist *sg;
+	dma_addr_t address;
+	unsigned int i;
+
+	/* dma_map_resource() knows no offset of a bus, but this is memory. */
+	if (cmem_dmabuf_is_direct(dev)) {
+		address = phys_to_dma(dev, PFN_PHYS(extent->pfn));
+	} else {
+		address = dma_map_resource(dev, PFN_PHYS(extent->pfn), length,
+					   direction, DMA_ATTR_SKIP_CPU_SYNC);
+		if (dma_mapping_error(dev, address))
+			return -EIO;
+	}
+
+	table->nents = table->orig_nents;
+	for_each_sgtable_sg(table, sg, i) {
+		size_t part = min_t(size_t, length, CMEM_DMABUF_ENTRY);
+
+		sg_set_page(sg, NULL, part, 0);
+		sg_dma_address(sg) = address;
+		sg_dma_len(sg) = part;
+		address += part;
+		length -= part;
+	}
+	return 0;
+}
+
+static void cmem_dmabuf_unmap_table(struct cmem_buffer *buffer,
+				    struct device *dev, struct sg_table *table,
+				    enum dma_data_direction direction)
+{
+	if (cmem_buffer_block(buffer)->has_pages)
+		dma_unmap_sgtable(dev, table, direction, DMA_ATTR_SKIP_CPU_SYNC);
+	else if (!cmem_dmabuf_is_direct(dev))
+		dma_unmap_resource(dev, sg_dma_address(table->sgl),
+				   cmem_buffer_length(buffer), direction,
+				   DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
+					enum dma_data_direction direction)
+{
+	struct cmem_dmabuf *exported = attachment->dmabuf->priv;
+	struct cmem_attachment *attached = attachment->priv;
+	struct cmem_buffer *buffer = exported->buffer;
+	struct sg_table *table = &attached->table;
+	struct device *dev = attachment->dev;
+	size_t length = attachment->dmabuf->size;
+	struct cmem_extent extent;
+	int ret;
+
+	cmem_buffer_locate(buffer, &extent);
+	ret = cmem_dmabuf_check_device(dev, PFN_PHYS(extent.pfn), length,
+				       extent.block->has_pages);
+	if (ret)
+		return ERR_PTR(ret);
+
+	if (extent.block->has_pages)
+		ret = cmem_dmabuf_map_pages(dev, table, &extent, length,
+					    direction);
+	else
+		ret = cmem_dmabuf_map_resource(dev, table, &extent, length,
+					       direction);
+	if (ret)
+		return ERR_PTR(ret);
+
+	/* Nor must what the CPU wrote get there later than what the device writes. */
+	if (attached->incoherent)
+		ret = cmem_dmabuf_sync(buffer, true, CMEM_SYNC_WRITE_BACK);
+	if (ret) {
+		cmem_dmabuf_unmap_table(buffer, dev, table, direction);
+		return ERR_PTR(ret);
+	}
+	return table;
+}
+
+/*
+ * Who begins to read, or has a device let go, does not know who else wrote: by vmap, or
+ * while he may only read. So what was written is not dropped.
+ */
+#define CMEM_DMABUF_FOR_CPU	CMEM_SYNC_WRITE_BACK_INVALIDATE
+
+static void cmem_dmabuf_unmap(struct dma_buf_attachment *attachment,
+			      struct sg_table *table,
+			      enum dma_data_direction direction)
+{
+	struct cmem_dmabuf *exported = attachment->dmabuf->priv;
+	struct cmem_attachment *attached = attachment->priv;
+
+	cmem_dmabuf_unmap_table(exported->buffer, attachment->dev, table,
+				direction);
+	if (attached->incoherent && direction != DMA_TO_DEVICE)
+		cmem_dmabuf_sync(exported->buffer, false, CMEM_DMABUF_FOR_CPU);
+}
+
+static int cmem_dmabuf_begin_cpu_access(struct dma_buf *dmabuf,
+					enum dma_data_direction direction)
+{
+	struct cmem_dmabuf *exported = dmabuf->priv;
+	bool write = direction == DMA_BIDIRECTIONAL;
+	long ret;
+
+	if (direction == DMA_TO_DEVICE || !cmem_dmabuf_must_sync(exported))
+		return 0;
+	/* The core waits later: by then the old bytes may be in the caches again. */
+	ret = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
+				    MAX_SCHEDULE_TIMEOUT);
+	if (ret < 0)
+		return ret;
+	return cmem_dmabuf_sync(exported->buffer, true, CMEM_DMABUF_FOR_CPU);
+}
+
+static int cmem_dmabuf_end_cpu_access(struct dma_buf *dmabuf,
+				      enum dma_data_direction direction)
+{
+	struct cmem_dmabuf *exported = dmabuf->priv;
+
+	if (direction == DMA_FROM_DEVICE || !cmem_dmabuf_must_sync(exported))
+		return 0;
+	return cmem_dmabuf_sync(exported->buffer, true, CMEM_SYNC_WRITE_BACK);
+}
+
+static int cmem_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	struct cmem_dmabuf *exported = dmabuf->priv;
+
+	/* An importer's mmap() has looked at the importer's own file only. */
+	if (!(dmabuf->file->f_mode & FMODE_WRITE)) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EACCES;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
+	return cmem_vma_map_dmabuf(exported->buffer, vma);
+}
+
+static int cmem_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct cmem_dmabuf *exported = dmabuf->priv;
+	void *va = cmem_buffer_vmap(exported->buffer);
+
+	if (!va)
+		return -ENOMEM;
+	iosys_map_set_vaddr(map, va);
+	return 0;
+}
+
+static void cmem_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct cmem_dmabuf *exported = dmabuf->priv;
+
+	cmem_buffer_vunmap(exported->buffer, map->vaddr);
+	iosys_map_clear(map);
+}
+
+static void cmem_dmabuf_release(struct dma_buf *dmabuf)
+{
+	struct cmem_dmabuf *exported = dmabuf->priv;
+
+	cmem_buffer_put(exported->buffer);
+	kfree(exported);
+}
+
+static const struct dma_buf_ops cmem_dmabuf_ops = {
+	.attach = cmem_dmabuf_attach,
+	.detach = cmem_dmabuf_detach,
+	.map_dma_buf = cmem_dmabuf_map,
+	.unmap_dma_buf = cmem_dmabuf_unmap,
+	.begin_cpu_access = cmem_dmabuf_begin_cpu_access,
+	.end_cpu_access = cmem_dmabuf_end_cpu_access,
+	.mmap = cmem_dmabuf_mmap,
+	.vmap = cmem_dmabuf_vmap,
+	.vunmap = cmem_dmabuf_vunmap,
+	.release = cmem_dmabuf_release,
+};
+
+/**
+ * cmem_dmabuf_wrap - make a DMA-BUF of a buffer
+ * @buffer: a buffer that the caller holds, marked as shared. The DMA-BUF takes that
+ *	hold over, also when there is none.
+ * @name: who exports it, for debugfs; must stay
+ * @flags: O_RDONLY, O_WRONLY or O_RDWR
+ *
+ * Return: the DMA-BUF; -EOVERFLOW when the buffer is longer than a size_t can tell,
+ * -ENOMEM.
+ */
+struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
+				 int flags)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	u64 length = cmem_buffer_length(buffer);
+	struct cmem_dmabuf *exported;
+	struct dma_buf *dmabuf;
+	int ret;
+
+	ret = -EOVERFLOW;
+	if (overflows_type(length, info.size))
+		goto err_put;
+	ret = -ENOMEM;
+	exported = kzalloc(sizeof(*exported), GFP_KERNEL_ACCOUNT);
+	if (!exported)
+		goto err_put;
+
+	exported->buffer = buffer;
+	spin_lock_init(&exported->lock);
+	info.exp_name = name;
+	info.ops = &cmem_dmabuf_ops;
+	info.size = length;
+	info.flags = flags;
+	info.priv = exported;
+	dmabuf = dma_buf_export(&info);
+	if (!IS_ERR(dmabuf))
+		return dmabuf;
+
+	ret = PTR_ERR(dmabuf);
+	kfree(exported);
+err_put:
+	cmem_buffer_put(buffer);
+	return ERR_PTR(ret);
+}
+
+/**
+ * cmem_dmabuf_export - make a DMA-BUF of a buffer that a file is registered for
+ * @file: the file
+ * @pfn: page frame number of the buffer's first page
+ * @flags: O_RDONLY, O_WRONLY or O_RDWR
+ *
+ * Return: the DMA-BUF, or as struct cmem_export in the UAPI header says.
+ */
+struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
+				   int flags)
+{
+	fmode_t missing = OPEN_FMODE(flags) & (FMODE_READ | FMODE_WRITE) &
+			  ~file->filp->f_mode;
+	struct cmem_buffer *buffer;
+
+	/* Nobody gets by a DMA-BUF what mmap() would not give him. */
+	if (missing)
+		return ERR_PTR(-EPERM);
+	buffer = cmem_buffer_get_registered(file, pfn);
+	if (IS_ERR(buffer))
+		return ERR_CAST(buffer);
+	cmem_buffer_share(buffer);
+	return cmem_dmabuf_wrap(buffer, "cmem", flags);
+}
+
+/**
+ * cmem_dmabuf_register - register for the buffer that a DMA-BUF is of
+ * @file: who
+ * @fd: file descriptor of the DMA-BUF
+ * @extent: where to put where it is
+ * @flags: where to put bits of enum cmem_alloc_flags
+ *
+ * Return: 0, or as struct cmem_register in the UAPI header says.
+ */
+int cmem_dmabuf_register(struct cmem_file *file, int fd,
+			 struct cmem_extent *extent, u32 *flags)
+{
+	struct dma_buf *dmabuf = dma_buf_get(fd);
+	const struct cmem_dmabuf *exported;
+	int ret = -EINVAL;
+
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	if (dmabuf->ops != &cmem_dmabuf_ops)
+		goto out;
+
+	/* A registration is good for all that the file is open for. */
+	ret = -EPERM;
+	if (file->filp->f_mode & (FMODE_READ | FMODE_WRITE) &
+	    ~dmabuf->file->f_mode)
+		goto out;
+	exported = dmabuf->priv;
+	ret = cmem_buffer_register_held(file, exported->buffer, extent, flags);
+out:
+	dma_buf_put(dmabuf);
+	return ret;
+}

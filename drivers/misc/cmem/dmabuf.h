@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Buffers as DMA-BUFs (dmabuf.c), and blocks as DMA-BUF heaps (dma_heap.c).
+ */
+#ifndef _CMEM_DMABUF_H
+#define _CMEM_DMABUF_H
+
+#include <linux/types.h>
+
+struct cmem_block;
+struct cmem_buffer;
+struct cmem_extent;
+struct cmem_file;
+struct dma_buf;
+
+struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
+				 int flags);
+struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
+				   int flags);
+int cmem_dmabuf_register(struct cmem_file *file, int fd,
+			 struct cmem_extent *extent, u32 *flags);
+
+#ifdef CONFIG_DMABUF_HEAPS
+void cmem_dma_heap_add(struct cmem_block *block);
+#else
+static inline void cmem_dma_heap_add(struct cmem_block *block)
+{
+}
+#endif
+
+#endif /* _CMEM_DMABUF_H */

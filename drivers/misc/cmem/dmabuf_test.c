@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of what a DMA-BUF gives to devices, above all to those that can't reach
+ * its memory: they must be told so, without a bounce buffer, a bad pointer or a warning.
+ *
+ * The buffer is in a block that is made up around some pages of the kernel's. Memory
+ * without struct pages is not even there: nobody looks at it.
+ */
+#include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-fence.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-resv.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/gfp.h>
+#include <linux/iosys-map.h>
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
+#include <linux/sizes.h>
+#include <linux/swiotlb.h>
+
+#include "cmem.h"
+#include "dmabuf.h"
+#include "kunit.h"
+#include "trace.h"
+
+#define TEST_ORDER	2
+#define TEST_LENGTH	(PAGE_SIZE << TEST_ORDER)
+
+/**
+ * struct cmem_dmabuf_test - a buffer, its DMA-BUF, and a device to attach
+ * @block: its block
+ * @from: the buffer, which this holds
+ * @page: its first page
+ * @phys: its physical address
+ * @dmabuf: its DMA-BUF
+ * @dev: the device
+ * @mask: the device's DMA mask
+ */
+struct cmem_dmabuf_test {
+	struct cmem_block block;
+	struct cmem_heap_buffer from;
+	struct page *page;
+	phys_addr_t phys;
+	struct dma_buf *dmabuf;
+	struct device *dev;
+	u64 mask;
+};
+
+static void cmem_dmabuf_test_wrap(struct kunit *test, struct cmem_dmabuf_test *t)
+{
+	struct dma_buf *dmabuf;
+
+	cmem_buffer_get(&t->from.buffer);
+	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
+	t->dmabuf = dmabuf;
+}
+
+static void cmem_dmabuf_test_unwrap(struct cmem_dmabuf_test *t)
+{
+	unsigned int tries = 500;
+
+	if (t->dmabuf)
+		dma_buf_put(t->dmabuf);
+	t->dmabuf = NULL;
+	/* A thread's files are closed some time later, or just now, by another one. */
+	flush_delayed_fput();
+	while (refcount_read(&t->from.buffer.refs) > 1 && tries--)
+		msleep(20);
+}
+
+/*
+ * Skip a test. Older kernels clean up after that in a process, which closes files when
+ * it returns to user space, and so never.
+ */
+static void cmem_dmabuf_test_skip(struct kunit *test, const char *why)
+{
+	cmem_dmabuf_test_unwrap(test->priv);
+	kunit_skip(test, "%s", why);
+}
+
+static int cmem_dmabuf_test_init(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	test->priv = t;
+	t->page = alloc_pages(GFP_KERNEL | __GFP_ZERO, TEST_ORDER);
+	KUNIT_ASSERT_NOT_NULL(test, t->page);
+	t->phys = page_to_phys(t->page);
+
+	mutex_init(&t->block.lock);
+	t->block.kind = CMEM_KIND_RESERVED;
+	t->block.has_pages = true;
+	t->block.base_pfn = page_to_pfn(t->page);
+	t->block.num_pages = 1 << TEST_ORDER;
+	t->block.alias = page_address(t->page);
+	t->from.block = &t->block;
+	t->from.pool = CMEM_POOL_HEAP;
+	t->from.pages = t->block.num_pages;
+	t->from.buffer.flags = CMEM_BUFFER_LIVE | CMEM_BUFFER_CACHED |
+			       CMEM_BUFFER_SHARED;
+	refcount_set(&t->from.buffer.refs, 1);
+	cmem_dmabuf_test_wrap(test, t);
+
+	t->dev = kunit_device_register(test, "cmem-test");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(t->dev));
+	t->mask = DMA_BIT_MASK(64);
+	t->dev->dma_mask = &t->mask;
+	return 0;
+}
+
+static void cmem_dmabuf_test_exit(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+
+	if (!t)
+		return;
+	cmem_dmabuf_test_unwrap(t);
+	if (t->page)
+		__free_pages(t->page, TEST_ORDER);
+}
+
+/* Attach the device and map, expecting the errno @expected. */
+static void cmem_dmabuf_test_refused(struct kunit *test, struct dma_buf *dmabuf,
+				     int expected)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf_attachment *attachment;
+	struct sg_table *table;
+
+	attachment = dma_buf_attach(dmabuf, t->dev);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(table), expected);
+	if (!IS_ERR(table))
+		dma_buf_unmap_attachment_unlocked(attachment, table,
+						  DMA_BIDIRECTIONAL);
+	dma_buf_detach(dmabuf, attachment);
+}
+
+static void cmem_dmabuf_test_one_entry(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf_attachment *attachment;
+	struct sg_table *table;
+
+	KUNIT_EXPECT_EQ(test, t->dmabuf->size, TEST_LENGTH);
+	attachment = dma_buf_attach(t->dmabuf, t->dev);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
+	KUNIT_EXPECT_EQ(test, table->orig_nents, 1);
+	KUNIT_EXPECT_EQ(test, table->nents, 1);
+	KUNIT_EXPECT_EQ(test, sg_dma_address(table->sgl), t->phys);
+	KUNIT_EXPECT_EQ(test, sg_dma_len(table->sgl), TEST_LENGTH);
+	/* With debugging, the page is not for importers to see. */
+	if (!IS_ENABLED(CONFIG_DMABUF_DEBUG))
+		KUNIT_EXPECT_PTR_EQ(test, sg_page(table->sgl), t->page);
+
+	dma_buf_unmap_attachment_unlocked(attachment, table, DMA_BIDIRECTIONAL);
+	dma_buf_detach(t->dmabuf, attachment);
+}
+
+static void cmem_dmabuf_test_short_mask(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+
+	/* The last byte only is out of reach. */
+	t->mask = t->phys + TEST_LENGTH - 2;
+	cmem_dmabuf_test_refused(test, t->dmabuf, -EIO);
+	t->mask++;
+	cmem_dmabuf_test_refused(test, t->dmabuf, 0);
+}
+
+static void cmem_dmabuf_test_bus_limit(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+
+	t->dev->bus_dma_limit = t->phys + TEST_LENGTH - 2;
+	cmem_dmabuf_test_refused(test, t->dmabuf, -EIO);
+}
+
+/* Have a bus see some memory elsewhere. */
+static void cmem_dmabuf_test_range(struct bus_dma_region *region, u64 cpu_start,
+				   u64 dma_start, u64 size)
+{
+	region->cpu_start = cpu_start;
+	region->dma_start = dma_start;
+	region->size = size;
+}
+
+/* A bus that has the memory elsewhere, and not all of it in one place */
+static void cmem_dmabuf_test_bus_offset(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf_attachment *attachment;
+	struct bus_dma_region *map;
+	struct sg_table *table;
+
+	map = kunit_kzalloc(test, 3 * sizeof(*map), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	cmem_dmabuf_test_range(&map[0], t->phys, SZ_1M, TEST_LENGTH);
+	t->dev->dma_range_map = map;
+	attachment = dma_buf_attach(t->dmabuf, t->dev);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(table));
+	if (!IS_ERR(table)) {
+		KUNIT_EXPECT_EQ(test, sg_dma_address(table->sgl), SZ_1M);
+		dma_buf_unmap_attachment_unlocked(attachment, table,
+						  DMA_BIDIRECTIONAL);
+	}
+	dma_buf_detach(t->dmabuf, attachment);
+
+	cmem_dmabuf_test_range(&map[0], t->phys, SZ_1M, TEST_LENGTH / 2);
+	cmem_dmabuf_test_range(&map[1], t->phys + TEST_LENGTH / 2, SZ_2M,
+			       TEST_LENGTH / 2);
+	cmem_dmabuf_test_refused(test, t->dmabuf, -EIO);
+	t->dev->dma_range_map = NULL;
+}
+
+static void cmem_dmabuf_test_no_mask(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+
+	t->dev->dma_mask = NULL;
+	cmem_dmabuf_test_refused(test, t->dmabuf, -EIO);
+}
+
+static void cmem_dmabuf_test_forced_bounce(struct kunit *test)
+{
+#ifdef CONFIG_SWIOTLB
+	struct cmem_dmabuf_test *t = test->priv;
+	struct io_tlb_mem *mem, *own = t->dev->dma_io_tlb_mem;
+
+	mem = kunit_kzalloc(test, sizeof(*mem), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	mem->force_bounce = true;
+	t->dev->dma_io_tlb_mem = mem;
+	cmem_dmabuf_test_refused(test, t->dmabuf, -EIO);
+	t->dev->dma_io_tlb_mem = own;
+#else
+	cmem_dmabuf_test_skip(test, "a kernel without SWIOTLB does not bounce");
+#endif
+}
+
+/* The same with memory of this machine, where it has some. */
+static void cmem_dmabuf_test_above_4g(struct kunit *test)
+{
+	struct cmem_request request = {
+		.pool = CMEM_POOL_BEST,
+		.flags = CMEM_ALLOC_HEAP_FALLBACK,
+		.length = PAGE_SIZE,
+	};
+	struct cmem_dmabuf_test *t = test->priv;
+	struct cmem_buffer *buffer = NULL;
+	struct cmem_block *block;
+	struct dma_buf *dmabuf;
+	s32 id = 0;
+
+	while (!buffer && (block = cmem_block_find_from(id))) {
+		id = block->id + 1;
+		if ((u64)READ_ONCE(block->base_pfn) << PAGE_SHIFT < SZ_4G ||
+		    !block->has_pages)
+			continue;
+		buffer = cmem_buffer_alloc_unowned(block, &request);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(buffer));
+	}
+	if (!buffer)
+		cmem_dmabuf_test_skip(test, "no block above 4 GiB has struct pages");
+
+	dmabuf = cmem_dmabuf_wrap(buffer, "cmem-test", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
+	t->mask = DMA_BIT_MASK(32);
+	cmem_dmabuf_test_refused(test, dmabuf, -EIO);
+	t->mask = DMA_BIT_MASK(64);
+	cmem_dmabuf_test_refused(test, dmabuf, 0);
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
+}
+
+static void cmem_dmabuf_test_move_notify(struct dma_buf_attachment *attachment)
+{
+}
+
+static const struct dma_buf_attach_ops cmem_dmabuf_test_peer = {
+	.allow_peer2peer = true,
+	.move_notify = cmem_dmabuf_test_move_notify,
+};
+
+/* Where there is no memory at all, nor anything that the kernel takes for some */
+static unsigned long cmem_dmabuf_test_nowhere(unsigned long pages)
+{
+	unsigned long pfn = PHYS_PFN(SZ_2G), step = PHYS_PFN(SZ_1G);
+
+	while (pfn_valid(pfn) || pfn_valid(pfn + pages / 2) ||
+	       pfn_valid(pfn + pages - 1))
+		pfn += step;
+	return pfn;
+}
+
+static void cmem_dmabuf_test_no_pages(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf_attachment *attachment;
+	struct scatterlist *first, *second;
+	struct bus_dma_region *map;
+	struct sg_table *table;
+	u64 phys;
+
+	if (sizeof(dma_addr_t) < sizeof(u64))
+		cmem_dmabuf_test_skip(test, "no addresses behind all memory");
+	cmem_dmabuf_test_unwrap(t);
+	/* Longer than one entry can tell */
+	t->from.pages = PHYS_PFN(3UL << 30);
+	t->from.buffer.flags &= ~CMEM_BUFFER_CACHED;
+	t->block.has_pages = false;
+	t->block.base_pfn = cmem_dmabuf_test_nowhere(t->from.pages);
+	t->block.num_pages = t->from.pages;
+	phys = (u64)t->block.base_pfn << PAGE_SHIFT;
+	cmem_dmabuf_test_wrap(test, t);
+
+	attachment = dma_buf_attach(t->dmabuf, t->dev);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(attachment), -EOPNOTSUPP);
+	if (!IS_ERR(attachment))
+		dma_buf_detach(t->dmabuf, attachment);
+
+	attachment = dma_buf_dynamic_attach(t->dmabuf, t->dev,
+					    &cmem_dmabuf_test_peer, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
+	KUNIT_ASSERT_EQ(test, table->nents, 2);
+	first = table->sgl;
+	second = sg_next(first);
+	KUNIT_EXPECT_EQ(test, sg_dma_address(first), phys);
+	KUNIT_EXPECT_EQ(test, sg_dma_len(first), SZ_2G);
+	KUNIT_EXPECT_EQ(test, sg_dma_address(second), phys + SZ_2G);
+	KUNIT_EXPECT_EQ(test, sg_dma_len(second), SZ_1G);
+	if (!IS_ENABLED(CONFIG_DMABUF_DEBUG))
+		KUNIT_EXPECT_NULL(test, sg_page(first));
+	dma_buf_unmap_attachment_unlocked(attachment, table, DMA_BIDIRECTIONAL);
+	dma_buf_detach(t->dmabuf, attachment);
+
+	/* The bus has it elsewhere. */
+	map = kunit_kzalloc(test, 2 * sizeof(*map), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	cmem_dmabuf_test_range(map, phys, SZ_1M, 3ULL << 30);
+	t->dev->dma_range_map = map;
+	attachment = dma_buf_dynamic_attach(t->dmabuf, t->dev,
+					    &cmem_dmabuf_test_peer, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
+	KUNIT_EXPECT_EQ(test, sg_dma_address(table->sgl), SZ_1M);
+	dma_buf_unmap_attachment_unlocked(attachment, table, DMA_BIDIRECTIONAL);
+	dma_buf_detach(t->dmabuf, attachment);
+	t->dev->dma_range_map = NULL;
+
+	/* Nor does it get what it can't reach. */
+	t->mask = phys + SZ_1G;
+	attachment = dma_buf_dynamic_attach(t->dmabuf, t->dev,
+					    &cmem_dmabuf_test_peer, NULL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(attachment), -EIO);
+	if (!IS_ERR(attachment))
+		dma_buf_detach(t->dmabuf, attachment);
+}
+
+static void cmem_dmabuf_test_vmap(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct iosys_map map, again;
+	u32 *first = page_address(t->page);
+	u32 *last = page_address(t->page) + TEST_LENGTH - sizeof(*last);
+
+	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(t->dmabuf, &map), 0);
+	KUNIT_EXPECT_FALSE(test, map.is_iomem);
+	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(t->dmabuf, &again), 0);
+	KUNIT_EXPECT_PTR_EQ(test, map.vaddr, again.vaddr);
+	*(u32 *)map.vaddr = 0x12345678;
+	*(u32 *)(map.vaddr + TEST_LENGTH - sizeof(*last)) = 0x9abcdef0;
+	KUNIT_EXPECT_EQ(test, *first, 0x12345678);
+	KUNIT_EXPECT_EQ(test, *last, 0x9abcdef0);
+	dma_buf_vunmap_unlocked(t->dmabuf, &again);
+	dma_buf_vunmap_unlocked(t->dmabuf, &map);
+}
+
+static const char *cmem_dmabuf_test_fence_name(struct dma_fence *fence)
+{
+	return "cmem-test";
+}
+
+/* Whoever waits for it sees it done by that. */
+static bool cmem_dmabuf_test_fence_enable(struct dma_fence *fence)
+{
+	return false;
+}
+
+static const struct dma_fence_ops cmem_dmabuf_test_fence_ops = {
+	.get_driver_name = cmem_dmabuf_test_fence_name,
+	.get_timeline_name = cmem_dmabuf_test_fence_name,
+	.enable_signaling = cmem_dmabuf_test_fence_enable,
+};
+
+/**
+ * struct cmem_dmabuf_test_order - what happens to the caches, before and after a fence
+ * @lock: the fence's
+ * @fence: of a device that has not written all yet
+ * @before: runs that were maintained while the fence was not signaled
+ * @after: and later
+ */
+struct cmem_dmabuf_test_order {
+	spinlock_t lock;
+	struct dma_fence *fence;
+	unsigned int before;
+	unsigned int after;
+};
+
+static void cmem_dmabuf_test_probe(void *data, phys_addr_t phys, size_t length,
+				   enum cmem_sync_op op)
+{
+	struct cmem_dmabuf_test_order *order = data;
+
+	if (dma_fence_is_signaled(order->fence))
+		order->after++;
+	else
+		order->before++;
+}
+
+/* What a device still writes must not be in the caches when the CPU begins to read. */
+static void cmem_dmabuf_test_fence_first(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct cmem_dmabuf_test_order *order;
+	struct dma_resv *resv = t->dmabuf->resv;
+
+	if (CMEM_ALWAYS_COHERENT || !IS_ENABLED(CONFIG_TRACEPOINTS))
+		cmem_dmabuf_test_skip(test, "no caches to maintain, or nobody sees it");
+	order = kunit_kzalloc(test, sizeof(*order), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, order);
+	/* Freed by an RCU callback, so not the test's */
+	order->fence = kzalloc(sizeof(*order->fence), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, order->fence);
+	spin_lock_init(&order->lock);
+	dma_fence_init(order->fence, &cmem_dmabuf_test_fence_ops, &order->lock,
+		       dma_fence_context_alloc(1), 1);
+	KUNIT_ASSERT_EQ(test, dma_resv_lock(resv, NULL), 0);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(resv, 1), 0);
+	dma_resv_add_fence(resv, order->fence, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(resv);
+
+	KUNIT_ASSERT_EQ(test,
+			register_trace_cmem_sync(cmem_dmabuf_test_probe, order),
+			0);
+	KUNIT_EXPECT_EQ(test,
+			dma_buf_begin_cpu_access(t->dmabuf, DMA_FROM_DEVICE), 0);
+	unregister_trace_cmem_sync(cmem_dmabuf_test_probe, order);
+	tracepoint_synchronize_unregister();
+	KUNIT_EXPECT_EQ(test, order->before, 0);
+	KUNIT_EXPECT_GE(test, order->after, 1);
+	dma_fence_put(order->fence);
+}
+
+/* Each DMA-BUF holds the buffer, and lets go of it. */
+static void cmem_dmabuf_test_holds(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf *other;
+
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 2);
+	cmem_buffer_get(&t->from.buffer);
+	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", O_RDONLY);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 3);
+	dma_buf_put(other);
+	cmem_dmabuf_test_unwrap(t);
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 1);
+}
+
+static struct kunit_case cmem_dmabuf_cases[] = {
+	KUNIT_CASE(cmem_dmabuf_test_one_entry),
+	KUNIT_CASE(cmem_dmabuf_test_short_mask),
+	KUNIT_CASE(cmem_dmabuf_test_bus_limit),
+	KUNIT_CASE(cmem_dmabuf_test_bus_offset),
+	KUNIT_CASE(cmem_dmabuf_test_no_mask),
+	KUNIT_CASE(cmem_dmabuf_test_forced_bounce),
+	KUNIT_CASE(cmem_dmabuf_test_above_4g),
+	KUNIT_CASE(cmem_dmabuf_test_no_pages),
+	KUNIT_CASE(cmem_dmabuf_test_vmap),
+	KUNIT_CASE(cmem_dmabuf_test_fence_first),
+	KUNIT_CASE(cmem_dmabuf_test_holds),
+	{ }
+};
+
+static struct kunit_suite cmem_dmabuf_suite = {
+	.name = "cmem_dmabuf",
+	.init = cmem_dmabuf_test_init,
+	.exit = cmem_dmabuf_test_exit,
+	.test_cases = cmem_dmabuf_cases,
+};
+
+kunit_test_suite(cmem_dmabuf_suite);
