@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
@@ -519,6 +520,23 @@ static inline bool overlaps(const struct cmem_alloc *a, const struct cmem_alloc 
 	return a->phys_addr < b->phys_addr + b->length && b->phys_addr < a->phys_addr + a->length;
 }
 
+/* All of the pool or heap that somebody else can get does not touch the buffer. */
+#define expect_not_given_away(src, buf) __expect_not_given_away(_metadata, src, buf)
+static inline void __expect_not_given_away(struct __test_metadata *_metadata,
+					   const struct source *src,
+					   const struct cmem_alloc *buf)
+{
+	static struct cmem_alloc others[2048];
+	int fd = cmem_open();
+	int count = drain(fd, src, 0, others, ARRAY_SIZE(others));
+
+	EXPECT_LE(0, count);
+	for (int i = 0; i < count; i++) {
+		EXPECT_FALSE(overlaps(&others[i], buf)) TH_LOG("given to somebody else");
+	}
+	close(fd);
+}
+
 /* Runs a fixture on each kind of memory x pool or heap x cached or not. */
 #define SOURCE_VARIANT(fixture, name, _kind, _heap, _flags)		\
 	FIXTURE_VARIANT_ADD(fixture, name) {				\
@@ -655,6 +673,46 @@ static inline int access_signal(volatile void *addr, bool write)
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return -1;
 	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/* Sends @fd over a socket, with a byte. */
+static inline int send_fd(int socket, int fd)
+{
+	union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(int))]; } control = {};
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	return sendmsg(socket, &msg, 0) == 1 ? 0 : -errno;
+}
+
+static inline int receive_fd(int socket)
+{
+	union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(int))]; } control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header;
+	int fd;
+
+	if (recvmsg(socket, &msg, 0) != 1)
+		return -errno;
+	header = CMSG_FIRSTHDR(&msg);
+	if (!header || header->cmsg_type != SCM_RIGHTS)
+		return -EBADMSG;
+	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
 }
 
 #endif /* CMEM_TEST_H */

@@ -8,7 +8,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "cmem_test.h"
+#include "cmem_dmabuf.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
 #define MAX_OWNERS	8
@@ -287,6 +287,7 @@ static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, b
 	struct cmem_alloc buf;
 	struct source src = {};
 	char *map, *map2;
+	int dmabuf;
 
 	if (!find_source(ANY_KIND, heap, 3 * page_size(), &src))
 		SKIP(return, "no memory");
@@ -340,6 +341,25 @@ static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, b
 	SEE();
 	EXPECT_HELD(0, 1);
 	ASSERT_EQ(0, munmap(map, buf.length));
+	SEE();
+	EXPECT_STRNE("held", e->state);
+	EXPECT_EQ(0, e->num_owners);
+
+	/* A DMA-BUF is a hold as a mapping is. */
+	ASSERT_EQ(0, source_alloc(fd, &src, CMEM_ALLOC_CACHED, &buf));
+	dmabuf = cmem_export(fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dmabuf);
+	SEE();
+	EXPECT_HELD(1, 1);
+	map = dmabuf_map(dmabuf, 0, page_size());
+	ASSERT_MAPPED(map);
+	ASSERT_EQ(0, cmem_free(fd, buf.phys_addr));
+	SEE();
+	EXPECT_HELD(0, 2);
+	ASSERT_EQ(0, munmap(map, page_size()));
+	SEE();
+	EXPECT_HELD(0, 1);
+	close(dmabuf);
 	SEE();
 	EXPECT_STRNE("held", e->state);
 	EXPECT_EQ(0, e->num_owners);

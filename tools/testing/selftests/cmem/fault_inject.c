@@ -7,7 +7,6 @@
  * anything. What else goes wrong, the kernel log tells: best run with KASAN,
  * lockdep and kmemleak.
  */
-#include <dirent.h>
 #include <sys/mount.h>
 
 #if __has_include(<sys/rseq.h>)
@@ -15,9 +14,10 @@
 #endif
 #include <sys/syscall.h>
 
-#include "cmem_test.h"
+#include "cmem_dmabuf.h"
 
 #define DEBUGFS "/sys/kernel/debug"
+#define RDWR (O_RDWR | O_CLOEXEC)
 /* More than any call here has; it only ends a sweep that never gets through. */
 #define SWEEP_CAP 500
 
@@ -355,13 +355,16 @@ TEST_F(fail, faults)
 	struct source src;
 	struct cmem_alloc buf;
 	size_t away;
+	int dmabuf;
 	char *map;
 
 	if (!find_source(ANY_KIND, variant->heap, 2 * SZ_2M, &src))
 		SKIP(return, "no buffer of 4 MiB");
 	ASSERT_EQ(0, source_alloc(self->fd, &src, 0, &buf));
-	for (unsigned int n = 1; n < 40; n++) {
-		map = cmem_map(self->fd, &buf);
+	dmabuf = cmem_export(self->fd, buf.phys_addr, RDWR);
+	ASSERT_LE(0, dmabuf);
+	for (unsigned int n = 1; n < 80; n++) {
+		map = n < 40 ? cmem_map(self->fd, &buf) : dmabuf_map(dmabuf, 0, buf.length);
 		ASSERT_MAPPED(map);
 		if (n % 2) {
 			/* Another alignment: 2 MiB entries are of no use any more. */
@@ -376,7 +379,7 @@ TEST_F(fail, faults)
 				    place + away);
 			map = place + away;
 		}
-		ASSERT_TRUE(arm(self->nth, n));
+		ASSERT_TRUE(arm(self->nth, n % 40 + 1));
 		for (size_t i = 0; i < buf.length; i += SZ_2M / 8)
 			((volatile char *)map)[i] = n;
 		disarm(self->nth);
@@ -385,6 +388,7 @@ TEST_F(fail, faults)
 		}
 		ASSERT_EQ(0, munmap(map, buf.length));
 	}
+	close(dmabuf);
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 }
 
@@ -470,6 +474,157 @@ TEST_F(fail, close_loses_nothing)
 	}
 }
 
+/*
+ * DMA-BUFs
+ */
+
+/* What gives a file descriptor: 0 or a negative errno, as the others do */
+static int take_fd(int ret, int *fd)
+{
+	*fd = ret;
+	return ret < 0 ? ret : 0;
+}
+
+/* A file descriptor too many is as bad as a buffer too few. */
+#define SWEEP_FDS(call, undo) do {					\
+	int _fds = count_fds();						\
+									\
+	SWEEP(call, ({ undo; ASSERT_EQ(_fds, count_fds()); }));		\
+	EXPECT_EQ(_fds, count_fds());					\
+} while (0)
+
+TEST_F(fail, export)
+{
+	int dmabuf;
+
+	SWEEP_FDS(take_fd(cmem_export(self->fd, self->own.phys_addr, RDWR), &dmabuf),
+		  close(dmabuf));
+	/* When it is all that holds the buffer, too */
+	ASSERT_EQ(0, cmem_register(self->fd, self->others.phys_addr));
+	SWEEP_FDS(take_fd(cmem_export(self->fd, self->others.phys_addr, O_RDONLY), &dmabuf),
+		  close(dmabuf));
+	ASSERT_EQ(0, cmem_free(self->fd, self->others.phys_addr));
+}
+
+TEST_F(fail, register_by_a_DMA_BUF)
+{
+	int dmabuf = cmem_export(self->other, self->others.phys_addr, RDWR);
+
+	ASSERT_LE(0, dmabuf);
+	SWEEP_FDS(cmem_register_dmabuf(self->fd, dmabuf),
+		  ASSERT_EQ(0, cmem_free(self->fd, self->others.phys_addr)));
+	/* Nothing of the failed ones is left. */
+	EXPECT_EQ(-EPERM, cmem_free(self->fd, self->others.phys_addr));
+	SWEEP_FDS(cmem_register_dmabuf(self->other, dmabuf),
+		  ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr)));
+	close(dmabuf);
+}
+
+static int map_dmabuf(int dmabuf, __u64 offset, size_t length, void **map)
+{
+	*map = dmabuf_map(dmabuf, offset, length);
+	return *map == MAP_FAILED ? -errno : 0;
+}
+
+TEST_F(fail, mmap_of_a_DMA_BUF)
+{
+	int dmabuf = cmem_export(self->fd, self->own.phys_addr, RDWR);
+	void *map;
+
+	ASSERT_LE(0, dmabuf);
+	SWEEP(map_dmabuf(dmabuf, 0, self->own.length, &map),
+	      ASSERT_EQ(0, munmap(map, self->own.length)));
+	SWEEP(map_dmabuf(dmabuf, self->page, self->page, &map),
+	      ASSERT_EQ(0, munmap(map, self->page)));
+	close(dmabuf);
+}
+
+TEST_F(fail, cpu_access_to_a_DMA_BUF)
+{
+	const __u64 flags[] = {
+		DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW,
+	};
+	int dmabuf = cmem_export(self->fd, self->own.phys_addr, RDWR);
+
+	ASSERT_LE(0, dmabuf);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		SWEEP(dmabuf_sync(dmabuf, flags[i]), (void)0);
+	close(dmabuf);
+}
+
+TEST_F(fail, alloc_from_a_DMA_BUF_heap)
+{
+	int heap = dma_heap_open(self->src.block), dmabuf;
+
+	if (heap == -ENOENT && access(DMA_HEAPS, F_OK))
+		SKIP(return, "no DMA-BUF heaps in this kernel");
+	ASSERT_LE(0, heap);
+	SWEEP_FDS(take_fd(dma_heap_alloc(heap, self->src.length), &dmabuf), close(dmabuf));
+	/* What has to be cleaned in the call */
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr));
+		SWEEP_FDS(take_fd(dma_heap_alloc(heap, self->src.length), &dmabuf), close(dmabuf));
+		ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &self->others));
+	}
+	close(heap);
+}
+
+TEST_F(fail, import)
+{
+	int dmabuf = cmem_export(self->fd, self->own.phys_addr, RDWR), vgem = vgem_open();
+	bool pages = has_page(self->own.phys_addr);
+	__u32 handle;
+
+	ASSERT_LE(0, dmabuf);
+	if (vgem >= 0 && pages)
+		SWEEP_FDS(vgem_import(vgem, dmabuf, &handle),
+			  ASSERT_EQ(0, vgem_close_handle(vgem, handle)));
+	close(vgem);
+	close(dmabuf);
+	if (vgem < 0)
+		SKIP(return, "no vgem in this kernel");
+	if (!pages)
+		SKIP(return, "this memory has no struct pages");
+}
+
+TEST_F(fail, letting_go_of_a_DMA_BUF_loses_nothing)
+{
+	int heap = dma_heap_open(self->src.block), vgem = vgem_open();
+	static struct snapshot start;
+
+	ASSERT_EQ(0, take_snapshot(&start));
+	for (unsigned int n = 1; n < 40; n++) {
+		int dmabuf[3] = {
+			cmem_export(self->fd, self->own.phys_addr, RDWR),
+			cmem_export(self->fd, self->own.phys_addr, RDWR),
+			dma_heap_alloc(heap, 1),
+		};
+		__u32 handle = 0;
+		void *map;
+
+		ASSERT_LE(0, dmabuf[1]);
+		map = dmabuf_map(dmabuf[0], 0, 2 * self->page);
+		ASSERT_MAPPED(map);
+		if (vgem >= 0 && has_page(self->own.phys_addr))
+			ASSERT_EQ(0, vgem_import(vgem, dmabuf[1], &handle));
+		ASSERT_TRUE(arm(self->nth, n));
+		for (int i = 0; i < 3; i++)
+			close(dmabuf[i]);
+		if (handle)
+			vgem_close_handle(vgem, handle);
+		munmap(map, 2 * self->page);
+		disarm(self->nth);
+		/* Those that failed */
+		if (handle)
+			vgem_close_handle(vgem, handle);
+		munmap(map, 2 * self->page);
+		expect_same(&start);
+		ASSERT_FALSE(has_failed(_metadata)) TH_LOG("n %u", n);
+	}
+	close(vgem);
+	close(heap);
+}
+
 TEST_F(fail, reading_proc)
 {
 	char text[512];
@@ -540,6 +695,20 @@ TEST_F(fail_block, add)
 	ASSERT_EQ(0, cmem_block_remove(self->fd, self->spare.info.block));
 	SWEEP(add_it(self->fd, &self->spare),
 	      ASSERT_EQ(0, cmem_block_remove(self->fd, self->spare.info.block)));
+	ASSERT_EQ(0, put_back_block(self->fd, &self->spare));
+}
+
+/* With a DMA-BUF heap of its own, without which it is a block all the same. */
+TEST_F(fail_block, add_of_a_new_number)
+{
+	struct spare_block renumbered = self->spare;
+	struct cmem_info info;
+
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	renumbered.info.block = info.block_limit + 3;
+	ASSERT_EQ(0, cmem_block_remove(self->fd, self->spare.info.block));
+	SWEEP(add_it(self->fd, &renumbered),
+	      ASSERT_EQ(0, cmem_block_remove(self->fd, renumbered.info.block)));
 	ASSERT_EQ(0, put_back_block(self->fd, &self->spare));
 }
 

@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stddef.h>
 
-#include "cmem_test.h"
+#include "cmem_dmabuf.h"
 
 static_assert(sizeof(struct cmem_info) == 40, "layout");
 static_assert(offsetof(struct cmem_info, features) == 32, "layout");
@@ -26,12 +26,16 @@ static_assert(offsetof(struct cmem_alloc, mmap_offset) == 40, "layout");
 static_assert(sizeof(struct cmem_free) == 16, "layout");
 static_assert(sizeof(struct cmem_register) == 48, "layout");
 static_assert(offsetof(struct cmem_register, block) == 32, "layout");
+static_assert(offsetof(struct cmem_register, dmabuf_fd) == 44, "layout");
 static_assert(sizeof(struct cmem_resolve) == 64, "layout");
 static_assert(offsetof(struct cmem_resolve, buffer_flags) == 48, "layout");
 static_assert(sizeof(struct cmem_sync_range) == 24, "layout");
 static_assert(sizeof(struct cmem_sync) == 24, "layout");
 static_assert(offsetof(struct cmem_sync, num_ranges) == 16, "layout");
 static_assert(sizeof(struct cmem_sync_all) == 16, "layout");
+static_assert(sizeof(struct cmem_export) == 24, "layout");
+static_assert(offsetof(struct cmem_export, phys_addr) == 8, "layout");
+static_assert(offsetof(struct cmem_export, fd) == 20, "layout");
 static_assert(sizeof(struct cmem_block_pool) == 16, "layout");
 static_assert(sizeof(struct cmem_block_add) == 40, "layout");
 static_assert(offsetof(struct cmem_block_add, base) == 16, "layout");
@@ -49,6 +53,7 @@ union any_arg {
 	struct cmem_resolve res;
 	struct cmem_sync sync;
 	struct cmem_sync_all all;
+	struct cmem_export export;
 	struct cmem_block_add add;
 	struct cmem_block_remove remove;
 	unsigned char bytes[96];
@@ -66,6 +71,7 @@ FIXTURE(abi)
 	int other;			/* owns a buffer that @fd may register */
 	struct cmem_alloc own;
 	struct cmem_alloc others;
+	int dmabuf;			/* of others */
 	struct source src;
 	void *map;			/* of own */
 	struct cmem_sync_range range;
@@ -150,7 +156,13 @@ static void prepare_register(FIXTURE_DATA(abi) *self, union any_arg *arg)
 {
 	arg->reg.flags = 0;
 	arg->reg.phys_addr = self->others.phys_addr;
-	arg->reg.__reserved = 0;
+	arg->reg.dmabuf_fd = 0;
+}
+
+static void prepare_register_dmabuf(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->reg.flags = CMEM_REGISTER_DMABUF;
+	arg->reg.dmabuf_fd = self->dmabuf;
 }
 
 static int undo_register(FIXTURE_DATA(abi) *self, union any_arg *arg)
@@ -183,6 +195,18 @@ static void prepare_sync_all(FIXTURE_DATA(abi) *self, union any_arg *arg)
 	arg->all.flags = 0;
 	arg->all.op = CMEM_SYNC_WRITE_BACK;
 	arg->all.__reserved = 0;
+}
+
+static void prepare_export(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->export.flags = 0;
+	arg->export.phys_addr = self->own.phys_addr;
+	arg->export.fd_flags = O_RDWR | O_CLOEXEC;
+}
+
+static int undo_export(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	return close(arg->export.fd) ? -errno : 0;
 }
 
 static void prepare_block_add(FIXTURE_DATA(abi) *self, union any_arg *arg)
@@ -253,8 +277,15 @@ FIXTURE_VARIANT_ADD(abi, free) {
 
 FIXTURE_VARIANT_ADD(abi, register) {
 	.cmd = CMEM_IOCTL_REGISTER, .size = sizeof(struct cmem_register), .writes = true,
-	.strict = { FLAGS(cmem_register, 0), RESERVED(cmem_register) },
+	.strict = { FLAGS(cmem_register, CMEM_REGISTER_DMABUF),
+		    { offsetof(struct cmem_register, dmabuf_fd), 0 } },
 	.prepare = prepare_register, .undo = undo_register,
+};
+
+FIXTURE_VARIANT_ADD(abi, register_dmabuf) {
+	.cmd = CMEM_IOCTL_REGISTER, .size = sizeof(struct cmem_register), .writes = true,
+	.strict = { FLAGS(cmem_register, CMEM_REGISTER_DMABUF) },
+	.prepare = prepare_register_dmabuf, .undo = undo_register,
 };
 
 FIXTURE_VARIANT_ADD(abi, resolve) {
@@ -273,6 +304,13 @@ FIXTURE_VARIANT_ADD(abi, sync_all) {
 	.cmd = CMEM_IOCTL_SYNC_ALL, .size = sizeof(struct cmem_sync_all), .writes = false,
 	.strict = { FLAGS(cmem_sync_all, 0), RESERVED(cmem_sync_all) },
 	.prepare = prepare_sync_all, .undo = undo_nothing,
+};
+
+FIXTURE_VARIANT_ADD(abi, export) {
+	.cmd = CMEM_IOCTL_EXPORT, .size = sizeof(struct cmem_export), .writes = true,
+	.strict = { FLAGS(cmem_export, 0),
+		    { offsetof(struct cmem_export, fd_flags), O_CLOEXEC | O_ACCMODE } },
+	.prepare = prepare_export, .undo = undo_export,
 };
 
 FIXTURE_VARIANT_ADD(abi, block_add) {
@@ -306,6 +344,8 @@ FIXTURE_SETUP(abi)
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &self->own));
 	ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &self->others));
 	ASSERT_EQ(0, cmem_register(self->fd, self->others.phys_addr));
+	self->dmabuf = cmem_export(self->other, self->others.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->dmabuf);
 	self->map = cmem_map(self->fd, &self->own);
 	ASSERT_MAPPED(self->map);
 	self->mem = mmap(NULL, 4 * self->page, PROT_READ | PROT_WRITE,
@@ -326,6 +366,7 @@ FIXTURE_TEARDOWN(abi)
 	if (variant->away) {
 		EXPECT_EQ(0, put_back_block(self->fd, &self->spare));
 	}
+	close(self->dmabuf);
 	close(self->fd);
 	close(self->other);
 	expect_same(&self->before);
@@ -511,6 +552,7 @@ TEST_F(abi, a_result_that_can_not_be_written_is_EFAULT_and_nothing_is_left_behin
 	unsigned char *second = self->mem + self->page;
 	unsigned char *const at[] = { second, second - variant->size + 8 };
 	__u64 had = source_free(self->fd, &self->src);
+	int fds = count_fds();
 
 	/* All of the struct is read-only, then but its last 8 bytes. */
 	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
@@ -527,6 +569,7 @@ TEST_F(abi, a_result_that_can_not_be_written_is_EFAULT_and_nothing_is_left_behin
 		ASSERT_EQ(0, mprotect(second, self->page, PROT_READ | PROT_WRITE));
 	}
 	EXPECT_EQ(had, source_free(self->fd, &self->src));
+	EXPECT_EQ(fds, count_fds());
 
 	/* What the file holds is as before, too: one registration. */
 	EXPECT_EQ(0, cmem_free(self->fd, self->others.phys_addr));
@@ -609,15 +652,17 @@ TEST_F(numbers, unknown_ioctls_are_ENOTTY_whatever_their_argument)
 	}
 }
 
-TEST_F(numbers, EXPORT_is_ENOTTY_in_version_2)
+TEST_F(numbers, each_version_has_what_it_came_with)
 {
-	unsigned char page[4096] = { 64 };
+	struct cmem_export export = { .size = sizeof(export), .fd_flags = O_RDWR };
 	struct cmem_info info;
 
+	EXPECT_EQ(3, CMEM_ABI_VERSION);
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	if (info.abi_version > 2)
-		SKIP(return, "ABI version %u may have it", info.abi_version);
-	EXPECT_REFUSED(ENOTTY, cmem_ioctl(self->fd, _IO(CMEM_IOCTL_TYPE, CMEM_CMD_EXPORT), page));
+	/* DMA-BUFs came with the third. There is no buffer at 0. */
+	EXPECT_EQ(info.abi_version >= 3, !!(info.features & CMEM_FEATURE_DMABUF));
+	EXPECT_EQ(info.abi_version >= 3 ? -ENOENT : -ENOTTY,
+		  cmem_ioctl(self->fd, CMEM_IOCTL_EXPORT, &export));
 }
 
 TEST_HARNESS_MAIN

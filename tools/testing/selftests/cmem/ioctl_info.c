@@ -48,12 +48,14 @@ TEST_F(info, get_info_describes_this_machine)
 		EXPECT_FALSE(info.out_flags & CMEM_INFO_USER_SYNC);
 	}
 	EXPECT_TRUE(info.features & CMEM_FEATURE_BLOCK_ADD);
+	EXPECT_TRUE(info.features & CMEM_FEATURE_DMABUF);
 	if (info.abi_version == CMEM_ABI_VERSION) {
 		EXPECT_EQ(0, info.out_flags & ~(CMEM_INFO_COHERENT | CMEM_INFO_USER_SYNC |
 						CMEM_INFO_HEAP_FALLBACK));
 		EXPECT_EQ(0, info.features & ~(__u64)(CMEM_FEATURE_SCRUB | CMEM_FEATURE_PMD |
 						      CMEM_FEATURE_PRIVATE |
-						      CMEM_FEATURE_BLOCK_ADD));
+						      CMEM_FEATURE_BLOCK_ADD |
+						      CMEM_FEATURE_DMABUF));
 	}
 }
 

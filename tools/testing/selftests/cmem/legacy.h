@@ -206,6 +206,15 @@ static inline int old_reguser(int fd, __u64 phys, size_t *size)
 	return ret;
 }
 
+/* A file descriptor, or a negative errno */
+static inline int old_exportdmabuf(int fd, const volatile void *addr)
+{
+	struct old_exportdmabuf arg = { .addr = (unsigned long)addr, .fd = -1 };
+	int ret = cmem_ioctl(fd, OLD_EXPORTDMABUF, &arg);
+
+	return ret ? ret : arg.fd;
+}
+
 /* From a pool, or from a heap. */
 static inline int old_source_alloc(int fd, const struct source *src, unsigned int flags,
 				   struct old_buf *buf)

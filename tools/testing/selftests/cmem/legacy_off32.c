@@ -243,6 +243,32 @@ TEST_F(off32, REGUSER_understands_an_off_t_that_became_64_bits)
 	}
 }
 
+TEST_F(off32, EXPORTDMABUF_knows_such_mappings)
+{
+	char *const maps[] = {
+		map_off(self->fd, self->phys, self->buf.size),
+		map_shifted(self->fd, self->phys, self->buf.size),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		char *map;
+		int fd;
+
+		ASSERT_MAPPED(maps[i]);
+		fill(maps[i], self->buf.size, i);
+		fd = old_exportdmabuf(self->fd, maps[i] + self->page + 1);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(self->buf.size, lseek(fd, 0, SEEK_END));
+		map = mmap(NULL, self->buf.size, PROT_READ, MAP_SHARED, fd, 0);
+		ASSERT_MAPPED(map);
+		EXPECT_EQ(-1, find_stranger(map, self->buf.size, i));
+		EXPECT_REFUSED(EPERM, old_exportdmabuf(self->other, map));
+		ASSERT_EQ(0, munmap(map, self->buf.size));
+		ASSERT_EQ(0, munmap(maps[i], self->buf.size));
+		close(fd);
+	}
+}
+
 TEST_F(off32, an_address_that_is_too_large_is_an_error_and_not_another_address)
 {
 	bool tried = false;

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 
-#include "cmem_test.h"
+#include "cmem_dmabuf.h"
 #include <ti/cmem.h>
 
 #define LENGTH		(4 * page_size())
@@ -913,25 +913,76 @@ out:
 	EXPECT_EQ(0, CMEM_free(b, &plain));
 }
 
-TEST_F(lib, a_dmabuf_is_exported_as_soon_as_the_kernel_can)
+TEST_F(lib, a_buffer_is_exported_as_a_DMA_BUF)
 {
-	char *buf = CMEM_alloc2(self->pool.block, LENGTH, NULL);
-	struct cmem_export export = { .size = sizeof(export), .fd_flags = O_RDWR };
-	int ret, fd;
+	CMEM_AllocParams heap = heap_params(CMEM_CACHED, 0);
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), *part, *map;
+	int fds = count_fds(), fd[3];
+	CMEM_off64_t phys;
+	char local;
 
 	ASSERT_POINTER(buf);
-	EXPECT_ERRNO(EFAULT, CMEM_export_dmabuf(&export) == -1);
-	export.phys_addr = phys_of(buf);
-	ret = cmem_ioctl(self->fd, CMEM_IOCTL_EXPORT, &export);
-	fd = CMEM_export_dmabuf(buf + 1);
-	if (ret == -ENOTTY) {
-		EXPECT_EQ(-1, fd);
-		EXPECT_EQ(ENOTTY, errno);
-	} else {
-		EXPECT_LE(0, fd);
-		close(fd);
+	phys = CMEM_getPhys64(buf);
+	part = CMEM_map64(phys + page_size(), page_size());
+	ASSERT_POINTER(part);
+	fill(buf, LENGTH, 1);
+	ASSERT_EQ(0, CMEM_cacheWb(buf, LENGTH));
+	fd[0] = CMEM_export_dmabuf(buf);
+	fd[1] = CMEM_export_dmabuf(buf + LENGTH - 1);
+	fd[2] = CMEM_export_dmabuf(part + 3);
+	for (int i = 0; i < 3; i++) {
+		ASSERT_LE(0, fd[i]);
+		EXPECT_EQ(LENGTH, lseek(fd[i], 0, SEEK_END));
+		EXPECT_EQ(FD_CLOEXEC, fcntl(fd[i], F_GETFD));
+		EXPECT_EQ(O_RDWR, fcntl(fd[i], F_GETFL) & O_ACCMODE);
 	}
+	EXPECT_EQ(fds + 3, count_fds());
+	EXPECT_ERRNO(EFAULT, CMEM_export_dmabuf(&local) == -1);
+	EXPECT_ERRNO(EFAULT, CMEM_export_dmabuf(NULL) == -1);
+	EXPECT_EQ(0, CMEM_unmap(part, page_size()));
+	EXPECT_ERRNO(EFAULT, CMEM_export_dmabuf(part) == -1);
+
+	/* The library takes mappings of it as its own, as far as there is something to ask. */
+	map = dmabuf_map(fd[1], 2 * page_size(), page_size());
+	ASSERT_MAPPED(map);
+	EXPECT_EQ(phys + 2 * page_size() + 7, CMEM_getPhys64(map + 7));
+	EXPECT_EQ(0, CMEM_cacheWbInv(map + 1, page_size() - 2));
+	EXPECT_EQ(0, CMEM_cacheInv(map, page_size()));
+	EXPECT_EQ(0, memcmp(map, buf + 2 * page_size(), page_size()));
+
+	/* It is what keeps the buffer, in the end. */
+	EXPECT_EQ(0, CMEM_free(buf, &heap));
+	EXPECT_EQ(phys + 2 * page_size(), CMEM_getPhys64(map));
+	EXPECT_FALSE(is_same(&self->before));
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+	EXPECT_EQ(2 * page_size() / 8, *(volatile __u32 *)map);
+	/* Nobody is registered for it any more. */
+	EXPECT_ERRNO(ENOENT, CMEM_export_dmabuf(map) == -1);
+	EXPECT_EQ(0, munmap(map, page_size()));
+	expect_same(&self->before);
+	EXPECT_EQ(fds, count_fds());
+}
+
+TEST_F(lib, only_who_is_registered_exports)
+{
+	char *buf = CMEM_alloc2(self->pool.block, LENGTH, NULL);
+	char *map;
+	int fd;
+
+	ASSERT_POINTER(buf);
+	fd = CMEM_export_dmabuf(buf);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, cmem_register_dmabuf(self->fd, fd));
+	map = dmabuf_map(fd, 0, page_size());
+	ASSERT_MAPPED(map);
 	EXPECT_EQ(0, CMEM_free(buf, NULL));
+	EXPECT_ERRNO(EPERM, CMEM_export_dmabuf(map) == -1);
+	EXPECT_EQ(0, munmap(map, page_size()));
+	close(fd);
+	fd = cmem_open();
+	close(self->fd);
+	self->fd = fd;
 }
 
 /*

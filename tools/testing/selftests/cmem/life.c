@@ -5,11 +5,8 @@
  * process ends.
  */
 #include <pthread.h>
-#include <sys/socket.h>
 
 #include "cmem_test.h"
-
-#define MAX_BUFFERS 2048
 
 FIXTURE(life)
 {
@@ -52,29 +49,14 @@ FIXTURE_TEARDOWN(life)
 	expect_same(&self->before);
 }
 
-/* All of the pool or heap that somebody else can get does not touch the buffer. */
-static void expect_not_given_away(struct __test_metadata *_metadata,
-				  FIXTURE_DATA(life) *self)
-{
-	static struct cmem_alloc buf[MAX_BUFFERS];
-	int fd = cmem_open();
-	int count = drain(fd, &self->src, 0, buf, MAX_BUFFERS);
-
-	EXPECT_LE(0, count);
-	for (int i = 0; i < count; i++) {
-		EXPECT_FALSE(overlaps(&buf[i], &self->buf)) TH_LOG("given to somebody else");
-	}
-	close(fd);
-}
-
 TEST_F(life, a_buffer_freed_while_mapped_stays_with_its_mapping)
 {
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
-	expect_not_given_away(_metadata, self);
+	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 1));
 	fill(self->map, self->buf.length, 2);
-	expect_not_given_away(_metadata, self);
+	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 2));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	EXPECT_LT(self->taken, source_free(self->b, &self->src));
@@ -108,7 +90,7 @@ TEST_F(life, one_page_that_is_mapped_holds_the_whole_buffer)
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_EQ(0, munmap(self->map, rest));
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
-	expect_not_given_away(_metadata, self);
+	expect_not_given_away(&self->src, &self->buf);
 	ASSERT_EQ(0, munmap(self->map + rest, page_size()));
 	EXPECT_LT(self->taken, source_free(self->b, &self->src));
 }
@@ -149,7 +131,7 @@ TEST_F(life, a_mapping_that_moved_holds_it)
 	ASSERT_TRUE(mremap(self->map, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, place) ==
 		    place);
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
-	expect_not_given_away(_metadata, self);
+	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(place, length, 1));
 	ASSERT_EQ(0, munmap(place, length));
 	EXPECT_LT(self->taken, source_free(self->b, &self->src));
@@ -159,7 +141,7 @@ TEST_F(life, a_mapping_holds_the_file_and_its_registration)
 {
 	close(self->a);
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
-	expect_not_given_away(_metadata, self);
+	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 1));
 	/* There is a holder yet, so others may register. */
 	EXPECT_EQ(0, cmem_register(self->b, self->buf.phys_addr));
@@ -178,7 +160,7 @@ TEST_F(life, a_registered_buffer_survives_the_mapping_and_the_file_of_who_alloca
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	close(self->a);
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
-	expect_not_given_away(_metadata, self);
+	expect_not_given_away(&self->src, &self->buf);
 	map = cmem_map(self->b, &self->buf);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, find_stranger(map, self->buf.length, 1));
@@ -254,50 +236,10 @@ TEST_F(life, an_inherited_mapping_holds_the_buffer)
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
-	expect_not_given_away(_metadata, self);
+	expect_not_given_away(&self->src, &self->buf);
 	ASSERT_EQ(1, write(go[1], &byte, 1));
 	join_child(pid);
 	EXPECT_LT(self->taken, source_free(self->b, &self->src));
-}
-
-/* Sends @fd over a socket, with a byte. */
-static int send_fd(int socket, int fd)
-{
-	union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(int))]; } control = {};
-	char byte = 0;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	return sendmsg(socket, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static int receive_fd(int socket)
-{
-	union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(int))]; } control;
-	char byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header;
-	int fd;
-
-	if (recvmsg(socket, &msg, 0) != 1)
-		return -errno;
-	header = CMSG_FIRSTHDR(&msg);
-	if (!header || header->cmsg_type != SCM_RIGHTS)
-		return -EBADMSG;
-	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	return fd;
 }
 
 TEST_F(life, a_file_sent_over_a_socket_is_the_same_owner_after_the_senders_death)

@@ -4,6 +4,7 @@
  * will be mapped, and whoever else held it; an owner gets his own back without
  * waiting; and what is free gets clean by itself.
  */
+#include "cmem_dmabuf.h"
 #include "cmem_trace.h"
 
 #define MAX_BUFFERS 2048
@@ -251,6 +252,50 @@ TEST_F(scrub, what_a_child_inherited_comes_back_clean_even_to_its_owner)
 	ASSERT_EQ(0, munmap(map, shared.length));
 	ASSERT_EQ(0, cmem_free(self->a, shared.phys_addr));
 	expect_all_zero(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED);
+}
+
+TEST_F(scrub, what_was_a_DMA_BUF_comes_back_clean_even_to_its_owner)
+{
+	struct cmem_alloc shared;
+	int dmabuf;
+	char *map;
+
+	DMABUF_OR_SKIP(self->a);
+	/* Whether or not anybody made something of it, and whatever goes last */
+	for (int owner_last = 0; owner_last < 2; owner_last++) {
+		fill_one(_metadata, self, &shared, &map);
+		ASSERT_EQ(0, munmap(map, shared.length));
+		dmabuf = cmem_export(self->a, shared.phys_addr, O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, dmabuf);
+		if (owner_last)
+			close(dmabuf);
+		ASSERT_EQ(0, cmem_free(self->a, shared.phys_addr));
+		if (!owner_last)
+			close(dmabuf);
+		free_all(_metadata, self->a,
+			 expect_all_zero(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED));
+	}
+}
+
+TEST_F(scrub, what_was_written_through_a_DMA_BUF_is_clean_for_the_next_owner)
+{
+	struct cmem_alloc shared;
+	int dmabuf;
+	char *map;
+
+	DMABUF_OR_SKIP(self->a);
+	fill_one(_metadata, self, &shared, &map);
+	ASSERT_EQ(0, munmap(map, shared.length));
+	dmabuf = cmem_export(self->a, shared.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dmabuf);
+	ASSERT_EQ(0, cmem_free(self->a, shared.phys_addr));
+	/* Long after it was freed, and the file descriptor closed */
+	map = dmabuf_map(dmabuf, 0, shared.length);
+	ASSERT_MAPPED(map);
+	close(dmabuf);
+	fill(map, shared.length, 0xabce);
+	ASSERT_EQ(0, munmap(map, shared.length));
+	expect_all_zero(_metadata, self->b, &self->src, variant->flags);
 }
 
 TEST_F(scrub, what_was_mapped_at_the_free_is_clean_for_the_next_owner_after_the_munmap)

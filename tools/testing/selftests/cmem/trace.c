@@ -3,6 +3,7 @@
  * Each change in a buffer's state has its tracepoint, which fires once for it,
  * with the right numbers, and not for a call that was refused.
  */
+#include "cmem_dmabuf.h"
 #include "cmem_trace.h"
 
 static const char *const events[] = {
@@ -299,6 +300,66 @@ TEST_F(trace, a_dying_process_unmaps_frees_and_releases)
 	EXPECT_EQ(1, count_event("cmem_unmap"));
 	EXPECT_EQ(1, count_event("cmem_free"));
 	EXPECT_EQ(1, count_event("cmem_release"));
+}
+
+TEST_F(trace, a_DMA_BUF_is_mapped_and_releases_as_others_do)
+{
+	struct cmem_alloc buf;
+	int dmabuf;
+	char *map;
+
+	DMABUF_OR_SKIP(self->fd);
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));
+	read_trace();
+	dmabuf = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dmabuf);
+	EXPECT_EQ(0, read_trace());
+	map = dmabuf_map(dmabuf, self->page, 2 * self->page);
+	ASSERT_MAPPED(map);
+	EXPECT_EVENTS("cmem_map");
+	EXPECT_FIELD(0, "address", (unsigned long)map);
+	EXPECT_FIELD(0, "phys", buf.phys_addr + self->page);
+	EXPECT_FIELD(0, "length", 2 * self->page);
+	ASSERT_EQ(0, cmem_register_dmabuf(self->other, dmabuf));
+	EXPECT_EVENTS("cmem_register");
+	EXPECT_EXTENT(0, &buf);
+	EXPECT_POOL(0, &buf);
+	EXPECT_TRUE(!!strstr(seen[0].fields, "shared")) TH_LOG("%s", seen[0].fields);
+	ASSERT_EQ(0, cmem_free(self->other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	EXPECT_EVENTS("cmem_free", "cmem_free");
+	ASSERT_EQ(0, munmap(map, 2 * self->page));
+	EXPECT_EVENTS("cmem_unmap");
+	EXPECT_FIELD(0, "phys", buf.phys_addr + self->page);
+	close(dmabuf);
+	EXPECT_EVENTS("cmem_release");
+	EXPECT_EXTENT(0, &buf);
+}
+
+TEST_F(trace, a_DMA_BUF_heap_allocates_for_nobody)
+{
+	int heap = dma_heap_open(self->src.block), dmabuf;
+	struct cmem_alloc seen_buf;
+
+	if (heap == -ENOENT && access(DMA_HEAPS, F_OK))
+		SKIP(return, "no DMA-BUF heaps in this kernel");
+	ASSERT_LE(0, heap);
+	read_trace();
+	dmabuf = dma_heap_alloc(heap, 2 * self->page);
+	ASSERT_LE(0, dmabuf);
+	EXPECT_EVENTS("cmem_alloc");
+	EXPECT_FIELD(0, "owner", 0);
+	EXPECT_FIELD(0, "block", self->src.block);
+	EXPECT_FIELD(0, "length", lseek(dmabuf, 0, SEEK_END));
+	EXPECT_TRUE(!!strstr(seen[0].fields, "shared")) TH_LOG("%s", seen[0].fields);
+	seen_buf = (struct cmem_alloc){
+		.block = self->src.block, .phys_addr = trace_field(seen[0].fields, "phys"),
+		.length = trace_field(seen[0].fields, "length"),
+	};
+	close(dmabuf);
+	EXPECT_EVENTS("cmem_release");
+	EXPECT_EXTENT(0, &seen_buf);
+	close(heap);
 }
 
 TEST_F(trace, cache_maintenance)
