@@ -16,6 +16,7 @@ static const struct {
 	{ CMEM_FEATURE_PMD, "pmd" },
 	{ CMEM_FEATURE_PRIVATE, "private" },
 	{ CMEM_FEATURE_BLOCK_ADD, "block-add" },
+	{ CMEM_FEATURE_DMABUF, "dma-buf" },
 };
 
 static void print_general(const struct cmem_info *info)

@@ -232,6 +232,8 @@ const char *holder_name(const struct processes *processes, const struct extent *
 		snprintf(text, sizeof(room[0]), "%d %s", (int)who->pid, who->command);
 	else if (nth < extent->owners)
 		snprintf(text, sizeof(room[0]), "owner %" PRIu64, extent->owner[nth].owner);
+	else if (!extent->owners && extent->mappings)
+		snprintf(text, sizeof(room[0]), "a DMA-BUF");
 	else
 		snprintf(text, sizeof(room[0]), "not known");
 	return text;

@@ -259,7 +259,8 @@ static bool parse_event(char *line, struct change *c)
 	if (!number_field(fields, "phys", &c->phys) ||
 	    !number_field(fields, "length", &c->length))
 		return false;
-	c->has_owner = number_field(fields, "owner", &c->owner);
+	/* A DMA-BUF heap allocates for nobody. */
+	c->has_owner = number_field(fields, "owner", &c->owner) && c->owner;
 	c->has_block = number_field(fields, "block", &value);
 	if (c->has_block)
 		c->block = value;
