@@ -13,13 +13,16 @@
  *						<-	done (or stopped)
  *
  * The picture itself comes over the port org.ti-cmem.picture, and goes back
- * over it as this program reads it through its own mapping. All that it reports
- * goes to the standard output, a line each; its exit status is the verdict.
+ * over it as this program reads it through its own mapping: once as the DSP left it,
+ * and once as another program in the guest did, the "filter", which does the same work
+ * and is told no address at all: it gets a DMA-BUF over a socket. All that is reported
+ * goes to the standard output, a line each; the exit status is the verdict.
  *
  * It works with libcmem. What it looks at to judge that (counts of free buffers, the
  * kernel's own idea of an address), it reads with the ioctls of /dev/cmem, through a
  * file that owns nothing.
  */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,10 +35,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/cmem.h>
+#include <linux/dma-buf.h>
 #include <ti/cmem.h>
 
 #define BLOCK			0
@@ -439,6 +445,24 @@ static void write_picture(const struct picture *picture, const struct frame *fra
 		memcpy(frame->mapping + y * pitch, picture->pixels + y * row, row);
 }
 
+static void read_picture(uint8_t *pixels, const struct picture *picture, const uint8_t *mapping,
+			 size_t pitch)
+{
+	size_t row = (size_t)picture->width * BYTES_PER_PIXEL;
+
+	for (uint32_t y = 0; y < picture->height; y++)
+		memcpy(pixels + y * row, mapping + y * pitch, row);
+}
+
+static void send_picture(struct port *port, const struct picture *picture, const uint8_t *pixels)
+{
+	size_t size = (size_t)picture->width * BYTES_PER_PIXEL * picture->height;
+
+	tell(port, "picture %u %u\n", picture->width, picture->height);
+	if (fwrite(pixels, 1, size, port->to) != size || fflush(port->to))
+		fail("sending the picture back: %s", strerror(errno));
+}
+
 static void share_picture(int cmem, struct port *dsp, struct port *pictures, const struct picture *picture,
 			  size_t pitch)
 {
@@ -465,8 +489,7 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	expect(dsp, "done");
 
 	invalidate(&frames[0], used);
-	for (uint32_t y = 0; y < picture->height; y++)
-		memcpy(result + y * row, frames[0].mapping + y * pitch, row);
+	read_picture(result, picture, frames[0].mapping, pitch);
 	for (size_t i = 0; i < row * picture->height; i++) {
 		if (result[i] != right[i])
 			fail("byte %zu of the DSP's picture is %u, the guest computes %u", i,
@@ -479,11 +502,7 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	printf("The DSP has worked on it in place: %zu of %zu bytes changed, each as the guest computes it itself.\n",
 	       changed, row * picture->height);
 
-	tell(pictures, "picture %u %u\n", picture->width, picture->height);
-	if (fwrite(result, 1, row * picture->height, pictures->to) != row * picture->height ||
-	    fflush(pictures->to))
-		fail("sending the picture back: %s", strerror(errno));
-
+	send_picture(pictures, picture, result);
 	printf("\n");
 	print_map(cmem);
 	printf("\n");
@@ -491,6 +510,157 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	for (int i = 0; i < FRAMES; i++)
 		free_frame(&frames[i]);
 	end_ownership();
+	free(result);
+	free(right);
+}
+
+/* The filter: another process, which has nothing but its end of a socket. */
+
+struct filter_job {
+	uint32_t width, height;
+	uint64_t pitch;
+};
+
+static void send_dmabuf(int socket, const struct filter_job *job, int dmabuf)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .header = {
+		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+	} };
+	struct iovec part = { .iov_base = (void *)job, .iov_len = sizeof(*job) };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control.space),
+	};
+
+	memcpy(CMSG_DATA(&control.header), &dmabuf, sizeof(dmabuf));
+	if (sendmsg(socket, &message, 0) != sizeof(*job))
+		fail("sending the DMA-BUF over a socket: %s", strerror(errno));
+}
+
+static int receive_dmabuf(int socket, struct filter_job *job)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec part = { .iov_base = job, .iov_len = sizeof(*job) };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control.space),
+	};
+	int dmabuf;
+
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != sizeof(*job) ||
+	    control.header.cmsg_type != SCM_RIGHTS)
+		fail("the filter got no DMA-BUF over its socket");
+	memcpy(&dmabuf, CMSG_DATA(&control.header), sizeof(dmabuf));
+	return dmabuf;
+}
+
+static void access_dmabuf(int dmabuf, uint64_t flags)
+{
+	struct dma_buf_sync sync = { .flags = flags };
+
+	if (ioctl(dmabuf, DMA_BUF_IOCTL_SYNC, &sync))
+		fail("DMA_BUF_IOCTL_SYNC: %s", strerror(errno));
+}
+
+static void __attribute__((noreturn)) run_filter(int socket)
+{
+	struct picture picture;
+	struct filter_job job;
+	uint8_t *mapping, *result;
+	size_t length, row;
+	int dmabuf;
+
+	dmabuf = receive_dmabuf(socket, &job);
+	length = lseek(dmabuf, 0, SEEK_END);
+	picture = (struct picture){ .width = job.width, .height = job.height };
+	row = (size_t)job.width * BYTES_PER_PIXEL;
+	picture.pixels = checked(malloc(row * job.height));
+	mapping = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0);
+	if (mapping == MAP_FAILED)
+		fail("the filter cannot map the DMA-BUF of %zu bytes: %s", length, strerror(errno));
+
+	access_dmabuf(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW);
+	read_picture(picture.pixels, &picture, mapping, job.pitch);
+	result = sketch(&picture);
+	for (uint32_t y = 0; y < job.height; y++)
+		memcpy(mapping + y * job.pitch, result + y * row, row);
+	access_dmabuf(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW);
+	printf("The filter, process %d, has mapped a DMA-BUF of %zu bytes and worked on it in place.\n",
+	       getpid(), length);
+	exit(EXIT_SUCCESS);
+}
+
+static pid_t start_filter(int *socket)
+{
+	int ends[2];
+	pid_t child;
+
+	fflush(stdout);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends))
+		fail("socketpair: %s", strerror(errno));
+	child = fork();
+	if (child < 0)
+		fail("fork: %s", strerror(errno));
+	if (!child) {
+		/* All that the parent has open, /dev/cmem among it, but this and the output */
+		if (dup2(ends[1], STDIN_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0U, 0))
+			fail("the filter cannot close its parent's files: %s", strerror(errno));
+		run_filter(STDIN_FILENO);
+	}
+	close(ends[1]);
+	*socket = ends[0];
+	return child;
+}
+
+static void share_dmabuf(int cmem, struct port *pictures, const struct picture *picture,
+			 size_t pitch)
+{
+	struct filter_job job = { picture->width, picture->height, pitch };
+	size_t row = (size_t)picture->width * BYTES_PER_PIXEL, used = pitch * picture->height;
+	uint8_t *result = checked(malloc(row * picture->height)), *right = sketch(picture);
+	struct free_counts before = count_free(cmem), after;
+	int socket, dmabuf, status;
+	struct frame frame;
+	pid_t filter = start_filter(&socket);
+
+	begin_ownership();
+	frame = allocate_frame(cmem, CMEM_POOL_BEST, used);
+	write_picture(picture, &frame, pitch);
+	dmabuf = CMEM_export_dmabuf(frame.mapping);
+	if (dmabuf < 0)
+		fail("CMEM_export_dmabuf: %s", strerror(errno));
+	/* What another processor or device is to see, the CPU has written. */
+	access_dmabuf(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_WRITE);
+	printf("The guest writes the picture into another frame, and sends a DMA-BUF of it over a socket.\n");
+	fflush(stdout);
+	send_dmabuf(socket, &job, dmabuf);
+	if (waitpid(filter, &status, 0) != filter || status)
+		fail("the filter did not end well");
+
+	access_dmabuf(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ);
+	read_picture(result, picture, frame.mapping, pitch);
+	if (memcmp(result, right, row * picture->height))
+		fail("the filter's picture is not what the guest computes");
+	printf("What the guest reads through its own mapping is what it computes itself.\n");
+	send_picture(pictures, picture, result);
+
+	/* The DMA-BUF holds the frame alone for a while. */
+	free_frame(&frame);
+	end_ownership();
+	after = count_free(cmem);
+	if (after.free[frame.pool] != before.free[frame.pool] - 1)
+		fail("pool %d has %u free buffers while a DMA-BUF holds one, expected %u",
+		     frame.pool, after.free[frame.pool], before.free[frame.pool] - 1);
+	close(dmabuf);
+	after = count_free(cmem);
+	expect_free(&before, &after);
+	close(socket);
 	free(result);
 	free(right);
 }
@@ -603,6 +773,8 @@ int main(void)
 		~((size_t)info.cache_line - 1);
 
 	share_picture(cmem, &dsp, &pictures, &picture, pitch);
+	printf("\n");
+	share_dmabuf(cmem, &pictures, &picture, pitch);
 	printf("\n");
 	kill_half_way(cmem, &dsp, &picture, pitch);
 

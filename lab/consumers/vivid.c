@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A camera that captures into CMEM buffers: V4L2's test driver vivid, given DMA-BUFs
+ * (V4L2_MEMORY_DMABUF). Each frame has to be the test pattern, in every pixel, and
+ * nothing beside the pixels may be written.
+ *
+ *	vivid [picture]
+ *
+ * With an argument only one case, whose last frame goes to the host as a picture.
+ *
+ * The kernel was booted with vivid.n_devs=2 vivid.allocators=1,0: /dev/video0 takes
+ * buffers for a device, which attaches to the DMA-BUF and maps it for DMA (dma-contig);
+ * /dev/video1 those that the kernel maps for itself (vmalloc).
+ */
+#include <linux/videodev2.h>
+
+#include "consumers.h"
+
+#define WIDTH		640
+#define HEIGHT		360
+#define BYTES_PER_PIXEL	3
+#define ROW		(WIDTH * BYTES_PER_PIXEL)
+#define PITCH		2048	/* longer than a row: there is something beside it */
+#define BUFFERS		3	/* that the camera has */
+#define FRAMES		6	/* each buffer is used more than once */
+#define BARS		8
+#define CHECKS		4	/* that each case makes */
+
+struct kind {
+	const char *device, *allocator;
+};
+
+enum { DMA_CONTIG, VMALLOC };
+
+static const struct kind kinds[] = {
+	[DMA_CONTIG]	= { "/dev/video0", "dma-contig" },
+	[VMALLOC]	= { "/dev/video1", "vmalloc" },
+};
+
+static const struct camera_case {
+	int kind, block, flags;
+} cases[] = {
+	{ DMA_CONTIG,	0,		CMEM_CACHED },
+	{ DMA_CONTIG,	0,		CMEM_NONCACHED },
+	{ DMA_CONTIG,	2,		CMEM_CACHED },
+	{ DMA_CONTIG,	2,		CMEM_NONCACHED },
+	{ DMA_CONTIG,	CMEM_BLOCK_CMA,	CMEM_CACHED },
+	{ DMA_CONTIG,	CMEM_BLOCK_CMA,	CMEM_NONCACHED },
+	{ VMALLOC,	0,		CMEM_CACHED },
+	{ VMALLOC,	0,		CMEM_NONCACHED },
+	{ VMALLOC,	2,		CMEM_CACHED },
+	{ VMALLOC,	2,		CMEM_NONCACHED },
+	{ VMALLOC,	CMEM_BLOCK_CMA,	CMEM_CACHED },
+	{ VMALLOC,	CMEM_BLOCK_CMA,	CMEM_NONCACHED },
+	/* In on-chip memory, which has no struct pages */
+	{ VMALLOC,	5,		CMEM_NONCACHED },
+};
+
+/* The colour bars of 100 %, in RGB of full range: there is nothing to be rounded. */
+static const uint8_t bars[BARS][BYTES_PER_PIXEL] = {
+	{ 255, 255, 255 }, { 255, 255, 0 }, { 0, 255, 255 }, { 0, 255, 0 },
+	{ 255, 0, 255 }, { 255, 0, 0 }, { 0, 0, 255 }, { 0, 0, 0 },
+};
+
+static const uint8_t rgb[] = { 0, 1, 2 };
+
+/* Set a menu control to what has a name in its menu. */
+static void set_menu(int video, const char *control, const char *entry)
+{
+	struct v4l2_queryctrl query = { .id = V4L2_CTRL_FLAG_NEXT_CTRL };
+
+	for (; !ioctl(video, VIDIOC_QUERYCTRL, &query); query.id |= V4L2_CTRL_FLAG_NEXT_CTRL) {
+		if (strcmp((char *)query.name, control))
+			continue;
+		for (int i = query.minimum; i <= query.maximum; i++) {
+			struct v4l2_querymenu menu = { .id = query.id, .index = i };
+			struct v4l2_control value = { .id = query.id, .value = i };
+
+			if (ioctl(video, VIDIOC_QUERYMENU, &menu) ||
+			    strcmp((char *)menu.name, entry))
+				continue;
+			must_ioctl(video, VIDIOC_S_CTRL, &value, control);
+			return;
+		}
+	}
+	fail("the camera has no \"%s\" in a control \"%s\"", entry, control);
+}
+
+static int open_camera(const struct kind *kind)
+{
+	struct v4l2_format format = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+	struct v4l2_streamparm parameters = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+	struct v4l2_capability capability;
+	int video = open(kind->device, O_RDWR | O_CLOEXEC);
+
+	if (video < 0)
+		fail("%s: %s", kind->device, strerror(errno));
+	must_ioctl(video, VIDIOC_QUERYCAP, &capability, "VIDIOC_QUERYCAP");
+	if (strcmp((char *)capability.driver, "vivid") ||
+	    !(capability.device_caps & V4L2_CAP_VIDEO_CAPTURE))
+		fail("%s is no camera of vivid's", kind->device);
+
+	format.fmt.pix.width = WIDTH;
+	format.fmt.pix.height = HEIGHT;
+	format.fmt.pix.pixelformat = V4L2_PIX_FMT_RGB24;
+	format.fmt.pix.bytesperline = PITCH;
+	must_ioctl(video, VIDIOC_S_FMT, &format, "VIDIOC_S_FMT");
+	if (format.fmt.pix.width != WIDTH || format.fmt.pix.height != HEIGHT ||
+	    format.fmt.pix.pixelformat != V4L2_PIX_FMT_RGB24 ||
+	    format.fmt.pix.bytesperline != PITCH || format.fmt.pix.sizeimage != PITCH * HEIGHT)
+		fail("%s does not take the format", kind->device);
+	parameters.parm.capture.timeperframe.numerator = 1;
+	parameters.parm.capture.timeperframe.denominator = 10;
+	must_ioctl(video, VIDIOC_S_PARM, &parameters, "VIDIOC_S_PARM");
+
+	set_menu(video, "Test Pattern", "100% Colorbar");
+	set_menu(video, "Horizontal Movement", "No Movement");
+	set_menu(video, "Vertical Movement", "No Movement");
+	set_menu(video, "OSD Text Mode", "None");
+	return video;
+}
+
+static void queue_buffer(int video, unsigned int index, int fd)
+{
+	struct v4l2_buffer buffer = {
+		.index = index, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
+		.memory = V4L2_MEMORY_DMABUF, .m.fd = fd,
+	};
+
+	must_ioctl(video, VIDIOC_QBUF, &buffer, "VIDIOC_QBUF");
+}
+
+static bool is_test_pattern(const uint8_t *frame)
+{
+	for (unsigned int y = 0; y < HEIGHT; y++)
+		for (unsigned int x = 0; x < WIDTH; x++) {
+			const uint8_t *pixel = frame + y * PITCH + x * BYTES_PER_PIXEL;
+
+			if (memcmp(pixel, bars[x * BARS / WIDTH], BYTES_PER_PIXEL)) {
+				note("pixel %u, %u is %u %u %u", x, y, pixel[0], pixel[1],
+				     pixel[2]);
+				return false;
+			}
+		}
+	return true;
+}
+
+/* What is right of the rows and below them */
+static bool margin_untouched(const struct buffer *buffer, const uint8_t *frame)
+{
+	for (unsigned int y = 0; y < HEIGHT; y++)
+		if (!filled(buffer, frame, y * PITCH + ROW, (y + 1) * PITCH))
+			return false;
+	return filled(buffer, frame, HEIGHT * PITCH, buffer->length);
+}
+
+static void stream(int video, unsigned int command)
+{
+	int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+
+	must_ioctl(video, command, &type, command == VIDIOC_STREAMON ? "VIDIOC_STREAMON" :
+								      "VIDIOC_STREAMOFF");
+}
+
+static void capture(const struct camera_case *this, bool picture)
+{
+	const struct kind *kind = &kinds[this->kind];
+	struct v4l2_requestbuffers request = {
+		.count = BUFFERS, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_DMABUF,
+	};
+	bool pixels = true, margins = true;
+	uint8_t *mappings[BUFFERS];
+	struct hoard hoard;
+	int fds[BUFFERS];
+	char what[64];
+	int video;
+
+	snprintf(what, sizeof(what), "%s, %s, %s", kind->allocator, block_name(this->block),
+		 flags_name(this->flags));
+	video = open_camera(kind);
+	take_pool(&hoard, this->block, PITCH * HEIGHT, this->flags, 2 * BUFFERS + 1);
+	must_ioctl(video, VIDIOC_REQBUFS, &request, "VIDIOC_REQBUFS");
+	if (request.count != BUFFERS)
+		fail("%s takes %u buffers, not %u", kind->device, request.count, BUFFERS);
+	for (int i = 0; i < BUFFERS; i++) {
+		const struct buffer *buffer = &hoard.buffers[2 * i + 1];
+
+		fds[i] = export_buffer(buffer);
+		mappings[i] = map_dmabuf(fds[i], buffer->length);
+		queue_buffer(video, i, fds[i]);
+	}
+
+	stream(video, VIDIOC_STREAMON);
+	for (int n = 0; n < FRAMES; n++) {
+		struct v4l2_buffer done = {
+			.type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_DMABUF,
+		};
+		const struct buffer *buffer;
+		int i;
+
+		must_ioctl(video, VIDIOC_DQBUF, &done, "VIDIOC_DQBUF");
+		i = done.index;
+		buffer = &hoard.buffers[2 * i + 1];
+		if (done.flags & V4L2_BUF_FLAG_ERROR || done.bytesused != PITCH * HEIGHT) {
+			note("frame %d has %u bytes, flags %#x", n, done.bytesused, done.flags);
+			pixels = false;
+		}
+		begin_access(fds[i], DMA_BUF_SYNC_READ);
+		/* As the DMA-BUF shows it, and as the one who allocated it sees it */
+		pixels &= is_test_pattern(mappings[i]) && is_test_pattern(buffer->mapping);
+		margins &= margin_untouched(buffer, mappings[i]) &&
+			   margin_untouched(buffer, buffer->mapping);
+		if (picture && n == FRAMES - 1)
+			send_picture("vivid", mappings[i], WIDTH, HEIGHT, PITCH, BYTES_PER_PIXEL,
+				     rgb);
+		end_access(fds[i], DMA_BUF_SYNC_READ);
+		if (n + BUFFERS < FRAMES) {
+			fill(buffer);
+			queue_buffer(video, i, fds[i]);
+		}
+	}
+	check(pixels, "%s: %d frames are the test pattern, each pixel of them", what, FRAMES);
+	check(margins && neighbours_untouched(&hoard), "%s: nothing was written beside the frames",
+	      what);
+
+	/* The camera has what the program lets go of. */
+	for (int i = 0; i < BUFFERS; i++) {
+		munmap(mappings[i], hoard.buffers[2 * i + 1].length);
+		close(fds[i]);
+	}
+	free_pool(&hoard);
+	check(in_use(&hoard, BUFFERS),
+	      "%s: the camera's buffers are not free as long as it has them", what);
+	stream(video, VIDIOC_STREAMOFF);
+	close(video);
+	check(in_use(&hoard, 0), "%s: all of the pool is free when the camera is closed", what);
+}
+
+int main(int argc, char **argv)
+{
+	(void)argv;
+	plan(argc > 1 ? CHECKS : ARRAY_SIZE(cases) * CHECKS);
+	if (CMEM_init())
+		fail("CMEM_init: %s", strerror(errno));
+	for (size_t i = 0; i < (argc > 1 ? 1 : ARRAY_SIZE(cases)); i++)
+		capture(&cases[i], i == 0);
+	CMEM_exit();
+	return verdict();
+}
