@@ -20,8 +20,9 @@
  * all of them for one operation: the median of the samples.
  *
  *	bench [SAMPLES]		measure all rows
- *	bench memory		tell how much memory is free, and no more: of two boots,
- *				one of them without a pool, what the pool takes
+ *	bench memory		tell how much memory is free, which of two boots, one of them
+ *				without a pool, tells what the pool takes; and measure what
+ *				is for a board whose devices snoop the caches
  *	bench ROW:COUNT		only run one row's operation that often, for lab/bench/profile
  */
 #define _GNU_SOURCE
@@ -43,6 +44,7 @@
 #include <unistd.h>
 
 #include <linux/cmem.h>
+#include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
 #include <ti/cmem.h>
@@ -587,6 +589,7 @@ struct peer {
 	int device;
 	int (*allocate)(const struct peer *peer, size_t length);
 	size_t length;
+	int buffer;
 };
 
 static int heap_allocate(const struct peer *peer, size_t length)
@@ -634,6 +637,34 @@ static void peer_cycle(void *context)
 	close(buffer);
 }
 
+static void peer_use(void *context)
+{
+	struct peer *peer = context;
+
+	touch_mapping(peer->buffer, peer->length, 0);
+}
+
+static void peer_sync(void *context)
+{
+	struct peer *peer = context;
+	struct dma_buf_sync begin = { DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW };
+	struct dma_buf_sync end = { DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW };
+
+	if (ioctl(peer->buffer, DMA_BUF_IOCTL_SYNC, &begin) ||
+	    ioctl(peer->buffer, DMA_BUF_IOCTL_SYNC, &end))
+		fail("DMA_BUF_IOCTL_SYNC of a buffer of %s: %s", peer->name, strerror(errno));
+}
+
+/* What is done with one buffer, of which there is a DMA-BUF all the time */
+static void measure_buffer(const char *row, operation operate, struct peer *peer)
+{
+	peer->buffer = peer->allocate(peer, peer->length);
+	touch_mapping(peer->buffer, peer->length, 0);
+	measure(row, operate, peer);
+	close(peer->buffer);
+	settle();
+}
+
 static int open_peer(const char *path, const char *option)
 {
 	int device = open(path, O_RDWR | O_CLOEXEC);
@@ -643,7 +674,82 @@ static int open_peer(const char *path, const char *option)
 	return device;
 }
 
+static struct peer open_heap_of(const struct source *pool)
+{
+	struct peer heap = { "cmem", -1, heap_allocate, pool->length, -1 };
+	uint32_t free = get_pool(pool->block, pool->pool).free;
+	char path[64];
+	int buffer;
+
+	snprintf(path, sizeof(path), "/dev/dma_heap/cmem-%d", pool->block);
+	heap.device = open_peer(path, "CONFIG_TI_CMEM=y and CONFIG_DMABUF_HEAPS=y");
+	buffer = heap.allocate(&heap, heap.length);
+	if (get_pool(pool->block, pool->pool).free != free - 1)
+		fail("%s did not take %zu KiB from pool %d", path, pool->length / KIB, pool->pool);
+	close(buffer);
+	settle();
+	return heap;
+}
+
 /* The rows */
+
+static void measure_dma_heap(void)
+{
+	static const struct {
+		const char *name;
+		size_t length;
+		bool dirty;
+	} sizes[] = {
+		{ "4k", 4 * KIB, true }, { "64k", 64 * KIB, false }, { "1m", MIB, true },
+		{ "16m", 16 * MIB, false }, { "64m", 64 * MIB, true },
+	};
+	char row[32];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct source pool = find_pool(sizes[i].length, 1);
+		uint32_t count = get_pool(pool.block, pool.pool).count, held = 0;
+		struct peer heap = open_heap_of(&pool);
+		uint64_t *others;
+
+		/* As above, a clean buffer is left. */
+		snprintf(row, sizeof(row), "dmaheap-%s-ready", sizes[i].name);
+		measure_in_batches(row, peer_allocate_free, &heap, count > 1 ? count / 2 : 1);
+
+		if (sizes[i].dirty) {
+			/* There is one buffer only, which was just freed. */
+			others = checked(malloc(count * sizeof(*others)));
+			while (held < count - 1)
+				others[held++] = allocate(cmem, &pool);
+			snprintf(row, sizeof(row), "dmaheap-%s-dirty", sizes[i].name);
+			measure(row, peer_allocate_free, &heap);
+			while (held)
+				release(cmem, others[--held]);
+			settle();
+			free(others);
+		}
+		if (sizes[i].length == 64 * MIB)
+			measure_buffer("dmaheap-use-64m", peer_use, &heap);
+		close(heap.device);
+	}
+}
+
+/* With devices that snoop the caches, or that are told nothing of our buffers */
+static void measure_coherent(void)
+{
+	struct source pool = find_pool(MIB, 1);
+	struct peer heap = open_heap_of(&pool);
+	struct peer system = {
+		"system", open_peer("/dev/dma_heap/system", "CONFIG_DMABUF_HEAPS_SYSTEM=y"),
+		heap_allocate, MIB, -1
+	};
+
+	if (!(get_info().out_flags & CMEM_INFO_COHERENT))
+		fail("devices do not snoop the caches: start the board with \"dma-coherent\" in its ti,cmem node");
+	measure_buffer("dmaheap-sync", peer_sync, &heap);
+	measure_buffer("system-sync", peer_sync, &system);
+	close(system.device);
+	close(heap.device);
+}
 
 static void measure_pools(void)
 {
@@ -835,9 +941,10 @@ static void measure_peers(void)
 	} sizes[] = { { "4k", 4 * KIB }, { "1m", MIB }, { "64m", 64 * MIB } };
 	struct peer peers[] = {
 		{ "system", open_peer("/dev/dma_heap/system", "CONFIG_DMABUF_HEAPS_SYSTEM=y"),
-		  heap_allocate, 0 },
-		{ "cma", open_peer("/dev/dma_heap/reserved", NULL), heap_allocate, 0 },
-		{ "udmabuf", open_peer("/dev/udmabuf", "CONFIG_UDMABUF=y"), udmabuf_allocate, 0 },
+		  heap_allocate, 0, -1 },
+		{ "cma", open_peer("/dev/dma_heap/reserved", NULL), heap_allocate, 0, -1 },
+		{ "udmabuf", open_peer("/dev/udmabuf", "CONFIG_UDMABUF=y"), udmabuf_allocate, 0,
+		  -1 },
 	};
 	char row[32];
 
@@ -855,6 +962,8 @@ static void measure_peers(void)
 			snprintf(row, sizeof(row), "%s-cycle-%s", peers[p].name, sizes[s].name);
 			measure(row, peer_cycle, &peers[p]);
 		}
+	peers[0].length = 64 * MIB;
+	measure_buffer("system-use-64m", peer_use, &peers[0]);
 }
 
 int main(int argc, char **argv)
@@ -876,11 +985,8 @@ int main(int argc, char **argv)
 	cmem = open_cmem();
 	settle();
 	printf("{\"row\": \"memory-at-boot\", \"kib\": %ld}\n", free_kib());
-	if (memory_only)
-		return EXIT_SUCCESS;
-
 	/* Before anything else could have left kernel memory behind for reuse. */
-	if (!only_row) {
+	if (!only_row && !memory_only) {
 		weigh_live_buffers("memory-live", find_pool(4 * KIB, WEIGHED_BUFFERS),
 				   WEIGHED_BUFFERS);
 		weigh_live_buffers("memory-heap", find_heap(4 * KIB), 2 * FRAGMENTS);
@@ -889,6 +995,10 @@ int main(int argc, char **argv)
 	check_clock();
 	find_workers();
 	calibrate();
+	if (memory_only) {
+		measure_coherent();
+		return EXIT_SUCCESS;
+	}
 	measure("ioctl", empty_ioctl, NULL);
 	measure_pools();
 	measure_two_owners("turns-4k", 4 * KIB);
@@ -900,6 +1010,7 @@ int main(int argc, char **argv)
 	measure("cycle-64m", cmem_cycle, &sixty_four_mib);
 	measure_mapped();
 	measure_library();
+	measure_dma_heap();
 	measure_peers();
 	if (only_row)
 		fail("there is no row %s: lab/bench/limits.json lists them", only_row);
