@@ -18,7 +18,7 @@ kmake()
 	shift 2
 	mapfile -t arguments < <(make_arguments "$arch")
 	[ "$variant" != clang ] || arguments+=(LLVM=1 CC="ccache clang")
-	nice make -s -C "$tree" O="$build/static-$arch-$variant" -j"$(nproc)" \
+	make -s -C "$tree" O="$build/static-$arch-$variant" -j"$(nproc)" \
 		"${arguments[@]}" "$@"
 }
 
