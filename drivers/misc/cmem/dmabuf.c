@@ -34,7 +34,6 @@
 
 #include "cmem.h"
 #include "dmabuf.h"
-#include "trace.h"
 
 /* The length of an entry is 32 bits wide. */
 #define CMEM_DMABUF_ENTRY	SZ_2G
@@ -42,7 +41,7 @@
 /**
  * struct cmem_dmabuf - what is behind a DMA-BUF
  * @buffer: the buffer, held
- * @lock: covers what follows, which is read without it as well
+ * @lock: covers what follows
  * @attached: how many devices are attached
  * @incoherent: how many of these do not snoop the caches
  */
@@ -68,14 +67,16 @@ struct cmem_attachment {
  * round. Where no device is attached there may be one that was told the physical
  * address; how that is, the block says.
  */
-static bool cmem_dmabuf_must_sync(const struct cmem_dmabuf *exported)
+static bool cmem_dmabuf_must_sync(struct cmem_dmabuf *exported)
 {
-	const struct cmem_block *block;
+	bool must;
 
-	if (READ_ONCE(exported->attached))
-		return READ_ONCE(exported->incoherent);
-	block = cmem_buffer_block(exported->buffer);
-	return !block->coherent;
+	/* Both at once: a device that is just attached must count as what it is. */
+	spin_lock(&exported->lock);
+	must = exported->attached ? exported->incoherent :
+	       !cmem_buffer_block(exported->buffer)->coherent;
+	spin_unlock(&exported->lock);
+	return must;
 }
 
 static int cmem_dmabuf_sync(struct cmem_buffer *buffer, bool killable,
@@ -110,9 +111,8 @@ static int cmem_dmabuf_attach(struct dma_buf *dmabuf,
 	attachment->priv = attached;
 
 	spin_lock(&exported->lock);
-	WRITE_ONCE(exported->attached, exported->attached + 1);
-	WRITE_ONCE(exported->incoherent,
-		   exported->incoherent + attached->incoherent);
+	exported->attached++;
+	exported->incoherent += attached->incoherent;
 	spin_unlock(&exported->lock);
 	return 0;
 }
@@ -124,9 +124,8 @@ static void cmem_dmabuf_detach(struct dma_buf *dmabuf,
 	struct cmem_dmabuf *exported = dmabuf->priv;
 
 	spin_lock(&exported->lock);
-	WRITE_ONCE(exported->attached, exported->attached - 1);
-	WRITE_ONCE(exported->incoherent,
-		   exported->incoherent - attached->incoherent);
+	exported->attached--;
+	exported->incoherent -= attached->incoherent;
 	spin_unlock(&exported->lock);
 
 	sg_free_table(&attached->table);
@@ -269,7 +268,7 @@ static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
 	if (ret)
 		return ERR_PTR(ret);
 
-	/* Nor must what the CPU wrote get there later than what the device writes. */
+	/* What the CPU wrote must not get there later than what the device writes. */
 	if (attached->incoherent)
 		ret = cmem_dmabuf_sync(buffer, true, CMEM_SYNC_WRITE_BACK);
 	if (ret) {
