@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 # The commands of this repository. Each is a script in lab/; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo check series kselftest bench shell clean
+.PHONY: help demo check check-all series kselftest bench shell clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## a program and a "DSP" work on one picture in one buffer, then a camera and a display [PICTURE=file.png]
 	@lab/run demo $${PICTURE:+"$$PICTURE"}
 
-check: ## everything that must hold before a change lands
+check: ## everything that must hold before a change lands, within an hour
 	@lab/check
+
+check-all: ## that and all else, for hours; goes on where it was stopped [FRESH=1: from the beginning]
+	@lab/check --all $${FRESH:+--fresh}
 
 series: ## write patches/ anew from the overlay and the edits
 	@lab/setup && lab/series/generate
