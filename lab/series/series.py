@@ -44,7 +44,7 @@ TOP = HERE.parent.parent
 OVERLAY = ("arch", "drivers", "include", "Documentation", "tools")
 SNIPPET = "MAINTAINERS.snippet"
 FIRST_DATE = datetime(2025, 1, 1, tzinfo=timezone.utc)
-MOST_COMMITS = 12
+MOST_COMMITS = 13   # a dozen for CMEM, and a repair of the core that goes its own way
 BASE_LINE = "Base: "
 COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
 
@@ -399,6 +399,8 @@ class Series:
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
                 self.compose(repo, k)
                 self.git(repo, "add", "-A", "-f")
+                if not self.git(repo, "diff", "--cached", "--name-only"):
+                    continue    # this kernel needs nothing of it
                 self.git(repo, "commit", "-q", "--signoff", "-F", "-", input=commit.message,
                          date=FIRST_DATE + timedelta(minutes=k))
             cover = (HERE / "cover-letter").read_text().strip()

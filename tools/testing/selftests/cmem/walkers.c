@@ -1,0 +1,777 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What walks the page tables of programs, over mappings of buffers: with and without
+ * struct pages behind them, by huge pages and page by page. Nothing may be harmed, neither
+ * the kernel nor a byte. Almost all of it is what any user can do.
+ *
+ * The mappings are VM_IO | VM_PFNMAP, their entries special. What comes of that
+ * (6.12; 6.1 is the same, but that all entries are PTEs there):
+ *
+ * - walk_page_range() passes over VM_PFNMAP by itself: pagemap, smaps, numa_maps, mincore,
+ *   DAMON of virtual addresses, mlock, the memory cgroup. With a test of their own,
+ *   clear_refs, PAGEMAP_SCAN, HMM and the multi-generational LRU do;
+ * - mbind(MPOL_MF_STRICT) and MADV_HWPOISON's hunt for users of a page are the two that do not.
+ *   mbind() took a special PMD for a folio's, and memory without struct pages was an oops:
+ *   the series changes that in mm/mempolicy.c. The hunt compares pfns alone;
+ * - GUP refuses VM_IO and VM_PFNMAP, and fast GUP special entries: process_vm_readv(),
+ *   vmsplice(), futexes that are shared, MADV_POPULATE_*, MADV_HWPOISON, get_mempolicy();
+ * - VM_SPECIAL is no memory for KSM, khugepaged and MADV_COLLAPSE, mlock(), userfaultfd;
+ *   VM_PFNMAP none for MADV_COLD, PAGEOUT, FREE and DONTNEED; VM_IO and VM_PFNMAP none for
+ *   NUMA balancing, migrate_pages() and move_pages();
+ * - fork(), mprotect(), mremap() and munmap() know special PMDs. Where they split one, as
+ *   the walk for L1TF in mprotect(PROT_NONE) does, it is unmapped, and faulted in again;
+ * - what goes by physical addresses (DAMON, page_idle, compaction, /proc/kpage*) takes pages
+ *   that are online and on an LRU list, which these never are;
+ * - the kernel's own page tables, with a block's alias, are read by ptdump.
+ */
+#include <dirent.h>
+#include <linux/futex.h>
+#include <linux/userfaultfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "cmem_dmabuf.h"
+
+#define RW		(PROT_READ | PROT_WRITE)
+#define LENGTH		(2 * SZ_2M)
+
+#define DEFAULT		0	/* of mbind() */
+#define PREFERRED	1
+#define BIND		2
+#define INTERLEAVE	3
+#define STRICT		1
+#define MOVE		2
+#define F_NODE		1	/* of get_mempolicy() */
+#define F_ADDR		2
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE		25
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED	24
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE	101
+#endif
+#define GUARD_INSTALL		102
+#define GUARD_REMOVE		103
+
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE	67
+#endif
+
+enum memory { WITHOUT_PAGES, WITH_PAGES, OF_CMA };
+enum mapped { HUGE, SMALL, OUT_OF_STEP };
+
+FIXTURE(walk)
+{
+	int fd;
+	int dmabuf;
+	struct cmem_alloc buf;
+	char *area;		/* addresses that are ours */
+	char *map;		/* the mapping, in this */
+	unsigned long page;
+	unsigned long taint;
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT(walk)
+{
+	enum memory memory;
+	enum mapped mapped;
+	bool dmabuf;
+};
+
+#define WALK_VARIANT(name, _memory, _mapped, _dmabuf)				\
+	FIXTURE_VARIANT_ADD(walk, name) {					\
+		.memory = _memory, .mapped = _mapped, .dmabuf = _dmabuf }
+WALK_VARIANT(without_pages_huge, WITHOUT_PAGES, HUGE, false);
+WALK_VARIANT(without_pages_small, WITHOUT_PAGES, SMALL, false);
+WALK_VARIANT(without_pages_out_of_step, WITHOUT_PAGES, OUT_OF_STEP, false);
+WALK_VARIANT(without_pages_dmabuf, WITHOUT_PAGES, HUGE, true);
+WALK_VARIANT(pages_huge, WITH_PAGES, HUGE, false);
+WALK_VARIANT(pages_small, WITH_PAGES, SMALL, false);
+WALK_VARIANT(pages_dmabuf, WITH_PAGES, HUGE, true);
+WALK_VARIANT(cma_huge, OF_CMA, HUGE, false);
+WALK_VARIANT(cma_small, OF_CMA, SMALL, false);
+
+/* The number in a file, -1 if there is none. */
+static long long number_in(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	long long n = -1;
+
+	if (file && fscanf(file, "%lld", &n) != 1)
+		n = -1;
+	if (file)
+		fclose(file);
+	return n;
+}
+
+static bool put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+/* Reads all of a file: bytes, or a negative errno. */
+static long long read_all(const char *path)
+{
+	static char bytes[1 << 16];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	long long total = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	while ((got = read(fd, bytes, sizeof(bytes))) > 0)
+		total += got;
+	if (got < 0)
+		total = -errno;
+	close(fd);
+	return total;
+}
+
+#define VMSTAT "/proc/vmstat"
+
+/* A counter of the kernel's, -1 if there is none. */
+static long long vmstat(const char *name)
+{
+	FILE *file = fopen(VMSTAT, "re");
+	long long n = -1, value;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		char word[64];
+
+		if (sscanf(line, "%63s %lld", word, &value) == 2 && !strcmp(word, name))
+			n = value;
+	}
+	if (file)
+		fclose(file);
+	return n;
+}
+
+/* A buffer of @memory, of LENGTH bytes, at a multiple of 2 MiB. */
+static bool alloc_of(int fd, enum memory memory, struct cmem_alloc *buf)
+{
+	static struct snapshot s;
+
+	if (take_snapshot(&s))
+		return false;
+	for (unsigned int i = 0; i < s.num_blocks; i++) {
+		const struct cmem_block_info *b = &s.block[i];
+		enum memory is = b->kind == CMEM_KIND_CMA ? OF_CMA :
+				 has_page(b->base) ? WITH_PAGES : WITHOUT_PAGES;
+
+		if (is != memory || b->heap_largest < LENGTH ||
+		    b->out_flags & CMEM_BLOCK_KEEP_CONTENTS)
+			continue;
+		if (!cmem_alloc_aligned(fd, b->block, CMEM_POOL_HEAP, LENGTH, SZ_2M,
+					b->kind == CMEM_KIND_SRAM ? 0 : CMEM_ALLOC_CACHED, buf))
+			return true;
+	}
+	return false;
+}
+
+/* One byte a page tells whether it is the right one. */
+static void mark(const FIXTURE_DATA(walk) *self, volatile char *map, char with)
+{
+	for (size_t i = 0; i < LENGTH; i += self->page)
+		map[i + 1] = with + i / self->page * 7;
+}
+
+static long find_unmarked(const FIXTURE_DATA(walk) *self, const volatile char *map, char with)
+{
+	for (size_t i = 0; i < LENGTH; i += self->page)
+		if (map[i + 1] != (char)(with + i / self->page * 7))
+			return i;
+	return -1;
+}
+
+/* The mapping that the variant says, at @place, a multiple of 2 MiB. */
+static char *map_at(const FIXTURE_DATA(walk) *self, const FIXTURE_VARIANT(walk) *variant,
+		    char *place)
+{
+	char *map;
+
+	if (variant->mapped == OUT_OF_STEP)
+		place += self->page;
+	map = mmap(place, LENGTH, RW, MAP_SHARED | MAP_FIXED,
+		   variant->dmabuf ? self->dmabuf : self->fd,
+		   variant->dmabuf ? 0 : self->buf.mmap_offset);
+	if (map != MAP_FAILED && variant->mapped == SMALL)
+		madvise(map, LENGTH, MADV_NOHUGEPAGE);
+	return map;
+}
+
+/* The first multiple of 2 MiB from @addr on */
+static char *aligned(char *addr)
+{
+	return addr + (-(unsigned long)addr & (SZ_2M - 1));
+}
+
+FIXTURE_SETUP(walk)
+{
+	self->page = page_size();
+	self->dmabuf = -1;
+	self->map = MAP_FAILED;
+	self->taint = number_in("/proc/sys/kernel/tainted");
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	if (!alloc_of(self->fd, variant->memory, &self->buf))
+		SKIP(return, "no such memory on this board");
+	if (variant->dmabuf) {
+		self->dmabuf = cmem_export(self->fd, self->buf.phys_addr, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, self->dmabuf);
+	}
+	self->area = mmap(NULL, 2 * LENGTH + 2 * SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	ASSERT_MAPPED(self->area);
+	self->map = map_at(self, variant, aligned(self->area));
+	ASSERT_MAPPED(self->map);
+	mark(self, self->map, 'a');
+}
+
+FIXTURE_TEARDOWN(walk)
+{
+	if (self->map != MAP_FAILED) {
+		EXPECT_EQ(-1, find_unmarked(self, self->map, 'a'));
+	}
+	EXPECT_EQ(self->taint, number_in("/proc/sys/kernel/tainted"));
+	munmap(self->area, 2 * LENGTH + 2 * SZ_2M);
+	close(self->dmabuf);
+	close(self->fd);
+	expect_same(&self->before);
+}
+
+/* From now on the test is a user's who was given the files. /proc/self stays its own. */
+#define BE_A_USER() do {							\
+	ASSERT_EQ(0, become_user(OTHER_UID));					\
+	ASSERT_EQ(0, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));			\
+} while (0)
+
+TEST_F(walk, it_is_mapped_as_this_test_says)
+{
+	long long before = vmstat("thp_split_pmd");
+	struct cmem_info info;
+
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	if (before < 0)
+		SKIP(return, "no transparent huge pages in this kernel");
+	/* A huge page is split when a part of it goes. */
+	ASSERT_EQ(0, munmap(self->map + self->page, self->page));
+	if (variant->mapped != HUGE || !(info.features & CMEM_FEATURE_PMD)) {
+		EXPECT_EQ(before, vmstat("thp_split_pmd"));
+	} else if (variant->memory == WITHOUT_PAGES) {
+		/* Not where mbind() could not stand it */
+		TH_LOG("%s", vmstat("thp_split_pmd") > before ? "huge pages" : "small pages");
+	} else {
+		EXPECT_LT(before, vmstat("thp_split_pmd"));
+	}
+	self->map = map_at(self, variant, aligned(self->area));
+	ASSERT_MAPPED(self->map);
+}
+
+TEST_F(walk, mbind)
+{
+	const int modes[] = { DEFAULT, PREFERRED, BIND, INTERLEAVE };
+	unsigned long nodes = 1, far = 2;
+	int mode;
+
+	BE_A_USER();
+	if (syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) && errno == ENOSYS)
+		SKIP(return, "no NUMA in this kernel");
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		for (int flags = 0; flags <= (STRICT | MOVE); flags++) {
+			EXPECT_EQ(0, syscall(SYS_mbind, self->map, LENGTH, modes[i],
+					     modes[i] == DEFAULT ? NULL : &nodes,
+					     modes[i] == DEFAULT ? 0 : 64, flags))
+				TH_LOG("mode %d flags %d: %s", modes[i], flags, strerror(errno));
+			/* A part, and more than there is of it */
+			syscall(SYS_mbind, self->map + self->page, self->page, modes[i], &nodes,
+				64, flags);
+			syscall(SYS_mbind, self->area, LENGTH + SZ_2M, modes[i], &nodes, 64,
+				flags);
+			/* Another node, if there is one, makes no difference. */
+			if (modes[i] == BIND && syscall(SYS_mbind, self->map, LENGTH, BIND, &far,
+							64, flags)) {
+				EXPECT_EQ(EINVAL, errno);
+			}
+		}
+	}
+	EXPECT_EQ(-1, syscall(SYS_get_mempolicy, &mode, NULL, 0, self->map, F_NODE | F_ADDR));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(0, syscall(SYS_get_mempolicy, &mode, &nodes, 64, self->map, F_ADDR));
+}
+
+TEST_F(walk, migrate_pages_and_move_pages)
+{
+	void *pages[] = { self->map, self->map + self->page, self->map + SZ_2M,
+			  self->map + LENGTH - self->page };
+	int to[ARRAY_SIZE(pages)] = { 0 }, status[ARRAY_SIZE(pages)] = { 0 };
+	unsigned long nodes = 1;
+
+	BE_A_USER();
+	if (syscall(SYS_move_pages, 0, ARRAY_SIZE(pages), pages, NULL, status, 0) &&
+	    errno == ENOSYS)
+		SKIP(return, "no NUMA or no migration in this kernel");
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		EXPECT_GT(0, status[i]) TH_LOG("page %zu is on a node", i);
+	}
+	syscall(SYS_move_pages, 0, ARRAY_SIZE(pages), pages, to, status, MOVE);
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		EXPECT_GT(0, status[i]) TH_LOG("page %zu was moved", i);
+	}
+	EXPECT_LE(0, syscall(SYS_migrate_pages, 0, 64, &nodes, &nodes));
+}
+
+TEST_F(walk, madvise)
+{
+	const int advice[] = {
+		MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE,
+		MADV_REMOVE, MADV_DONTFORK, MADV_DOFORK, MADV_MERGEABLE, MADV_UNMERGEABLE,
+		MADV_HUGEPAGE, MADV_COLLAPSE, MADV_NOHUGEPAGE, MADV_COLLAPSE, MADV_DONTDUMP,
+		MADV_DODUMP, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_COLD, MADV_PAGEOUT,
+		MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_DONTNEED_LOCKED, GUARD_INSTALL,
+		GUARD_REMOVE,
+	};
+
+	BE_A_USER();
+	/* Which of them are refused is the kernel's business. */
+	for (size_t i = 0; i < ARRAY_SIZE(advice); i++) {
+		madvise(self->map, LENGTH, advice[i]);
+		madvise(self->map + self->page, SZ_2M, advice[i]);
+		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a')) TH_LOG("advice %d", advice[i]);
+	}
+}
+
+TEST_F(walk, process_madvise)
+{
+	const int advice[] = { MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, MADV_COLLAPSE };
+	struct iovec part = { self->map, LENGTH };
+	int pidfd;
+
+	BE_A_USER();
+	pidfd = syscall(SYS_pidfd_open, getpid(), 0);
+	if (pidfd < 0)
+		SKIP(return, "no pidfd_open() in this kernel");
+	for (size_t i = 0; i < ARRAY_SIZE(advice); i++)
+		syscall(SYS_process_madvise, pidfd, &part, 1, advice[i], 0);
+	close(pidfd);
+}
+
+TEST_F(walk, mlock)
+{
+	BE_A_USER();
+	EXPECT_EQ(0, mlock(self->map, LENGTH));
+	EXPECT_EQ(0, munlock(self->map, LENGTH));
+	EXPECT_EQ(0, mlock(self->map + self->page, self->page));
+	/* 1: on fault */
+	EXPECT_EQ(0, syscall(SYS_mlock2, self->map, LENGTH, 1));
+	EXPECT_EQ(0, munlockall());
+	mlockall(MCL_CURRENT | MCL_FUTURE);
+	mark(self, self->map, 'a');
+	EXPECT_EQ(0, munlockall());
+}
+
+/* <linux/fs.h>, which older headers have without this, and C libraries do not like */
+struct scan_arg {
+	__u64 size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	__u64 category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+
+#define SCAN		_IOWR('f', 16, struct scan_arg)
+#define SCAN_WP		1	/* PM_SCAN_WP_MATCHING */
+
+TEST_F(walk, proc_of_oneself)
+{
+	static __u64 entries[LENGTH >> 12];
+	static __u64 regions[64][3];
+	size_t length = LENGTH / self->page * sizeof(__u64);
+	struct scan_arg scan = {
+		.size = sizeof(scan), .start = (unsigned long)self->map,
+		.end = (unsigned long)self->map + LENGTH,
+		.vec = (unsigned long)regions, .vec_len = 64, .return_mask = 0xff,
+	};
+	int pagemap;
+
+	BE_A_USER();
+	EXPECT_LT(0, read_all("/proc/self/maps"));
+	read_all("/proc/self/smaps");
+	read_all("/proc/self/smaps_rollup");
+	read_all("/proc/self/numa_maps");
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0)
+		SKIP(return, "no /proc/self/pagemap in this kernel");
+	EXPECT_EQ(length, pread(pagemap, entries, length,
+				(unsigned long)self->map / self->page * sizeof(__u64)));
+	for (unsigned int mask = 1; mask < 1 << 8; mask <<= 1) {
+		scan.category_mask = mask;
+		scan.flags = 0;
+		ioctl(pagemap, SCAN, &scan);
+		scan.flags = SCAN_WP;
+		ioctl(pagemap, SCAN, &scan);
+	}
+	close(pagemap);
+}
+
+TEST_F(walk, clear_refs)
+{
+	BE_A_USER();
+	if (access("/proc/self/clear_refs", F_OK))
+		SKIP(return, "no /proc/self/clear_refs in this kernel");
+	for (char n = '1'; n <= '5'; n++) {
+		put("/proc/self/clear_refs", (char []){ n, 0 });
+		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a'));
+		mark(self, self->map, 'a');
+	}
+}
+
+TEST_F(walk, mincore)
+{
+	unsigned char resident[LENGTH >> 12];
+
+	BE_A_USER();
+	EXPECT_EQ(0, mincore(self->map, LENGTH, resident));
+	EXPECT_EQ(0, mincore(self->map + self->page, SZ_2M, resident));
+}
+
+TEST_F(walk, get_user_pages)
+{
+	char own[64] = "";
+	struct iovec local = { own, sizeof(own) }, remote = { self->map, sizeof(own) };
+	int pipes[2];
+
+	BE_A_USER();
+	ASSERT_EQ(0, pipe(pipes));
+	EXPECT_EQ(-1, vmsplice(pipes[1], &remote, 1, 0));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-1, process_vm_readv(getpid(), &local, 1, &remote, 1, 0));
+	EXPECT_TRUE(errno == EFAULT || errno == ENOSYS);
+	EXPECT_EQ(-1, process_vm_writev(getpid(), &local, 1, &remote, 1, 0));
+	EXPECT_TRUE(errno == EFAULT || errno == ENOSYS);
+	/* Shared, it is known by its page; private, by its address. */
+	EXPECT_EQ(-1, syscall(SYS_futex, self->map, FUTEX_WAKE, 1, NULL, NULL, 0));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(0, syscall(SYS_futex, self->map, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL,
+			     0));
+	/* Ordinary copies work: they are accesses of the program. */
+	EXPECT_EQ(sizeof(own), write(pipes[1], self->map + SZ_2M - 8, sizeof(own)));
+	EXPECT_EQ(sizeof(own), read(pipes[0], self->map + SZ_2M - 8, sizeof(own)));
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* What older headers lack */
+#define WP_UNPOPULATED	0x2000
+#define WP_ASYNC	0x8000
+
+TEST_F(walk, userfaultfd)
+{
+	const __u64 modes[] = { UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP,
+				UFFDIO_REGISTER_MODE_MINOR };
+	const __u64 features[] = { 0, WP_UNPOPULATED | WP_ASYNC };
+
+	BE_A_USER();
+	for (size_t f = 0; f < ARRAY_SIZE(features); f++) {
+		struct uffdio_api api = { .api = UFFD_API, .features = features[f] };
+		int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+		if (uffd < 0)
+			SKIP(return, "no userfaultfd in this kernel");
+		if (ioctl(uffd, UFFDIO_API, &api)) {
+			close(uffd);
+			continue;
+		}
+		for (size_t m = 0; m < ARRAY_SIZE(modes); m++) {
+			struct uffdio_register reg = {
+				.range = { (unsigned long)self->map, LENGTH }, .mode = modes[m],
+			};
+			struct uffdio_writeprotect protect = {
+				.range = reg.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+			};
+
+			/*
+			 * A few kernels take any memory for asynchronous write
+			 * protection. There it is there, and stays so.
+			 */
+			if (ioctl(uffd, UFFDIO_REGISTER, &reg))
+				continue;
+			ASSERT_TRUE(modes[m] == UFFDIO_REGISTER_MODE_WP && features[f]);
+			ioctl(uffd, UFFDIO_WRITEPROTECT, &protect);
+			ioctl(uffd, UFFDIO_UNREGISTER, &reg.range);
+		}
+		close(uffd);
+	}
+}
+
+TEST_F(walk, mremap)
+{
+	char *other = aligned(self->area) + LENGTH + SZ_2M;
+	char *here = self->map;
+
+	BE_A_USER();
+	/* Somewhere as aligned, one page on, and in pieces */
+	ASSERT_TRUE(mremap(here, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
+	ASSERT_EQ(-1, find_unmarked(self, other, 'a'));
+	ASSERT_TRUE(mremap(other, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   aligned(self->area) + self->page) == aligned(self->area) + self->page);
+	ASSERT_EQ(-1, find_unmarked(self, aligned(self->area) + self->page, 'a'));
+	ASSERT_TRUE(mremap(aligned(self->area) + self->page, LENGTH, LENGTH,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
+	mark(self, other, 'a');
+	for (size_t i = 0; i < LENGTH; i += SZ_2M / 2)
+		ASSERT_TRUE(mremap(other + i, SZ_2M / 2, SZ_2M / 2,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, here + i) == here + i);
+	ASSERT_EQ(-1, find_unmarked(self, here, 'a'));
+	mark(self, here, 'a');
+}
+
+TEST_F(walk, mprotect)
+{
+	const struct { size_t from, length; } part[] = {
+		{ 0, LENGTH }, { 0, SZ_2M }, { self->page, self->page }, { SZ_2M, SZ_2M },
+		{ SZ_2M - self->page, 2 * self->page },
+	};
+
+	BE_A_USER();
+	for (size_t i = 0; i < ARRAY_SIZE(part); i++) {
+		char *from = self->map + part[i].from;
+
+		ASSERT_EQ(0, mprotect(from, part[i].length, PROT_NONE));
+		EXPECT_EQ(SIGSEGV, access_signal(from, false));
+		ASSERT_EQ(0, mprotect(from, part[i].length, PROT_READ));
+		EXPECT_EQ(SIGSEGV, access_signal(from, true));
+		EXPECT_EQ(0, access_signal(from, false));
+		ASSERT_EQ(0, mprotect(from, part[i].length, RW));
+		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a'));
+		mark(self, self->map, 'a');
+	}
+}
+
+TEST_F(walk, fork)
+{
+	pid_t pid;
+
+	BE_A_USER();
+	IN_CHILD(pid) {
+		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a'));
+		/* A part of the child's goes, and it forks itself. */
+		ASSERT_EQ(0, munmap(self->map + self->page, self->page));
+		self->map[SZ_2M] = 1;
+		ASSERT_EQ(0, access_signal(self->map, true));
+		ASSERT_EQ(SIGSEGV, access_signal(self->map + self->page, true));
+	}
+	join_child(pid);
+	madvise(self->map, LENGTH, MADV_DONTFORK);
+	IN_CHILD(pid)
+		ASSERT_EQ(SIGSEGV, access_signal(self->map, false));
+	join_child(pid);
+}
+
+TEST_F(walk, remap_file_pages)
+{
+	BE_A_USER();
+	/* Only what may be mapped with mmap() */
+	syscall(SYS_remap_file_pages, self->map, SZ_2M, 0, 0, 0);
+	syscall(SYS_remap_file_pages, self->map + self->page, self->page, 0, 1, 0);
+	self->map = map_at(self, variant, aligned(self->area));
+	ASSERT_MAPPED(self->map);
+}
+
+/* Transparent huge pages are turned off for the process, and on again. */
+TEST_F(walk, PR_SET_THP_DISABLE)
+{
+	BE_A_USER();
+	for (int disable = 0; disable < 4; disable++) {
+		ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, disable & 1, 0, 0, 0));
+		ASSERT_EQ(0, munmap(self->map + self->page, self->page));
+		self->map[0] = 'x';
+		self->map = map_at(self, variant, aligned(self->area));
+		ASSERT_MAPPED(self->map);
+		mark(self, self->map, 'a');
+	}
+}
+
+/*
+ * What takes root to start
+ */
+
+TEST_F(walk, memory_failure_by_address)
+{
+	/* A page that is really taken out of use does not come back: what says no is meant. */
+	EXPECT_EQ(-1, madvise(self->map, self->page, MADV_HWPOISON));
+	EXPECT_EQ(-1, madvise(self->map + SZ_2M, self->page, MADV_SOFT_OFFLINE));
+}
+
+#define KSM_DIR "/sys/kernel/mm/ksm/"
+
+TEST_F(walk, KSM)
+{
+	long long scans = number_in(KSM_DIR "full_scans");
+	char *own;
+
+	if (scans < 0)
+		SKIP(return, "no KSM in this kernel");
+	EXPECT_EQ(0, madvise(self->map, LENGTH, MADV_MERGEABLE));
+	prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
+	own = mmap(NULL, 4 * self->page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_MAPPED(own);
+	memset(own, 1, 4 * self->page);
+	ASSERT_EQ(0, madvise(own, 4 * self->page, MADV_MERGEABLE));
+	ASSERT_TRUE(put(KSM_DIR "pages_to_scan", "10000"));
+	ASSERT_TRUE(put(KSM_DIR "run", "1"));
+	EXPECT_TRUE(eventually(number_in(KSM_DIR "full_scans") >= scans + 3));
+	/* 2: and give back what was merged */
+	EXPECT_TRUE(put(KSM_DIR "run", "2"));
+	EXPECT_TRUE(put(KSM_DIR "run", "0"));
+	EXPECT_TRUE(put(KSM_DIR "pages_to_scan", "100"));
+	EXPECT_EQ(0, munmap(own, 4 * self->page));
+}
+
+TEST_F(walk, NUMA_balancing)
+{
+	const char *sysctl = "/proc/sys/kernel/numa_balancing";
+	const char *delay = "/sys/kernel/debug/sched/numa_balancing/scan_delay_ms";
+	const char *period = "/sys/kernel/debug/sched/numa_balancing/scan_period_min_ms";
+	long long was = number_in(sysctl), updates = vmstat("numa_pte_updates");
+	long long delay_was = number_in(delay), period_was = number_in(period);
+	char *own, text[32];
+
+	if (was < 0 || updates < 0)
+		SKIP(return, "no NUMA balancing in this kernel");
+	own = mmap(NULL, LENGTH, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_MAPPED(own);
+	ASSERT_TRUE(put(sysctl, "1"));
+	put(delay, "1");
+	put(period, "1");
+	/* Memory of its own is scanned between the mappings. */
+	for (int n = 0; n < 3000 && vmstat("numa_pte_updates") < updates + 64; n++) {
+		mark(self, own, n);
+		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a'));
+	}
+	TH_LOG("%lld entries were scanned", vmstat("numa_pte_updates") - updates);
+	snprintf(text, sizeof(text), "%lld", period_was);
+	put(period, text);
+	snprintf(text, sizeof(text), "%lld", delay_was);
+	put(delay, text);
+	ASSERT_TRUE(put(sysctl, was ? "1" : "0"));
+	EXPECT_EQ(0, munmap(own, LENGTH));
+}
+
+#define KDAMOND "/sys/kernel/mm/damon/admin/kdamonds/"
+#define CONTEXT KDAMOND "0/contexts/0/"
+
+static bool put_number(const char *path, unsigned long long n)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", n);
+	return put(path, text);
+}
+
+/* DAMON watches addresses, and has checked all of them a few times. */
+static bool damon(const char *operations, unsigned long long start, unsigned long long end)
+{
+	bool ok;
+
+	if (!put(KDAMOND "nr_kdamonds", "1") || !put(KDAMOND "0/contexts/nr_contexts", "1"))
+		return false;
+	ok = put(CONTEXT "operations", operations) &&
+	     put(CONTEXT "targets/nr_targets", "1") &&
+	     put(CONTEXT "monitoring_attrs/intervals/sample_us", "1000") &&
+	     put(CONTEXT "monitoring_attrs/intervals/aggr_us", "5000") &&
+	     put(CONTEXT "monitoring_attrs/intervals/update_us", "5000") &&
+	     put(CONTEXT "schemes/nr_schemes", "1") &&
+	     put(CONTEXT "schemes/0/action", "stat") &&
+	     put_number(CONTEXT "schemes/0/access_pattern/sz/max", 1ULL << 40) &&
+	     put_number(CONTEXT "schemes/0/access_pattern/nr_accesses/max", 1000) &&
+	     put_number(CONTEXT "schemes/0/access_pattern/age/max", 1000000);
+	if (!strcmp(operations, "paddr") ||
+	    put_number(CONTEXT "targets/0/pid_target", getpid())) {
+		ok = ok && put(CONTEXT "targets/0/regions/nr_regions", "1") &&
+		     put_number(CONTEXT "targets/0/regions/0/start", start) &&
+		     put_number(CONTEXT "targets/0/regions/0/end", end);
+	}
+	ok = ok && put(KDAMOND "0/state", "on");
+	ok = ok && eventually(put(KDAMOND "0/state", "update_schemes_stats") &&
+			      number_in(CONTEXT "schemes/0/stats/nr_tried") > 5);
+	put(KDAMOND "0/state", "off");
+	put(KDAMOND "nr_kdamonds", "0");
+	return ok;
+}
+
+TEST_F(walk, DAMON)
+{
+	unsigned long start = (unsigned long)self->map;
+
+	if (access(KDAMOND, F_OK))
+		SKIP(return, "no DAMON in this kernel");
+	EXPECT_TRUE(damon("vaddr", start, start + LENGTH));
+	EXPECT_TRUE(damon("fvaddr", start, start + LENGTH));
+	EXPECT_TRUE(damon("paddr", self->buf.phys_addr, self->buf.phys_addr + LENGTH));
+}
+
+TEST_F(walk, by_physical_address)
+{
+	static const char * const files[] = {
+		"/proc/kpageflags", "/proc/kpagecount", "/proc/kpagecgroup",
+	};
+	unsigned long long first = self->buf.phys_addr / self->page;
+	size_t bytes = LENGTH / self->page / 8;
+	static __u64 words[LENGTH >> 12];
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		fd = open(files[i], O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			pread(fd, words, bytes * 8, first * 8);
+			close(fd);
+		}
+	}
+	fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	if (fd >= 0) {
+		memset(words, 0xff, bytes);
+		pwrite(fd, words, bytes, first / 64 * 8);
+		pread(fd, words, bytes, first / 64 * 8);
+		close(fd);
+	}
+	put("/proc/sys/vm/compact_memory", "1");
+	put("/proc/sys/vm/drop_caches", "3");
+}
+
+TEST_F(walk, page_tables_of_the_kernel)
+{
+	static const char * const files[] = {
+		"/sys/kernel/debug/kernel_page_tables", "/sys/kernel/debug/page_tables/kernel",
+		"/sys/kernel/debug/page_tables/current_kernel",
+		"/sys/kernel/debug/page_tables/current_user",
+	};
+	bool any = false;
+	pid_t pid;
+
+	/* The buffer's alias comes and goes meanwhile, where it does. */
+	IN_CHILD(pid)
+		for (int i = 0; i < 100; i++)
+			ASSERT_EQ(0, cmem_sync(self->fd, self->map, LENGTH, CMEM_SYNC_WRITE_BACK));
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		any = read_all(files[i]) > 0 || any;
+	join_child(pid);
+	if (!any)
+		SKIP(return, "no page tables in debugfs");
+}
+
+TEST_HARNESS_MAIN
