@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults and mmap() that are held up half-way, while something else happens: what a race,
+ * or a kill at the right moment, would have to hit otherwise. It takes a kernel that can
+ * hold calls of a function up, in /sys/kernel/debug/hold; no ordinary one can, and this
+ * is skipped there.
+ *
+ * A huge fault holds the lock of the VMA, others the mmap_lock, as prctl() does. So a
+ * thread that turns huge pages off does not wait for a huge fault that is under way, and
+ * both kinds meet in the same 2 MiB. Each may be the first: that the other made a page
+ * table was a warning, that it made a huge entry a bug or a failed fault.
+ */
+#include <pthread.h>
+#include <sys/prctl.h>
+
+#include "cmem_dmabuf.h"
+
+#define HOLD	"/sys/kernel/debug/hold/"
+#define RW	(PROT_READ | PROT_WRITE)
+
+/* The lab's places: each is one function at a time. */
+enum { HUGE_FAULT, FAULT, REMAP };
+
+static bool put(int place, const char *file, const char *text)
+{
+	char path[64];
+	bool ok;
+	int fd;
+
+	snprintf(path, sizeof(path), HOLD "%d/%s", place, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+/* Without stdio, which may want memory, and with it a lock that is held. */
+static long get(int place, const char *file)
+{
+	char path[64], text[32] = "";
+	ssize_t got;
+	int fd;
+
+	snprintf(path, sizeof(path), HOLD "%d/%s", place, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return got > 0 ? atol(text) : -1;
+}
+
+static unsigned long taint(void)
+{
+	FILE *in = fopen("/proc/sys/kernel/tainted", "re");
+	unsigned long n;
+
+	if (!in || fscanf(in, "%lu", &n) != 1)
+		n = ~0UL;
+	if (in)
+		fclose(in);
+	return n;
+}
+
+FIXTURE(held)
+{
+	int fd;
+	int log;		/* what the kernel says from the beginning of the test on */
+	int dmabuf;
+	struct cmem_alloc buf;
+	size_t length;		/* of what is mapped of it */
+	char *area;
+	char *map;
+	unsigned long page;
+	unsigned long taint;
+	struct cmem_info info;
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT(held)
+{
+	bool dmabuf;
+};
+
+FIXTURE_VARIANT_ADD(held, buffer) { .dmabuf = false };
+FIXTURE_VARIANT_ADD(held, dmabuf) { .dmabuf = true };
+
+#define STEP_PAGES	512	/* that mmap() maps before it looks up */
+#define STEPS		4
+
+/* A mapping whose 2 MiB are huge pages, or @pages on from there */
+static char *map_at(const FIXTURE_DATA(held) *self, bool dmabuf, unsigned int pages)
+{
+	char *place = self->area + (-(unsigned long)self->area & (SZ_2M - 1));
+
+	return mmap(place + pages * self->page, self->length, RW, MAP_SHARED | MAP_FIXED,
+		    dmabuf ? self->dmabuf : self->fd, dmabuf ? 0 : self->buf.mmap_offset);
+}
+
+FIXTURE_SETUP(held)
+{
+	struct source src;
+
+	self->page = page_size();
+	self->length = STEPS * STEP_PAGES * self->page;
+	self->taint = taint();
+	self->dmabuf = -1;
+	self->log = -1;
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	ASSERT_EQ(0, cmem_get_info(self->fd, &self->info));
+	if (access(HOLD, F_OK))
+		SKIP(return, "this kernel can't hold calls up");
+	if (!find_heap_source(ANY_KIND, self->length + SZ_2M, &src))
+		SKIP(return, "no heap with room for %zu bytes", self->length);
+	ASSERT_EQ(0, cmem_alloc_aligned(self->fd, src.block, src.pool, self->length, SZ_2M,
+					CMEM_ALLOC_CACHED, &self->buf));
+	if (variant->dmabuf) {
+		self->dmabuf = cmem_export(self->fd, self->buf.phys_addr, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, self->dmabuf);
+	}
+	self->area = mmap(NULL, self->length + 2 * SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	ASSERT_MAPPED(self->area);
+	self->log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, self->log);
+	lseek(self->log, 0, SEEK_END);
+}
+
+FIXTURE_TEARDOWN(held)
+{
+	char line[1024];
+	ssize_t got;
+
+	for (int place = HUGE_FAULT; place <= REMAP; place++)
+		put(place, "function", "\n");
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+	munmap(self->area, self->length + 2 * SZ_2M);
+	close(self->dmabuf);
+	close(self->fd);
+	expect_same(&self->before);
+	EXPECT_EQ(self->taint, taint());
+	while (self->log >= 0 && (got = read(self->log, line, sizeof(line) - 1)) > 0) {
+		line[got] = 0;
+		/* A fault that failed, and was tried again */
+		EXPECT_NO_POINTER(strstr(line, "VM_FAULT_OOM")) TH_LOG("%s", line);
+	}
+	close(self->log);
+}
+
+struct toucher {
+	pthread_t thread;
+	volatile char *byte;
+	char with;
+};
+
+static void *touch(void *arg)
+{
+	struct toucher *toucher = arg;
+
+	*toucher->byte = toucher->with;
+	return NULL;
+}
+
+/*
+ * Two faults in the same 2 MiB: a huge one, and one after huge pages were turned off, both
+ * under way at once.
+ */
+static void start_both(struct __test_metadata *_metadata, FIXTURE_DATA(held) *self,
+		       struct toucher *huge, struct toucher *small)
+{
+	*huge = (struct toucher){ .byte = self->map, .with = 'h' };
+	*small = (struct toucher){ .byte = self->map + 3 * self->page, .with = 's' };
+	ASSERT_TRUE(put(HUGE_FAULT, "function", "cmem_vma_huge_fault\n"));
+	ASSERT_TRUE(put(HUGE_FAULT, "hold", "1"));
+	ASSERT_TRUE(put(FAULT, "function", "cmem_vma_fault\n"));
+	ASSERT_TRUE(put(FAULT, "hold", "1"));
+	ASSERT_EQ(0, pthread_create(&huge->thread, NULL, touch, huge));
+	ASSERT_TRUE(eventually(get(HUGE_FAULT, "waiting") == 1));
+	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	ASSERT_EQ(0, pthread_create(&small->thread, NULL, touch, small));
+	ASSERT_TRUE(eventually(get(FAULT, "waiting") == 1));
+}
+
+static void let_go(struct __test_metadata *_metadata, int place, struct toucher *toucher)
+{
+	ASSERT_TRUE(put(place, "hold", "0"));
+	ASSERT_EQ(0, pthread_join(toucher->thread, NULL));
+	ASSERT_EQ(toucher->with, *toucher->byte);
+}
+
+TEST_F(held, a_huge_fault_ends_after_one_that_must_not_be_huge)
+{
+	struct toucher huge, small;
+
+	if (!(self->info.features & CMEM_FEATURE_PMD) || SZ_2M != 512 * self->page)
+		SKIP(return, "no huge pages of 2 MiB for this kernel's mappings");
+	self->map = map_at(self, variant->dmabuf, 0);
+	ASSERT_MAPPED(self->map);
+	start_both(_metadata, self, &huge, &small);
+	let_go(_metadata, FAULT, &small);
+	let_go(_metadata, HUGE_FAULT, &huge);
+	EXPECT_EQ('s', *small.byte);
+}
+
+TEST_F(held, a_huge_fault_ends_before_one_that_must_not_be_huge)
+{
+	struct toucher huge, small;
+
+	if (!(self->info.features & CMEM_FEATURE_PMD) || SZ_2M != 512 * self->page)
+		SKIP(return, "no huge pages of 2 MiB for this kernel's mappings");
+	self->map = map_at(self, variant->dmabuf, 0);
+	ASSERT_MAPPED(self->map);
+	start_both(_metadata, self, &huge, &small);
+	let_go(_metadata, HUGE_FAULT, &huge);
+	let_go(_metadata, FAULT, &small);
+	EXPECT_EQ('h', *huge.byte);
+}
+
+/* Page by page, because it is out of step with huge pages */
+TEST_F(held, a_large_mapping_is_made_in_steps)
+{
+	ASSERT_TRUE(put(REMAP, "function", "remap_pfn_range_notrack\n"));
+	self->map = map_at(self, variant->dmabuf, 1);
+	ASSERT_MAPPED(self->map);
+	EXPECT_LE(STEPS, get(REMAP, "calls"));
+	EXPECT_GE(STEPS + 1, get(REMAP, "calls"));
+	for (size_t i = 0; i < self->length; i += self->page) {
+		ASSERT_EQ(0, self->map[i]);
+		self->map[i] = 1;
+	}
+}
+
+TEST_F(held, a_kill_ends_mmap_of_a_large_mapping)
+{
+	int status;
+	pid_t pid;
+
+	IN_CHILD(pid) {
+		ASSERT_TRUE(put(REMAP, "function", "remap_pfn_range_notrack\n"));
+		ASSERT_TRUE(put(REMAP, "hold", "1"));
+		map_at(self, variant->dmabuf, 1);
+	}
+	ASSERT_TRUE(eventually(get(REMAP, "waiting") == 1));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	/* The step that it was in, and no more */
+	EXPECT_EQ(1, get(REMAP, "calls"));
+	/* What was mapped is not any more: the buffer is gone with its file. */
+	EXPECT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
+	if (self->dmabuf >= 0) {
+		close(self->dmabuf);
+		self->dmabuf = -1;
+	}
+	EXPECT_TRUE(eventually(is_same(&self->before)));
+}
+
+TEST_HARNESS_MAIN
