@@ -18,10 +18,11 @@
  * a one is lost, and a line in the log, when a part of a mapping is unmapped.
  */
 #include <linux/fs.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/pfn_t.h>
 #include <linux/personality.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
 #include "cmem.h"
@@ -29,6 +30,9 @@
 
 /* What one fault maps, page by page */
 #define CMEM_VMA_AROUND		SZ_2M
+
+/* What mmap() maps, page by page, before others may run */
+#define CMEM_VMA_STEP		(512 * PAGE_SIZE)
 
 static const struct vm_operations_struct cmem_dmabuf_vm_ops;
 
@@ -93,27 +97,83 @@ static void cmem_vma_close(struct vm_area_struct *vma)
 }
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-static vm_fault_t cmem_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
+/*
+ * mbind(MPOL_MF_STRICT) asks on which node a page is, and where it does not
+ * skip special PMDs, it takes the PFN of memory that has no struct pages for
+ * that of one: any user could crash the kernel. With the check comes the macro.
+ */
+#if !defined(CONFIG_NUMA) || defined(MEMPOLICY_SKIPS_SPECIAL_PMD)
+#define CMEM_VMA_HUGE_WITHOUT_PAGES	true
+#else
+#define CMEM_VMA_HUGE_WITHOUT_PAGES	false
+#endif
+
+/*
+ * What decides it changes only with both the mmap_lock and the VMA's lock held
+ * for writing, so that all faults agree. userfaultfd makes page tables, for its
+ * marks, with less.
+ */
+static bool cmem_vma_allows_huge(const struct vm_area_struct *vma,
+				 const struct cmem_buffer *buffer)
+{
+	return has_transparent_hugepage() &&
+	       !(vma->vm_flags & (VM_NOHUGEPAGE | VM_UFFD_WP)) &&
+	       (CMEM_VMA_HUGE_WITHOUT_PAGES ||
+		cmem_buffer_block(buffer)->has_pages);
+}
+
+/*
+ * A fault makes no page table where a huge page can map what is around the
+ * address. A page table is there only since a time when none could, or since
+ * mremap() moved it there, and stays there.
+ */
+static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long address = ALIGN_DOWN(vmf->address, PMD_SIZE);
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 	unsigned long pfn;
 
-	if (order != PMD_ORDER || address < vma->vm_start ||
-	    vma->vm_end - address < PMD_SIZE)
+	if (!pmd_none(pmd) && !pmd_trans_huge(pmd))
+		return VM_FAULT_FALLBACK;
+	if (address < vma->vm_start || vma->vm_end - address < PMD_SIZE ||
+	    !cmem_vma_allows_huge(vma, vma->vm_private_data))
 		return VM_FAULT_FALLBACK;
 	pfn = cmem_vma_pfn(vma, address);
-	if (!IS_ALIGNED(pfn, 1UL << order))
+	if (!IS_ALIGNED(pfn, 1UL << PMD_ORDER))
 		return VM_FAULT_FALLBACK;
+	/* If another fault was faster, its entry is the same. */
 	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV),
 				  vma->vm_flags & VM_WRITE);
+}
+
+static vm_fault_t cmem_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	return order == PMD_ORDER ? cmem_vma_fault_huge(vmf) :
+				    VM_FAULT_FALLBACK;
+}
+#else
+static bool cmem_vma_allows_huge(const struct vm_area_struct *vma,
+				 const struct cmem_buffer *buffer)
+{
+	return false;
+}
+
+static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
+{
+	return VM_FAULT_FALLBACK;
 }
 #endif
 
 /*
- * One page was touched, and no huge page can map it. Where the program did not
- * want huge pages, or a huge one was split, its neighbours will be touched as
- * well: as many are mapped as a huge page would have.
+ * The core does not ask for a huge page where the program has turned them off
+ * (PR_SET_THP_DISABLE), and here nobody listens to that: another thread may be
+ * in the huge fault of the same address still. It holds the lock of the VMA alone,
+ * this here the mmap_lock, so neither waits for the other, and both have to make
+ * the same entry.
+ *
+ * Where no huge page can be, the neighbours will be touched as well: as many are
+ * mapped as a huge page would have.
  */
 static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
 {
@@ -122,6 +182,10 @@ static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
 	unsigned long end = address + CMEM_VMA_AROUND - 1;
 	pgprot_t prot = cmem_vma_prot(vma);
 	vm_fault_t ret;
+
+	ret = cmem_vma_fault_huge(vmf);
+	if (!(ret & VM_FAULT_FALLBACK))
+		return ret;
 
 	ret = vmf_insert_pfn_prot(vma, vmf->address,
 				  cmem_vma_pfn(vma, vmf->address), prot);
@@ -220,19 +284,37 @@ struct vm_area_struct *cmem_vma_lock(unsigned long address,
 static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 			      unsigned long end, unsigned long pfn)
 {
-	if (start == end)
-		return 0;
-	return remap_pfn_range_notrack(vma, start, pfn, end - start,
-				       cmem_vma_prot(vma));
+	pgprot_t prot = cmem_vma_prot(vma);
+	unsigned long next;
+	int ret;
+
+	while (start < end) {
+		next = min(end, ALIGN(start + 1, CMEM_VMA_STEP));
+		ret = remap_pfn_range_notrack(vma, start, pfn, next - start,
+					      prot);
+		if (ret)
+			return ret;
+		pfn += PHYS_PFN(next - start);
+		start = next;
+		/* Without huge pages, gigabytes are many entries. */
+		if (start < end) {
+			cond_resched();
+			if (fatal_signal_pending(current))
+				return -EINTR;
+		}
+	}
+	return 0;
 }
 
 /* Map what no huge page will. @pfn is the first page's of the mapping. */
-static int cmem_vma_populate(struct vm_area_struct *vma, unsigned long pfn)
+static int cmem_vma_populate(struct vm_area_struct *vma,
+			     const struct cmem_buffer *buffer,
+			     unsigned long pfn)
 {
 	unsigned long huge_start = vma->vm_end, huge_end = vma->vm_end;
 	int ret;
 
-	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) &&
+	if (cmem_vma_allows_huge(vma, buffer) &&
 	    !((PFN_PHYS(pfn) ^ vma->vm_start) & ~PMD_MASK) &&
 	    ALIGN(vma->vm_start, PMD_SIZE) < ALIGN_DOWN(vma->vm_end, PMD_SIZE)) {
 		huge_start = ALIGN(vma->vm_start, PMD_SIZE);
@@ -275,7 +357,7 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
 	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
 		     VM_MAYEXEC);
 
-	ret = cmem_vma_populate(vma, pfn);
+	ret = cmem_vma_populate(vma, buffer, pfn);
 	if (ret) {
 		/* The core unmaps a part that was mapped only after this. */
 		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
@@ -295,7 +377,8 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
  * @vma: the mapping; its offset is the physical address
  *
  * Return: 0; -EINVAL when it is not shared or not in one buffer, -EPERM when
- * the file is not registered or the mapping is to be executable, -ENOMEM.
+ * the file is not registered or the mapping is to be executable, -ENOMEM, -EINTR
+ * on a fatal signal.
  */
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 {
@@ -320,7 +403,7 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
  * @vma: the mapping; its offset is one in the buffer, and it ends within that
  *
  * Return: 0; -EINVAL when it is not shared, -EPERM when it is to be executable,
- * -ENOMEM.
+ * -ENOMEM, -EINTR on a fatal signal.
  */
 int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
 {

@@ -134,7 +134,8 @@ enum cmem_info_flags {
  * @CMEM_FEATURE_SCRUB: memory is zeroed before another owner gets it
  * @CMEM_FEATURE_PMD: parts of a buffer that are as long and as aligned as a
  *     huge page (2 MiB where pages are 4 KiB) are mapped with one page table
- *     entry each
+ *     entry each, unless they have no struct pages and the kernel can't stand
+ *     that
  * @CMEM_FEATURE_PRIVATE: CMEM_ALLOC_PRIVATE is there
  * @CMEM_FEATURE_BLOCK_ADD: CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE are
  *     there: blocks may come and go while programs run
