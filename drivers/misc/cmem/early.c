@@ -12,12 +12,16 @@
  * made the global area. What can't be had is told in the log, and the rest is
  * served. The slots that CMA has for areas are few: those of the device tree's
  * own areas, some of which come later, are left alone.
+ *
+ * A kernel that was started to save a crash dump has little memory, and all else is
+ * evidence. It reserves nothing, and makes no block, unless cmem_kdump says so.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/bitops.h>
 #include <linux/cma.h>
 #include <linux/cmem.h>
+#include <linux/crash_dump.h>
 #include <linux/ctype.h>
 #include <linux/dma-map-ops.h>
 #include <linux/kmemleak.h>
@@ -229,6 +233,29 @@ static int __init cmem_early_set_carveout(char *val)
 	return 0;
 }
 early_param("cmem_carveout", cmem_early_set_carveout);
+
+static bool cmem_kdump __ro_after_init;
+
+static int __init cmem_early_set_kdump(char *val)
+{
+	if (kstrtobool(val ?: "1", &cmem_kdump))
+		pr_err("cmem_kdump=%s is ignored: must be 0 or 1\n", val);
+	return 0;
+}
+early_param("cmem_kdump", cmem_early_set_kdump);
+
+/**
+ * cmem_early_saves_dump - tell if this kernel is to leave all memory as it is
+ *
+ * What says that it saves a crash dump (linux,elfcorehdr in the device tree, or
+ * elfcorehdr=) is read before anything is reserved.
+ *
+ * Return: true if it saves a crash dump, and nobody asked for blocks nevertheless.
+ */
+bool cmem_early_saves_dump(void)
+{
+	return is_kdump_kernel() && !cmem_kdump;
+}
 
 #ifdef CONFIG_DMA_CMA
 
@@ -469,6 +496,9 @@ static void __init cmem_early_reserve_carveouts(phys_addr_t limit, bool fixed)
  */
 void __init cmem_reserve(phys_addr_t limit)
 {
+	if (cmem_early_saves_dump())
+		return;
+
 	/* First what can be in one place only. */
 	cmem_early_reserve_carveouts(limit, true);
 	cmem_early_reserve_pools(limit);

@@ -46,6 +46,7 @@ int __init cmem_early_parse_size(const char *val, u64 *size);
 const struct cmem_early_pool * __init cmem_early_pool(unsigned int number);
 struct cma * __init cmem_early_heap(void);
 bool __init cmem_early_wanted(void);
+bool cmem_early_saves_dump(void);
 bool __init cmem_early_carveout(unsigned int number, phys_addr_t *base,
 				u64 *length);
 

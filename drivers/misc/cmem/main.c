@@ -386,6 +386,11 @@ static int cmem_add_block(struct cmem_command *command)
 		return -EOPNOTSUPP;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	if (cmem_early_saves_dump()) {
+		dev_err(dev, "block %d: this kernel saves a crash dump: cmem_kdump on its command line is what lets it make blocks\n",
+			add->block);
+		return -EPERM;
+	}
 
 	config = kmalloc(sizeof(*config), GFP_KERNEL);
 	if (!config)
@@ -675,6 +680,10 @@ static int __init cmem_init(void)
 	ret = misc_register(&cmem_misc);
 	if (ret)
 		goto err_procfs;
+	if (cmem_early_saves_dump()) {
+		pr_notice("this kernel saves a crash dump: it makes no blocks and reserves nothing, and their memory stays as it was (cmem_kdump on its command line makes them)\n");
+		return 0;
+	}
 	if (IS_ENABLED(CONFIG_OF)) {
 		ret = cmem_sram_init();
 		if (ret)

@@ -604,13 +604,13 @@ struct cmem_block_pool {
  * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM
  * CAP_SYS_RAWIO as well, as for /dev/mem. The kernel's log says why it failed.
  *
- * EPERM: no such capability, or the kernel is locked down and the memory was not
- * reserved for CMEM; EINVAL: a number, address or length that can't be right, or a
- * range that lies only partly in a region that was reserved; EOVERFLOW: more than
- * CMEM_MAX_POOLS, or pools that are larger than any memory; ENOSPC: pools that are
- * larger than the block; EEXIST: there is a block of this number; EBUSY: the memory
- * is System RAM, in another block, or another's; EFAULT: @pools can't be
- * read; ENOMEM: no kernel memory for it; EINTR: a fatal signal came.
+ * EPERM: no such capability, the kernel is locked down and the memory was not
+ * reserved for CMEM, or it is a kernel that saves a crash dump; EINVAL: a number,
+ * address or length that can't be right, or a range that lies only partly in a region
+ * that was reserved; EOVERFLOW: more than CMEM_MAX_POOLS, or pools that are larger than
+ * any memory; ENOSPC: pools that are larger than the block; EEXIST: there is a block of
+ * this number; EBUSY: the memory is System RAM, in another block, or another's; EFAULT:
+ * @pools can't be read; ENOMEM: no kernel memory for it; EINTR: a fatal signal came.
  */
 struct cmem_block_add {
 	__u32 size;

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Buffers with a pattern in them, each word of which says at which physical address it is.
+ *
+ *	pattern hold <block>[:cached][:heap-size] ... -- <command> ...
+ *		allocates a buffer in each of these blocks (from pool 0, or that many bytes of
+ *		the heap), fills it, runs the command with the physical addresses in
+ *		$ADDRESSES, and then looks, in the same mappings, if all is still there.
+ *	pattern look <address> ...
+ *		looks for it in memory that is nobody's: /dev/mem
+ *	pattern dump <address> ...
+ *		looks for it in the memory of the kernel that crashed: /proc/vmcore
+ *	pattern find <block> <address> ...
+ *		looks for it in buffers: allocates all of pool 0, and with it those at these
+ *		addresses
+ *
+ * A buffer is filled and compared as far as LENGTH goes. Exit status: 0 if all was as it
+ * should be, 1 if not, 2 for what went wrong before.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/cmem.h>
+
+#define LENGTH		(64 * 1024)
+#define MAX_BUFFERS	8
+
+static uint64_t word_at(uint64_t address)
+{
+	return address ^ 0x636d656d70617474ULL;	/* "cmempatt" */
+}
+
+/* How many words of the pattern there are at what is mapped from an address on */
+static int compare(const char *what, const volatile uint64_t *words, uint64_t address)
+{
+	unsigned int i, wrong = 0;
+
+	for (i = 0; i < LENGTH / sizeof(*words); i++) {
+		uint64_t at = address + i * sizeof(*words);
+
+		if (words[i] == word_at(at))
+			continue;
+		if (!wrong++)
+			printf("# %s: %#llx is %#llx at %#llx\n", what, (unsigned long long)word_at(at),
+			       (unsigned long long)words[i], (unsigned long long)at);
+	}
+	if (wrong)
+		printf("# %s: %u of %u words at %#llx are wrong\n", what, wrong, i,
+		       (unsigned long long)address);
+	return !!wrong;
+}
+
+static int look(int argc, char **argv)
+{
+	int fd = open("/dev/mem", O_RDONLY | O_SYNC);
+	int i, wrong = 0;
+
+	if (fd < 0) {
+		perror("/dev/mem");
+		return 2;
+	}
+	for (i = 0; i < argc; i++) {
+		uint64_t address = strtoull(argv[i], NULL, 0);
+		void *p = mmap(NULL, LENGTH, PROT_READ, MAP_SHARED, fd, address);
+
+		if (p == MAP_FAILED) {
+			perror(argv[i]);
+			return 2;
+		}
+		wrong |= compare("/dev/mem", p, address);
+		munmap(p, LENGTH);
+	}
+	return wrong;
+}
+
+/* Where in the file an address of the memory is, or -1 */
+static off_t dump_offset(int fd, uint64_t address)
+{
+	Elf64_Ehdr header;
+	Elf64_Phdr segment;
+	unsigned int i;
+
+	if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
+		return -1;
+	for (i = 0; i < header.e_phnum; i++) {
+		if (pread(fd, &segment, sizeof(segment), header.e_phoff + i * sizeof(segment)) !=
+		    sizeof(segment))
+			return -1;
+		if (segment.p_type == PT_LOAD && address - segment.p_paddr < segment.p_filesz)
+			return segment.p_offset + (address - segment.p_paddr);
+	}
+	return -1;
+}
+
+static int dump(int argc, char **argv)
+{
+	static uint64_t words[LENGTH / sizeof(uint64_t)];
+	int fd = open("/proc/vmcore", O_RDONLY);
+	int i, wrong = 0;
+
+	if (fd < 0) {
+		perror("/proc/vmcore");
+		return 2;
+	}
+	for (i = 0; i < argc; i++) {
+		uint64_t address = strtoull(argv[i], NULL, 0);
+		off_t offset = dump_offset(fd, address);
+
+		if (offset < 0) {
+			printf("# /proc/vmcore does not have %s\n", argv[i]);
+			wrong = 1;
+		} else if (pread(fd, words, LENGTH, offset) != LENGTH) {
+			perror("/proc/vmcore");
+			wrong = 1;
+		} else {
+			wrong |= compare("/proc/vmcore", words, address);
+		}
+	}
+	return wrong;
+}
+
+static int find(int block, int argc, char **argv)
+{
+	struct cmem_alloc alloc;
+	int fd = open("/dev/cmem", O_RDWR);
+	int i, found = 0, wrong = 0;
+
+	if (fd < 0) {
+		perror("/dev/cmem");
+		return 2;
+	}
+	for (;;) {
+		void *p;
+
+		alloc = (struct cmem_alloc) {
+			.size = sizeof(alloc),
+			.block = block,
+		};
+		if (ioctl(fd, CMEM_IOCTL_ALLOC, &alloc))
+			break;
+		for (i = 0; i < argc; i++)
+			if (alloc.phys_addr == strtoull(argv[i], NULL, 0))
+				break;
+		if (i == argc)
+			continue;
+		found++;
+		p = mmap(NULL, LENGTH, PROT_READ, MAP_SHARED, fd, alloc.mmap_offset);
+		if (p == MAP_FAILED) {
+			perror("mmap");
+			return 2;
+		}
+		wrong |= compare("/dev/cmem", p, alloc.phys_addr);
+	}
+	if (found != argc)
+		printf("# block %d: %d of %d buffers found\n", block, found, argc);
+	return wrong || found != argc;
+}
+
+static uint64_t *hold_one(int fd, const char *what, uint64_t *address)
+{
+	struct cmem_alloc alloc = {
+		.size = sizeof(alloc),
+		.length = LENGTH,
+	};
+	unsigned int i;
+	uint64_t *words;
+	char *rest;
+
+	alloc.block = strtol(what, &rest, 0);
+	if (!strncmp(rest, ":cached", 7)) {
+		alloc.flags = CMEM_ALLOC_CACHED;
+		rest += 7;
+	}
+	if (*rest == ':') {
+		alloc.pool = CMEM_POOL_HEAP;
+		alloc.length = strtoull(rest + 1, &rest, 0);
+	}
+	if (*rest) {
+		fprintf(stderr, "pattern: '%s' is no block\n", what);
+		return NULL;
+	}
+	if (ioctl(fd, CMEM_IOCTL_ALLOC, &alloc)) {
+		fprintf(stderr, "pattern: %s: %s\n", what, strerror(errno));
+		return NULL;
+	}
+	words = mmap(NULL, alloc.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, alloc.mmap_offset);
+	if (words == MAP_FAILED) {
+		fprintf(stderr, "pattern: mmap %s: %s\n", what, strerror(errno));
+		return NULL;
+	}
+	for (i = 0; i < LENGTH / sizeof(*words); i++)
+		words[i] = word_at(alloc.phys_addr + i * sizeof(*words));
+	*address = alloc.phys_addr;
+	return words;
+}
+
+static int hold(int argc, char **argv)
+{
+	char addresses[MAX_BUFFERS * 20] = "";
+	uint64_t *words[MAX_BUFFERS];
+	uint64_t address[MAX_BUFFERS];
+	int fd, i, count, status, wrong = 0;
+	pid_t child;
+
+	fd = open("/dev/cmem", O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		perror("/dev/cmem");
+		return 2;
+	}
+	for (count = 0; count < argc && strcmp(argv[count], "--"); count++) {
+		if (count == MAX_BUFFERS)
+			return 2;
+		words[count] = hold_one(fd, argv[count], &address[count]);
+		if (!words[count])
+			return 2;
+		sprintf(addresses + strlen(addresses), "%s%#llx", count ? " " : "",
+			(unsigned long long)address[count]);
+	}
+	if (argc - count < 2) {
+		fprintf(stderr, "pattern: no command\n");
+		return 2;
+	}
+	setenv("ADDRESSES", addresses, 1);
+	fflush(stdout);
+	child = fork();
+	if (!child) {
+		execvp(argv[count + 1], argv + count + 1);
+		perror(argv[count + 1]);
+		_exit(127);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child) {
+		perror("fork");
+		return 2;
+	}
+	if (status) {
+		fprintf(stderr, "pattern: the command returned %#x\n", status);
+		return 2;
+	}
+	for (i = 0; i < count; i++)
+		wrong |= compare(argv[i], words[i], address[i]);
+	return wrong;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2 && !strcmp(argv[1], "hold"))
+		return hold(argc - 2, argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "look"))
+		return look(argc - 2, argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "dump"))
+		return dump(argc - 2, argv + 2);
+	if (argc > 3 && !strcmp(argv[1], "find"))
+		return find(atoi(argv[2]), argc - 3, argv + 3);
+	fprintf(stderr, "usage: pattern hold BLOCK[:cached][:SIZE] ... -- COMMAND ...\n"
+		"       pattern look|dump ADDRESS ...\n"
+		"       pattern find BLOCK ADDRESS ...\n");
+	return 2;
+}
