@@ -392,6 +392,54 @@ TEST_F(alloc, a_pool_serves_a_larger_alignment_only_if_all_its_buffers_have_it)
 		SKIP(return, "no pool");
 }
 
+/* The pool with the smallest buffers of which all have an alignment, or -1 */
+static int best_aligned(const struct snapshot *s, unsigned int i, __u64 align)
+{
+	int best = -1;
+
+	for (__u32 j = 0; j < s->block[i].num_pools; j++) {
+		const struct cmem_pool_info *p = &s->pool[i][j];
+
+		if (!p->free || p->base % align || (p->count > 1 && p->length % align))
+			continue;
+		if (best < 0 || p->length < s->pool[i][best].length)
+			best = j;
+	}
+	return best;
+}
+
+TEST_F(alloc, the_best_pool_has_the_alignment_that_is_asked_for)
+{
+	bool tried = false;
+
+	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
+		const struct cmem_block_info *b = &self->before.block[i];
+
+		if (!b->num_pools || b->kind == CMEM_KIND_CMA)
+			continue;
+		tried = true;
+		for (__u64 align = page_size(); align; align *= 2) {
+			int best = best_aligned(&self->before, i, align);
+			struct cmem_alloc buf;
+
+			if (best < 0) {
+				EXPECT_REFUSED(ENOENT, alloc_aligned(self->fd, b->block,
+								     CMEM_POOL_BEST, align))
+					TH_LOG("block %d alignment %#llx", b->block, align);
+				continue;
+			}
+			ASSERT_EQ(0, cmem_alloc_aligned(self->fd, b->block, CMEM_POOL_BEST, 1,
+							align, 0, &buf))
+				TH_LOG("block %d alignment %#llx", b->block, align);
+			EXPECT_EQ(self->before.pool[i][best].length, buf.length);
+			EXPECT_EQ(0, buf.phys_addr % align);
+			EXPECT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+		}
+	}
+	if (!tried)
+		SKIP(return, "no pool");
+}
+
 TEST_F(alloc, large_heap_buffers_start_on_2M)
 {
 	bool tried = false;

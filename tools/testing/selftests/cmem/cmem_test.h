@@ -578,13 +578,19 @@ static inline bool find_source(int kind, bool heap, __u64 min_length,
 
 /* Contents. */
 
+/* Inverted, so that the last byte of a word, and of a buffer, is not zero. */
+static inline __u64 fill_word(__u32 tag, size_t i)
+{
+	return ~((__u64)tag << 32 | i);
+}
+
 /* Every word tells whose it is and where it belongs. */
 static inline void fill(volatile void *addr, size_t length, __u32 tag)
 {
 	volatile __u64 *word = addr;
 
 	for (size_t i = 0; i < length / sizeof(*word); i++)
-		word[i] = (__u64)tag << 32 | i;
+		word[i] = fill_word(tag, i);
 }
 
 /* Offset of the first byte that is not as fill() left it, or -1. */
@@ -593,7 +599,7 @@ static inline long long find_stranger(const volatile void *addr, size_t length, 
 	const volatile __u64 *word = addr;
 
 	for (size_t i = 0; i < length / sizeof(*word); i++)
-		if (word[i] != ((__u64)tag << 32 | i))
+		if (word[i] != fill_word(tag, i))
 			return i * sizeof(*word);
 	return -1;
 }

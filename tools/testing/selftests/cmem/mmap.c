@@ -713,6 +713,24 @@ static bool has_flag(const char *flags, const char *flag)
 	return at && at > flags && at[-1] == ' ';
 }
 
+/* What is wrong with the flags of a mapping, or "" */
+static const char *wrong_flags(const char *flags)
+{
+	if (!has_flag(flags, "dd"))
+		return "not out of core dumps";
+	if (!has_flag(flags, "de"))
+		return "can be expanded";
+	if (!has_flag(flags, "io") || !has_flag(flags, "pf"))
+		return "may have pages";
+	if (!has_flag(flags, "sh"))
+		return "not shared";
+	if (!has_flag(flags, "rd") || !has_flag(flags, "wr"))
+		return "not readable and writable";
+	if (has_flag(flags, "ex") || has_flag(flags, "me"))
+		return "executable, or may become so";
+	return "";
+}
+
 TEST_F(map, core_dumps_leave_it_out_and_it_neither_grows_nor_executes)
 {
 	char *map = cmem_map(self->fd, &self->buf);
@@ -724,14 +742,30 @@ TEST_F(map, core_dumps_leave_it_out_and_it_neither_grows_nor_executes)
 		munmap(map, self->buf.length);
 		SKIP(return, "no /proc/self/smaps");
 	}
-	EXPECT_TRUE(has_flag(flags, "dd")) TH_LOG("not out of core dumps:%s", flags);
-	EXPECT_TRUE(has_flag(flags, "de")) TH_LOG("can be expanded:%s", flags);
-	EXPECT_TRUE(has_flag(flags, "sh")) TH_LOG("not shared:%s", flags);
-	EXPECT_TRUE(has_flag(flags, "rd")) TH_LOG("not readable:%s", flags);
-	EXPECT_TRUE(has_flag(flags, "wr")) TH_LOG("not writable:%s", flags);
-	EXPECT_FALSE(has_flag(flags, "ex")) TH_LOG("executable:%s", flags);
-	EXPECT_FALSE(has_flag(flags, "me")) TH_LOG("may become executable:%s", flags);
+	EXPECT_STREQ("", wrong_flags(flags)) TH_LOG("flags:%s", flags);
 	EXPECT_EQ(0, munmap(map, self->buf.length));
+}
+
+/* For a part that is mapped page by page, the core sets some of the flags. */
+TEST_F(map, a_mapping_of_huge_pages_alone_has_the_same_flags)
+{
+	struct cmem_alloc buf;
+	struct source src;
+	char flags[256];
+	char *map;
+
+	if (!find_source(variant->kind, variant->heap, SZ_2M, &src))
+		SKIP(return, "no room for 2 MiB");
+	ASSERT_EQ(0, source_alloc(self->fd, &src, variant->flags, &buf));
+	map = map_part(self->fd, buf.phys_addr, SZ_2M);
+	ASSERT_MAPPED(map);
+	vm_flags(map, flags, sizeof(flags));
+	if (flags[0])
+		EXPECT_STREQ("", wrong_flags(flags)) TH_LOG("flags:%s", flags);
+	EXPECT_EQ(0, munmap(map, SZ_2M));
+	EXPECT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	if (!flags[0])
+		SKIP(return, "no /proc/self/smaps");
 }
 
 /*

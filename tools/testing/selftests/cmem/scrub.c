@@ -189,7 +189,7 @@ TEST_F(scrub, the_same_owner_gets_zeros_or_his_own_and_nothing_else)
 		map = cmem_map(self->a, &own);
 		ASSERT_MAPPED(map);
 		for (size_t i = 0; i < own.length / sizeof(*map); i++) {
-			ASSERT_TRUE(!map[i] || map[i] == ((__u64)0xabcd << 32 | i))
+			ASSERT_TRUE(!map[i] || map[i] == fill_word(0xabcd, i))
 				TH_LOG("word %zu is %#llx", i, map[i]);
 		}
 		fill(map, own.length < SZ_2M ? own.length : SZ_2M, 0xabcd);
