@@ -36,10 +36,21 @@ check_defconfigs()
 		merged "$o/merged/.config" || return 1
 		cp "$o/merged/.config" "$o/.config"
 		objects=$("$lab/series/set-tree" --touched |
-			sed -nE "s,^((kernel|mm|arch/$arch)/.*)\.c$,\1.o,p")
+			sed -nE "s,^((kernel|mm|arch/$arch)/.*)\.c$,\1.o,p" | wanted "$o/.config")
 		# shellcheck disable=SC2086
 		kmake "$arch" "$defconfig" $driver/ $objects
 	done <<<"$defconfigs"
+}
+
+# wanted <.config>: those of the objects on standard input that are not left out of it
+wanted()
+{
+	local object option
+	while IFS= read -r object; do
+		option=$(sed -nE "s/^obj-\\$\((CONFIG_\w+)\).*\b${object##*/}.*/\1/p" \
+			"$tree/${object%/*}/Makefile")
+		[ -n "$option" ] && ! grep -qx "$option=y" "$1" || echo "$object"
+	done
 }
 
 # merged <.config>: every line of Kconfig.fragment that requests something is in it
