@@ -552,6 +552,35 @@ static struct cmem_block *cmem_block_place(s32 id)
 	return NULL;
 }
 
+/*
+ * Give a block its names in debugfs and in /dev/dma_heap. Who lists such a directory
+ * keeps it locked while a page of his comes from where it is, be it for ever: so this is
+ * done where nobody must wait for it, and no lock of ours is held.
+ */
+static void cmem_block_make_names(struct work_struct *work)
+{
+	struct cmem_block *block = container_of(work, struct cmem_block,
+						names_work);
+
+	cmem_debugfs_add_block(block);
+	cmem_dma_heap_add(block);
+	complete_all(&block->named);
+}
+
+/**
+ * cmem_block_wait_for_names - wait until each block is where programs look for it
+ *
+ * A fatal signal ends it.
+ */
+void cmem_block_wait_for_names(void)
+{
+	struct cmem_block *block;
+
+	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
+		if (wait_for_completion_killable(&block->named))
+			return;
+}
+
 static struct cmem_block *cmem_block_alloc(s32 id)
 {
 	struct cmem_block *block = kzalloc(sizeof(*block), GFP_KERNEL);
@@ -561,6 +590,8 @@ static struct cmem_block *cmem_block_alloc(s32 id)
 	block->id = id;
 	mutex_init(&block->lock);
 	init_waitqueue_head(&block->scrub_wait);
+	INIT_WORK(&block->names_work, cmem_block_make_names);
+	init_completion(&block->named);
 	return block;
 }
 
@@ -601,8 +632,7 @@ static int cmem_block_make(struct device *dev,
 	dev_info(dev, "block %d: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
 		 block->id, config->length, &config->base, block->num_pools,
 		 (u64)block->heap.size << PAGE_SHIFT);
-	cmem_debugfs_add_block(block);
-	cmem_dma_heap_add(block);
+	queue_work(system_unbound_wq, &block->names_work);
 	return 0;
 }
 
@@ -846,10 +876,10 @@ int cmem_block_remove(struct device *dev, s32 id)
 	}
 	/* From here on, nobody finds it, and so nobody makes it busy again. */
 	WRITE_ONCE(block->present, false);
+	block->incarnation++;
 	cmem_scrub_dismiss(block);
 	mutex_unlock(&block->lock);
 
-	cmem_debugfs_remove_block(block);
 	cmem_block_empty(block);
 	dev_info(dev, "block %d: removed\n", id);
 	return 0;

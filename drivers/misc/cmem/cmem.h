@@ -29,6 +29,7 @@
 #ifndef _CMEM_CMEM_H
 #define _CMEM_CMEM_H
 
+#include <linux/completion.h>
 #include <linux/dev_printk.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
@@ -39,6 +40,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <uapi/linux/cmem.h>
 
 #include "config.h"
@@ -124,8 +126,11 @@ struct cmem_carved_pool {
  * @scrub_wait: woken when @scrub_round goes on
  * @scrubber: thread that cleans free memory
  * @scrub_work: its work
- * @debugfs: its directory there
- * @dma_heap: it as a DMA-BUF heap, for good once it is there, under cmem_blocks_lock
+ * @incarnation: counts removals
+ * @debugfs: its directory there, for good once it is there
+ * @dma_heap: it as a DMA-BUF heap, for good once it is there
+ * @names_work: makes these two, which nothing but it and cma.c touches
+ * @named: this has been done once
  *
  * A block that was removed is the same struct with @present off, and becomes a
  * block again in place: who found one needs no reference, only to see under @lock
@@ -161,8 +166,11 @@ struct cmem_block {
 	wait_queue_head_t scrub_wait;
 	struct kthread_worker *scrubber;
 	struct kthread_delayed_work scrub_work;
+	unsigned int incarnation;
 	struct dentry *debugfs;
 	struct dma_heap *dma_heap;
+	struct work_struct names_work;
+	struct completion named;
 };
 
 /* Devices snoop the CPU's caches on each machine of this architecture. */
@@ -174,6 +182,7 @@ void cmem_block_reserve(struct device *dev, struct cmem_block_config *config,
 			bool coherent);
 int cmem_block_add(struct device *dev, struct cmem_block_config *config);
 int cmem_block_remove(struct device *dev, s32 id);
+void cmem_block_wait_for_names(void);
 struct cmem_block *cmem_block_find(s32 id);
 struct cmem_block *cmem_block_find_from(s32 id);
 struct cmem_block *cmem_block_lock(s32 id);
@@ -584,14 +593,19 @@ void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
 struct cmem_file *cmem_file_of(const struct file *filp);
 
 #ifdef CONFIG_DEBUG_FS
+void cmem_debugfs_init(void);
+void cmem_debugfs_exit(void);
 void cmem_debugfs_add_block(struct cmem_block *block);
-void cmem_debugfs_remove_block(struct cmem_block *block);
 #else
-static inline void cmem_debugfs_add_block(struct cmem_block *block)
+static inline void cmem_debugfs_init(void)
 {
 }
 
-static inline void cmem_debugfs_remove_block(struct cmem_block *block)
+static inline void cmem_debugfs_exit(void)
+{
+}
+
+static inline void cmem_debugfs_add_block(struct cmem_block *block)
 {
 }
 #endif

@@ -7,9 +7,16 @@
  * buffers is not locked for long. What is seen of one chunk is consistent, no
  * more; but what one chunk ends with the next one goes on behind, so that each
  * page of the block is told of once.
+ *
+ * A reader may sleep for as long as a page of its own takes to come, so nothing waits
+ * for one. The file is made once for each number and stays, as the block's struct does:
+ * debugfs need not protect a read from its removal. While there is no block of that
+ * number, it can't be opened.
  */
 #include <linux/debugfs.h>
+#include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/seq_file.h>
 
@@ -20,11 +27,13 @@
 
 /**
  * struct cmem_debugfs_reader - an open file
- * @block: the block it tells of. To remove one waits until nobody reads this.
+ * @block: the block it tells of
+ * @incarnation: what the block was when the file was opened
  * @end: page offset behind the chunk that was shown last
  */
 struct cmem_debugfs_reader {
 	struct cmem_block *block;
+	unsigned int incarnation;
 	unsigned long end;
 };
 
@@ -161,6 +170,13 @@ static void cmem_debugfs_print(struct seq_file *m,
 	seq_putc(m, '\n');
 }
 
+/* The block that was there when the file was opened still is. It is locked. */
+static bool cmem_debugfs_is_there(const struct cmem_debugfs_reader *reader)
+{
+	return reader->block->present &&
+	       reader->block->incarnation == reader->incarnation;
+}
+
 static int cmem_debugfs_show(struct seq_file *m, void *v)
 {
 	struct cmem_debugfs_reader *reader = m->private;
@@ -170,6 +186,10 @@ static int cmem_debugfs_show(struct seq_file *m, void *v)
 	unsigned int steps = CMEM_DEBUGFS_CHUNK;
 
 	mutex_lock(&block->lock);
+	if (!cmem_debugfs_is_there(reader)) {
+		mutex_unlock(&block->lock);
+		return -EIO;
+	}
 	for (; page < block->num_pages && steps; steps--) {
 		next = cmem_debugfs_look(block, page);
 		page += next.pages;
@@ -193,8 +213,16 @@ static int cmem_debugfs_show(struct seq_file *m, void *v)
 static void *cmem_debugfs_start(struct seq_file *m, loff_t *pos)
 {
 	struct cmem_debugfs_reader *reader = m->private;
+	struct cmem_block *block = reader->block;
+	void *ret;
 
-	return *pos < reader->block->num_pages ? pos : NULL;
+	mutex_lock(&block->lock);
+	if (!cmem_debugfs_is_there(reader))
+		ret = ERR_PTR(-EIO);
+	else
+		ret = *pos < block->num_pages ? pos : NULL;
+	mutex_unlock(&block->lock);
+	return ret;
 }
 
 static void *cmem_debugfs_next(struct seq_file *m, void *v, loff_t *pos)
@@ -218,12 +246,23 @@ static const struct seq_operations cmem_debugfs_ops = {
 
 static int cmem_debugfs_open(struct inode *inode, struct file *filp)
 {
+	struct cmem_block *block = inode->i_private;
 	struct cmem_debugfs_reader *reader;
+	unsigned int incarnation;
+	bool present;
+
+	mutex_lock(&block->lock);
+	present = block->present;
+	incarnation = block->incarnation;
+	mutex_unlock(&block->lock);
+	if (!present)
+		return -ENODEV;
 
 	reader = __seq_open_private(filp, &cmem_debugfs_ops, sizeof(*reader));
 	if (!reader)
 		return -ENOMEM;
-	reader->block = inode->i_private;
+	reader->block = block;
+	reader->incarnation = incarnation;
 	return 0;
 }
 
@@ -235,34 +274,34 @@ static const struct file_operations cmem_debugfs_fops = {
 	.release = seq_release_private,
 };
 
+static struct dentry *cmem_debugfs;
+
 /**
  * cmem_debugfs_add_block - show a block in debugfs
  * @block: a block that is in the table
  *
- * The caller sees to it that this is not called twice at a time. What fails is
- * not there, and nothing else depends on it.
+ * Does nothing for a block that was shown before. The caller sees to it that this does
+ * not run twice at a time for one block. What fails is not there, and nothing else
+ * depends on it. May sleep for as long as somebody who lists the directory does.
  */
 void cmem_debugfs_add_block(struct cmem_block *block)
 {
-	static struct dentry *root;
 	char name[12];
 
-	if (!root)
-		root = debugfs_create_dir("cmem", NULL);
+	if (block->debugfs)
+		return;
 	snprintf(name, sizeof(name), "%d", block->id);
-	block->debugfs = debugfs_create_dir(name, root);
-	debugfs_create_file("extents", 0400, block->debugfs, block,
-			    &cmem_debugfs_fops);
+	block->debugfs = debugfs_create_dir(name, cmem_debugfs);
+	debugfs_create_file_unsafe("extents", 0400, block->debugfs, block,
+				   &cmem_debugfs_fops);
 }
 
-/**
- * cmem_debugfs_remove_block - show a block no more
- * @block: the block, not locked
- *
- * Waits until nobody reads there.
- */
-void cmem_debugfs_remove_block(struct cmem_block *block)
+void __init cmem_debugfs_init(void)
 {
-	debugfs_remove(block->debugfs);
-	block->debugfs = NULL;
+	cmem_debugfs = debugfs_create_dir("cmem", NULL);
+}
+
+void __init cmem_debugfs_exit(void)
+{
+	debugfs_remove(cmem_debugfs);
 }

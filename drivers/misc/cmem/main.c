@@ -399,6 +399,8 @@ static int cmem_add_block(struct cmem_command *command)
 	if (!ret)
 		ret = cmem_block_add(dev, config);
 	kfree(config);
+	if (!ret)
+		cmem_block_wait_for_names();
 	return ret;
 }
 
@@ -632,6 +634,7 @@ static int cmem_probe(struct platform_device *pdev)
 	}
 
 	kfree(config);
+	cmem_block_wait_for_names();
 	return 0;
 }
 
@@ -677,6 +680,7 @@ static int __init cmem_init(void)
 	ret = cmem_procfs_init();
 	if (ret)
 		goto err_buffer;
+	cmem_debugfs_init();
 	ret = misc_register(&cmem_misc);
 	if (ret)
 		goto err_procfs;
@@ -698,6 +702,7 @@ static int __init cmem_init(void)
 	cmem_create_carveouts(cmem_misc.this_device);
 	cmem_params_finish(cmem_misc.this_device);
 	cmem_cma_create();
+	cmem_block_wait_for_names();
 	return 0;
 
 err_sram:
@@ -705,6 +710,7 @@ err_sram:
 err_misc:
 	misc_deregister(&cmem_misc);
 err_procfs:
+	cmem_debugfs_exit();
 	cmem_procfs_exit();
 err_buffer:
 	cmem_buffer_exit();

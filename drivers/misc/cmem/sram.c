@@ -120,7 +120,10 @@ static int cmem_sram_probe(struct platform_device *pdev)
 	 * What it says of coherency is of cached mappings. What is wrong is said
 	 * there: the driver core need not add to it.
 	 */
-	return cmem_block_create(dev, config, false) ? -ENODEV : 0;
+	ret = cmem_block_create(dev, config, false) ? -ENODEV : 0;
+	if (!ret)
+		cmem_block_wait_for_names();
+	return ret;
 }
 
 static struct platform_driver cmem_sram_driver = {
