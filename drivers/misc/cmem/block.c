@@ -519,6 +519,9 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 			block->id, ERR_PTR(ret));
 		goto err_empty;
 	}
+	ret = cmem_quarantine_configure(dev, block, &config->quarantine);
+	if (ret)
+		goto err_empty;
 	ret = cmem_block_claim(dev, block, config);
 	if (ret)
 		goto err_empty;
@@ -590,6 +593,7 @@ static struct cmem_block *cmem_block_alloc(s32 id)
 	block->id = id;
 	mutex_init(&block->lock);
 	init_waitqueue_head(&block->scrub_wait);
+	cmem_quarantine_init(block);
 	INIT_WORK(&block->names_work, cmem_block_make_names);
 	init_completion(&block->named);
 	return block;
@@ -784,6 +788,23 @@ static int cmem_block_check_unknown(struct device *dev,
 	return 0;
 }
 
+/* What the board says of the region holds; who makes a block may ask for more. */
+static void
+cmem_block_inherit_quarantine(const struct cmem_quarantine_config *region,
+			      struct cmem_quarantine_config *config)
+{
+	bool all = config->all;
+	u32 ms = config->ms;
+
+	*config = *region;
+	config->all |= all;
+	/* The longer of two times, and for ever if one of them says so. */
+	if (!region->all)
+		config->ms = ms ?: region->ms;
+	else if (all)
+		config->ms = region->ms && ms ? max(region->ms, ms) : 0;
+}
+
 /**
  * cmem_block_add - make a block of any memory that is free for it
  * @dev: for messages
@@ -820,6 +841,8 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 		config->kind = region->kind;
 		config->keep_contents |= region->keep_contents;
 		config->placed_by_kernel = region->placed_by_kernel;
+		cmem_block_inherit_quarantine(&region->quarantine,
+					      &config->quarantine);
 		coherent = region->coherent;
 	} else {
 		ret = cmem_block_check_unknown(dev, config);
@@ -871,7 +894,12 @@ int cmem_block_remove(struct device *dev, s32 id)
 	if (!block)
 		return -ENOENT;
 	if (!cmem_block_is_idle(block)) {
+		unsigned long quarantined = block->quarantined;
+
 		mutex_unlock(&block->lock);
+		if (quarantined)
+			dev_notice(dev, "block %d: it is not removed: %lu of its buffers are in quarantine: cmemctl release %d lets them go\n",
+				   id, quarantined, id);
 		return -EBUSY;
 	}
 	/* From here on, nobody finds it, and so nobody makes it busy again. */

@@ -127,12 +127,19 @@ u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer)
 		flags |= CMEM_ALLOC_CACHED;
 	if (buffer->flags & CMEM_BUFFER_PRIVATE)
 		flags |= CMEM_ALLOC_PRIVATE;
+	if (buffer->flags & CMEM_BUFFER_QUARANTINE)
+		flags |= CMEM_ALLOC_QUARANTINE;
 	return flags;
 }
 
-/* Find the live buffer that has a page of a block. The block is locked. */
-static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
-					      unsigned long page)
+/**
+ * cmem_buffer_at - find what has a page of a block
+ * @block: the block, locked
+ * @page: page offset in it
+ *
+ * Return: the buffer, which need not be live, or NULL.
+ */
+struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page)
 {
 	unsigned int i, pools = block->num_pools;
 	struct cmem_heap_buffer *from;
@@ -142,18 +149,23 @@ static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
 	for (i = 0; i < pools; i++) {
 		struct cmem_carved_pool *pool = &block->pools[i];
 		unsigned long offset = page - pool->start;
-		struct cmem_buffer *buffer;
 
 		if (offset >= pool->slots.count * pool->pages)
 			continue;
-		buffer = &pool->buffers[offset / pool->pages];
-		return buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
+		return &pool->buffers[offset / pool->pages];
 	}
 
 	from = cmem_heap_find(&block->heap, page);
-	if (!from || !(from->buffer.flags & CMEM_BUFFER_LIVE))
-		return NULL;
-	return &from->buffer;
+	return from ? &from->buffer : NULL;
+}
+
+/* Find the live buffer that has a page of a block. The block is locked. */
+static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
+					      unsigned long page)
+{
+	struct cmem_buffer *buffer = cmem_buffer_at(block, page);
+
+	return buffer && buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
 }
 
 /* Find the live buffer that starts at a page frame, for its registrants. */
@@ -207,6 +219,9 @@ bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 {
 	const struct cmem_sharer *sharer;
 
+	/* What is in quarantine is nobody's. */
+	if (!(buffer->flags & CMEM_BUFFER_LIVE))
+		return false;
 	if (READ_ONCE(cmem_share_any))
 		return true;
 	if (buffer->file && cmem_same_user(buffer->file->filp, filp))
@@ -242,8 +257,28 @@ unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 	return owners;
 }
 
-/* Give pages back. Nobody holds them. */
-static void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
+/**
+ * cmem_buffer_last_owner - tell whose a buffer was
+ * @buffer: a buffer that was allocated, of a block that is locked
+ *
+ * Return: the number of the file that allocated it, 0 for one from a DMA-BUF heap.
+ */
+u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer)
+{
+	const struct cmem_carved_pool *pool = buffer->pool;
+	u64 tag = pool ? pool->slots.slots[buffer - pool->buffers].tag :
+			 cmem_heap_buffer(buffer)->tag;
+
+	return tag >> 1;
+}
+
+/**
+ * cmem_buffer_return - give pages back
+ * @buffer: a buffer that nobody holds, of a block that is locked. It is gone then if
+ *	it is one from a heap.
+ * @shared: its last owner must not have it back as it is
+ */
+void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 {
 	struct cmem_carved_pool *pool = buffer->pool;
 	struct cmem_block *block = cmem_buffer_block(buffer);
@@ -272,6 +307,11 @@ static void cmem_buffer_release(struct cmem_buffer *buffer)
 {
 	struct cmem_extent extent;
 
+	if ((buffer->flags & CMEM_BUFFER_QUARANTINE) &&
+	    (buffer->flags & CMEM_BUFFER_ABANDONED)) {
+		cmem_quarantine_add(buffer);
+		return;
+	}
 	if (trace_cmem_release_enabled()) {
 		cmem_buffer_locate(buffer, &extent);
 		trace_cmem_release(extent.block, extent.start, extent.pages);
@@ -315,6 +355,19 @@ void cmem_buffer_share(struct cmem_buffer *buffer)
 
 	mutex_lock(&block->lock);
 	buffer->flags |= CMEM_BUFFER_SHARED;
+	mutex_unlock(&block->lock);
+}
+
+/**
+ * cmem_buffer_abandon - somebody who had told a device of a buffer has not freed it
+ * @buffer: a buffer that the caller holds
+ */
+void cmem_buffer_abandon(struct cmem_buffer *buffer)
+{
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	mutex_lock(&block->lock);
+	buffer->flags |= CMEM_BUFFER_ABANDONED;
 	mutex_unlock(&block->lock);
 }
 
@@ -432,6 +485,9 @@ static void cmem_buffer_admit(struct cmem_file *file,
 		flags |= CMEM_BUFFER_CACHED;
 	if (request->flags & CMEM_ALLOC_PRIVATE)
 		flags |= CMEM_BUFFER_PRIVATE;
+	if (request->flags & CMEM_ALLOC_QUARANTINE ||
+	    request->extent.block->quarantine_config.all)
+		flags |= CMEM_BUFFER_QUARANTINE;
 
 	refcount_set(&buffer->refs, 1);
 	request->buffer = buffer;
@@ -488,6 +544,16 @@ static int cmem_request_check(const struct cmem_block *block,
 	return 0;
 }
 
+/* Who gets memory back as he left it: the same owner, who maps it in the same way. */
+static u64 cmem_buffer_tag(const struct cmem_file *file,
+			   const struct cmem_block *block,
+			   const struct cmem_request *request)
+{
+	if (!file)
+		return CMEM_TAG_NOBODY;
+	return file->owner << 1 | cmem_request_cached(block, request);
+}
+
 static int cmem_buffer_alloc_cma(struct cmem_file *file,
 				 struct cmem_block *block,
 				 struct cmem_request *request)
@@ -500,19 +566,10 @@ static int cmem_buffer_alloc_cma(struct cmem_file *file,
 		return ret;
 
 	mutex_lock(&block->lock);
+	from->tag = cmem_buffer_tag(file, block, request);
 	cmem_buffer_admit(file, &from->buffer, request);
 	mutex_unlock(&block->lock);
 	return 0;
-}
-
-/* Who gets memory back as he left it: the same owner, who maps it in the same way. */
-static u64 cmem_buffer_tag(const struct cmem_file *file,
-			   const struct cmem_block *block,
-			   const struct cmem_request *request)
-{
-	if (!file)
-		return CMEM_TAG_NOBODY;
-	return file->owner << 1 | cmem_request_cached(block, request);
 }
 
 /* Allocate for a file, or for a caller who has none. */
@@ -961,6 +1018,8 @@ void cmem_file_release(struct cmem_file *file)
 		cmem_buffer_locate(buffer, &extent);
 		mutex_lock(&extent.block->lock);
 		trace_cmem_free(file, &extent, buffer->flags);
+		/* However many others free it: this one has not. */
+		buffer->flags |= CMEM_BUFFER_ABANDONED;
 		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
 		mutex_unlock(&extent.block->lock);
 		cond_resched();

@@ -22,6 +22,7 @@
 #include <linux/io.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/nospec.h>
 #include <linux/of.h>
 #include <linux/of_reserved_mem.h>
@@ -508,7 +509,9 @@ static void cmem_cma_set_pool(struct cmem_cma *cma, unsigned int number,
 }
 
 /* Make the block of its areas, and let others find it. */
-static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
+static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
+			     struct device *dev,
+			     const struct cmem_quarantine_config *quarantine)
 {
 	struct cmem_cma_area *heap = &cma->areas[CMEM_CMA_HEAP];
 	struct cmem_block *block = &cma->block;
@@ -524,6 +527,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 	}
 
 	mutex_init(&block->lock);
+	cmem_quarantine_init(block);
 	block->id = CMEM_BLOCK_CMA;
 	block->kind = CMEM_KIND_CMA;
 	block->coherent = coherent;
@@ -538,6 +542,9 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 	for (i = 0; i < block->num_pools; i++)
 		cmem_cma_count(cma, &cma->areas[i]);
 	cmem_cma_count(cma, heap);
+	/* Without memory for it, what is in quarantine waits for a supervisor. */
+	if (cmem_quarantine_configure(dev, block, quarantine))
+		block->quarantine_config.num_rprocs = 0;
 	block->present = true;
 	mutex_unlock(&block->lock);
 	/* From here on, cmem_cma_block() finds all of it. */
@@ -550,6 +557,11 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 	cmem_dma_heap_add(block);
 }
 
+/* What programs do not free of it goes into quarantine, for so many milliseconds. */
+static int cmem_cma_quarantine = -1;
+module_param_named(quarantine_cma, cmem_cma_quarantine, int, 0444);
+MODULE_PARM_DESC(quarantine_cma, "quarantine of what is not freed of block -1: milliseconds, decimal, 0 for ever");
+
 /**
  * cmem_cma_create - make block -1 of what the kernel command line says
  *
@@ -559,6 +571,10 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent)
 void __init cmem_cma_create(void)
 {
 	bool coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
+	const struct cmem_quarantine_config quarantine = {
+		.all = cmem_cma_quarantine >= 0,
+		.ms = max(cmem_cma_quarantine, 0),
+	};
 	const struct cmem_early_pool *pool;
 	struct cmem_cma *cma;
 	unsigned int i, count;
@@ -581,7 +597,7 @@ void __init cmem_cma_create(void)
 		cmem_cma_set_pool(cma, i, &pool->config, pool->cma);
 	}
 	cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], cmem_early_heap());
-	cmem_cma_publish(cma, coherent);
+	cmem_cma_publish(cma, coherent, NULL, &quarantine);
 }
 
 #ifdef CONFIG_OF
@@ -754,6 +770,8 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 	config->id = CMEM_BLOCK_CMA;
 	ret = cmem_config_of_pools(dev, dev->of_node, pool_cells, U64_MAX,
 				   config);
+	if (!ret)
+		ret = cmem_config_of_quarantine(dev, dev->of_node, config);
 	if (ret)
 		goto out;
 	if (config->num_pools && config->num_pools != count) {
@@ -772,7 +790,7 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 	if (ret)
 		cmem_cma_free(cma);
 	else
-		cmem_cma_publish(cma, coherent);
+		cmem_cma_publish(cma, coherent, dev, &config->quarantine);
 out:
 	kfree(config);
 	return ret;

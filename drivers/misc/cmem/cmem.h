@@ -5,7 +5,7 @@
  * Data goes one way:
  *
  *	config -> block -> pool / heap -> buffer -> vma, sync -> dmabuf
- *	       -> sram -> block
+ *	       -> sram -> block                  -> quarantine
  *	early  -> cma
  *
  * and main.c, with /dev/cmem and its ioctls, is on top, with legacy.c, which
@@ -47,6 +47,7 @@
 #include "heap.h"
 #include "pool.h"
 
+struct cmem_rproc;
 struct dentry;
 struct device;
 struct device_node;
@@ -81,6 +82,7 @@ struct vm_area_struct;
  * @start: page offset of the first buffer in the block
  * @pages: pages in a buffer
  * @requested: bytes in a buffer as configured
+ * @quarantined: how many buffers are in quarantine
  * @buffers: array, one for each slot
  */
 struct cmem_carved_pool {
@@ -90,6 +92,7 @@ struct cmem_carved_pool {
 	unsigned long start;
 	unsigned long pages;
 	u64 requested;
+	u32 quarantined;
 	struct cmem_buffer *buffers;
 };
 
@@ -126,6 +129,14 @@ struct cmem_carved_pool {
  * @scrub_wait: woken when @scrub_round goes on
  * @scrubber: thread that cleans free memory
  * @scrub_work: its work
+ * @quarantine_config: what goes into quarantine, and for how long. Does not change
+ *	while there is anything in it.
+ * @rprocs: the remote processors that it names
+ * @quarantine: buffers that nobody has and nobody gets, by cmem_buffer.in_file, those
+ *	that are there longest first
+ * @quarantined: how many these are
+ * @quarantined_pages: and how long in all
+ * @quarantine_work: lets them go
  * @incarnation: counts removals
  * @debugfs: its directory there, for good once it is there
  * @dma_heap: it as a DMA-BUF heap, for good once it is there
@@ -166,6 +177,12 @@ struct cmem_block {
 	wait_queue_head_t scrub_wait;
 	struct kthread_worker *scrubber;
 	struct kthread_delayed_work scrub_work;
+	struct cmem_quarantine_config quarantine_config;
+	struct cmem_rproc *rprocs[CMEM_MAX_RPROCS];
+	struct list_head quarantine;
+	unsigned long quarantined;
+	unsigned long quarantined_pages;
+	struct delayed_work quarantine_work;
 	unsigned int incarnation;
 	struct dentry *debugfs;
 	struct dma_heap *dma_heap;
@@ -316,6 +333,7 @@ void cmem_params_finish(struct device *dev);
  * @keep_contents: never zero it
  * @coherent: devices that use it snoop the caches
  * @placed_by_kernel: it had no address of its own
+ * @quarantine: what of it goes into quarantine, and for how long
  */
 struct cmem_region {
 	struct list_head in_regions;
@@ -325,6 +343,7 @@ struct cmem_region {
 	bool keep_contents;
 	bool coherent;
 	bool placed_by_kernel;
+	struct cmem_quarantine_config quarantine;
 };
 
 int cmem_region_remember(const struct cmem_block_config *config, bool coherent);
@@ -366,12 +385,19 @@ struct cmem_file {
  * @CMEM_BUFFER_PRIVATE: it can't be registered by its address
  * @CMEM_BUFFER_SHARED: somebody else than the file that allocated it could see
  *	it: it must be cleaned even before that file gets it back
+ * @CMEM_BUFFER_QUARANTINE: if somebody does not free it, it goes into quarantine
+ * @CMEM_BUFFER_ABANDONED: somebody has not
+ * @CMEM_BUFFER_QUARANTINED: it is there: nobody has it, nor gets it. It is not
+ *	CMEM_BUFFER_LIVE then.
  */
 enum cmem_buffer_flags {
 	CMEM_BUFFER_LIVE	= 1 << 0,
 	CMEM_BUFFER_CACHED	= 1 << 1,
 	CMEM_BUFFER_PRIVATE	= 1 << 2,
 	CMEM_BUFFER_SHARED	= 1 << 3,
+	CMEM_BUFFER_QUARANTINE	= 1 << 4,
+	CMEM_BUFFER_ABANDONED	= 1 << 5,
+	CMEM_BUFFER_QUARANTINED	= 1 << 6,
 };
 
 /**
@@ -384,8 +410,11 @@ enum cmem_buffer_flags {
  * @count: how often @file is registered
  * @file: the file that allocated it, NULL when that is registered no more, and for
  *	one from a DMA-BUF heap
- * @in_file: in @file's list, under @file's lock
+ * @in_file: in @file's list, under @file's lock; or in that of the quarantine
  * @sharers: other files that are registered
+ * @since: in quarantine: since when, in seconds since boot
+ * @since_ms: and how many milliseconds more
+ * @stops: in quarantine: what cmem_rproc_stops() was then
  *
  * One for each buffer of a pool is there from the beginning, so it is kept
  * small: 48 bytes, with the slot 60. All but @in_file is under the block's
@@ -395,10 +424,19 @@ struct cmem_buffer {
 	struct cmem_carved_pool *pool;
 	refcount_t refs;
 	u16 flags;
-	u16 count;
-	struct cmem_file *file;
+	union {
+		u16 count;
+		u16 since_ms;
+	};
+	union {
+		struct cmem_file *file;
+		unsigned long since;
+	};
 	struct list_head in_file;
-	struct hlist_head sharers;
+	union {
+		struct hlist_head sharers;
+		unsigned long stops;
+	};
 };
 
 /**
@@ -497,6 +535,10 @@ unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 void cmem_buffer_get(struct cmem_buffer *buffer);
 void cmem_buffer_put(struct cmem_buffer *buffer);
 void cmem_buffer_share(struct cmem_buffer *buffer);
+void cmem_buffer_abandon(struct cmem_buffer *buffer);
+u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer);
+struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page);
+void cmem_buffer_return(struct cmem_buffer *buffer, bool shared);
 
 /**
  * struct cmem_request - what is asked of an allocation, and what came of it
@@ -540,6 +582,59 @@ unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
 				   unsigned int max);
 void cmem_file_init(struct cmem_file *file, const struct file *filp);
 void cmem_file_release(struct cmem_file *file);
+
+/*
+ * quarantine: memory that its owner did not free (quarantine.c), and what remote
+ * processors have to do with that (remoteproc.c)
+ */
+
+void cmem_quarantine_init(struct cmem_block *block);
+int cmem_quarantine_configure(struct device *dev, struct cmem_block *block,
+			      const struct cmem_quarantine_config *config);
+void cmem_quarantine_add(struct cmem_buffer *buffer);
+u64 cmem_quarantine_since(const struct cmem_buffer *buffer);
+void cmem_quarantine_check(struct cmem_block *block);
+int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages);
+int cmem_quarantine_release_buffer(s32 id, unsigned long pfn, u64 *pages);
+
+#if IS_REACHABLE(CONFIG_REMOTEPROC)
+int cmem_rproc_init(void);
+void cmem_rproc_exit(void);
+int cmem_rproc_configure(struct cmem_block *block);
+void cmem_rproc_look(const struct cmem_block *block);
+unsigned long cmem_rproc_stops(void);
+bool cmem_rproc_have_stopped(const struct cmem_block *block,
+			     unsigned long stops);
+#else
+static inline int cmem_rproc_init(void)
+{
+	return 0;
+}
+
+static inline void cmem_rproc_exit(void)
+{
+}
+
+static inline int cmem_rproc_configure(struct cmem_block *block)
+{
+	return 0;
+}
+
+static inline void cmem_rproc_look(const struct cmem_block *block)
+{
+}
+
+static inline unsigned long cmem_rproc_stops(void)
+{
+	return 0;
+}
+
+static inline bool cmem_rproc_have_stopped(const struct cmem_block *block,
+					   unsigned long stops)
+{
+	return false;
+}
+#endif
 
 int cmem_scrub_start(struct cmem_block *block);
 void cmem_scrub_dismiss(struct cmem_block *block);

@@ -21,6 +21,23 @@ struct cmem_pool_config {
 	u64 length;
 };
 
+/* As many remote processors may be named by a block. */
+#define CMEM_MAX_RPROCS		8
+
+/**
+ * struct cmem_quarantine_config - what a block does with what is not freed
+ * @all: it goes into quarantine whatever was asked for when it was allocated
+ * @ms: after so many milliseconds it is let go; 0 if time does not count
+ * @num_rprocs: how many of @rprocs are there
+ * @rprocs: phandles of the remote processors that must have stopped for that
+ */
+struct cmem_quarantine_config {
+	bool all;
+	u32 ms;
+	unsigned int num_rprocs;
+	u32 rprocs[CMEM_MAX_RPROCS];
+};
+
 /**
  * struct cmem_block_config - one block as asked for
  * @id: the block's number
@@ -30,6 +47,7 @@ struct cmem_pool_config {
  * @keep_contents: never zero this memory
  * @placed_by_kernel: the region had no address of its own
  * @has_pages: all of it has struct pages; known when the memory has been checked
+ * @quarantine: what is done with what is not freed
  * @num_pools: how many of @pools are there
  * @pools: the pools, in the order of their numbers
  */
@@ -41,6 +59,7 @@ struct cmem_block_config {
 	bool keep_contents;
 	bool placed_by_kernel;
 	bool has_pages;
+	struct cmem_quarantine_config quarantine;
 	unsigned int num_pools;
 	struct cmem_pool_config pools[CMEM_MAX_POOLS];
 };
@@ -55,6 +74,8 @@ int cmem_config_pool_cells(struct device *dev, const struct device_node *node);
 int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 			 int pool_cells, u64 length,
 			 struct cmem_block_config *config);
+int cmem_config_of_quarantine(struct device *dev, const struct device_node *node,
+			      struct cmem_block_config *config);
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config);
 
@@ -98,6 +119,7 @@ cmem_config_of_check_unused(struct device *dev,
  * @phys_start: address of the first byte, in hexadecimal
  * @phys_end: address behind the last byte, in hexadecimal
  * @pools: <count>x<bytes>[,<count>x<bytes>...], in decimal
+ * @quarantine: milliseconds, in decimal, 0 for ever
  *
  * Each is NULL if it is not given.
  */
@@ -105,10 +127,13 @@ struct cmem_block_params {
 	char *phys_start;
 	char *phys_end;
 	char *pools;
+	char *quarantine;
 };
 
 int cmem_config_param_pools(struct device *dev, const char *text,
 			    struct cmem_block_config *config);
+int cmem_config_param_quarantine(struct device *dev, const char *text,
+				 struct cmem_block_config *config);
 int cmem_config_param_block(struct device *dev,
 			    const struct cmem_block_params *params,
 			    struct cmem_block_config *config);

@@ -262,6 +262,60 @@ static int cmem_config_of_memory(struct device *dev,
 }
 
 /**
+ * cmem_config_of_quarantine - read what is done with what programs do not free
+ * @dev: for messages
+ * @node: the node of a block, or a ti,cmem node for its CMA areas
+ * @config: where to put it; @config->id is read, for messages
+ *
+ * A remote processor need not have a driver yet.
+ *
+ * Return: 0; -EINVAL for a malformed property, -ENOENT for a reference to nothing, -E2BIG
+ * for more than CMEM_MAX_RPROCS.
+ */
+int cmem_config_of_quarantine(struct device *dev, const struct device_node *node,
+			      struct cmem_block_config *config)
+{
+	struct cmem_quarantine_config *quarantine = &config->quarantine;
+	int i, count;
+
+	*quarantine = (struct cmem_quarantine_config) {
+		.all = of_property_read_bool(node, "ti,quarantine"),
+	};
+	if (of_property_present(node, "ti,quarantine-ms") &&
+	    (of_property_count_u32_elems(node, "ti,quarantine-ms") != 1 ||
+	     of_property_read_u32(node, "ti,quarantine-ms", &quarantine->ms) ||
+	     !quarantine->ms || quarantine->ms > CMEM_MAX_QUARANTINE_MS)) {
+		dev_err(dev, "block %d: ti,quarantine-ms must be one cell, from 1 to %u milliseconds; without it, time does not count\n",
+			config->id, CMEM_MAX_QUARANTINE_MS);
+		return -EINVAL;
+	}
+
+	if (!of_property_present(node, "ti,rprocs"))
+		return 0;
+	count = of_count_phandle_with_args(node, "ti,rprocs", NULL);
+	if (count > CMEM_MAX_RPROCS) {
+		dev_err(dev, "block %d: ti,rprocs refers to %d nodes, at most %d are possible\n",
+			config->id, count, CMEM_MAX_RPROCS);
+		return -E2BIG;
+	}
+	for (i = 0; i < count; i++) {
+		struct device_node *rproc = of_parse_phandle(node, "ti,rprocs", i);
+
+		if (!rproc)
+			break;
+		quarantine->rprocs[i] = rproc->phandle;
+		of_node_put(rproc);
+	}
+	if (i != count || !count) {
+		dev_err(dev, "block %d: ti,rprocs: reference %d is to no node, must be the nodes of remote processors\n",
+			config->id, i);
+		return -ENOENT;
+	}
+	quarantine->num_rprocs = count;
+	return 0;
+}
+
+/**
  * cmem_config_of_block - read a block's node
  * @dev: for messages
  * @node: the node, a child of a ti,cmem node
@@ -270,7 +324,8 @@ static int cmem_config_of_memory(struct device *dev,
  *
  * Return: 0; -EINVAL for a malformed property, -ENOENT for one that is missing,
  * -ENODEV when the memory was not reserved or is disabled; and as cmem_config_of_pools().
- * When only its pools are wrong, its @length is not 0: the memory is good.
+ * When only its pools or what is said of quarantine are wrong, its @length is not 0: the
+ * memory is good.
  */
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)
@@ -301,6 +356,9 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 	config->keep_contents = of_property_read_bool(node, "ti,keep-contents");
 
 	ret = cmem_config_of_memory(dev, node, config);
+	if (ret)
+		return ret;
+	ret = cmem_config_of_quarantine(dev, node, config);
 	if (ret)
 		return ret;
 

@@ -322,6 +322,66 @@ static void cmem_config_refuses_a_bad_block(struct kunit *test)
 	cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
 }
 
+/* What is done with what programs do not free */
+
+struct cmem_quarantine_case {
+	const char *name;
+	int ret;
+	bool all;
+	u32 ms;
+	unsigned int num_rprocs;
+	const char *words[3];
+};
+
+static const struct cmem_quarantine_case cmem_quarantine_cases[] = {
+	{ "quarantine-none" },
+	{ "quarantine-all",		0, true },
+	{ "quarantine-for-a-while",	0, true, 5000 },
+	{ "quarantine-max",		0, false, CMEM_MAX_QUARANTINE_MS },
+	{ "quarantine-rprocs",		0, true, 0, 2 },
+	{ "quarantine-eight-rprocs",	0, false, 0, 8 },
+	{ "quarantine-zero",		-EINVAL, false, 0, 0,
+		{ "block 7:", "ti,quarantine-ms", "from 1" } },
+	{ "quarantine-too-long",	-EINVAL, false, 0, 0,
+		{ "block 7:", "ti,quarantine-ms", "to 2147483647" } },
+	{ "quarantine-no-time",		-EINVAL, false, 0, 0,
+		{ "block 7:", "ti,quarantine-ms", "one cell" } },
+	{ "quarantine-two-times",	-EINVAL, false, 0, 0,
+		{ "block 7:", "ti,quarantine-ms", "one cell" } },
+	{ "quarantine-no-rproc",	-ENOENT, false, 0, 0,
+		{ "block 7:", "ti,rprocs", "reference 0" } },
+	{ "quarantine-dangling-rproc",	-ENOENT, false, 0, 0,
+		{ "block 7:", "ti,rprocs", "reference 1" } },
+	{ "quarantine-nine-rprocs",	-E2BIG, false, 0, 0,
+		{ "block 7:", "ti,rprocs", "9 nodes, at most 8" } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_quarantine, cmem_quarantine_cases, name);
+
+static void cmem_config_reads_quarantine(struct kunit *test)
+{
+	const struct cmem_quarantine_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+	const struct cmem_quarantine_config *quarantine;
+	unsigned int i;
+
+	t->config.id = 7;
+	KUNIT_EXPECT_EQ(test, cmem_config_of_quarantine(t->dev, node,
+							&t->config), c->ret);
+	if (c->ret) {
+		cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
+		return;
+	}
+	cmem_config_expect_silence(test);
+	quarantine = &t->config.quarantine;
+	KUNIT_EXPECT_EQ(test, quarantine->all, c->all);
+	KUNIT_EXPECT_EQ(test, quarantine->ms, c->ms);
+	KUNIT_EXPECT_EQ(test, quarantine->num_rprocs, c->num_rprocs);
+	for (i = 0; i < c->num_rprocs; i++)
+		KUNIT_EXPECT_NE(test, quarantine->rprocs[i], 0);
+}
+
 /* A block in SRAM: all of it, or a partition */
 
 struct cmem_sram_case {
@@ -464,6 +524,8 @@ static struct kunit_case cmem_config_cases[] = {
 	KUNIT_CASE_PARAM(cmem_config_reads_pools, cmem_pools_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_refuses_a_bad_block,
 			 cmem_block_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_reads_quarantine,
+			 cmem_quarantine_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_a_block_in_sram,
 			 cmem_sram_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_a_block_in_boot_tree,

@@ -143,6 +143,37 @@ int cmem_config_param_pools(struct device *dev, const char *text,
 	return cmem_config_set_pools(dev, name, i, config->length, config);
 }
 
+/**
+ * cmem_config_param_quarantine - read for how long what is not freed is in quarantine
+ * @dev: for messages
+ * @text: what the parameter says
+ * @config: where to put it; its @id is read
+ *
+ * Return: 0; -EINVAL for what is no number, -ERANGE for one that is too large.
+ */
+int cmem_config_param_quarantine(struct device *dev, const char *text,
+				 struct cmem_block_config *config)
+{
+	const char *suffix = cmem_param_suffix(config->id);
+	const char *end = text;
+	u64 ms;
+	int ret;
+
+	ret = cmem_param_decimal(&end, &ms);
+	if (!ret && *end)
+		ret = -EINVAL;
+	if (!ret && ms > CMEM_MAX_QUARANTINE_MS)
+		ret = -ERANGE;
+	if (ret) {
+		dev_err(dev, "block %d: quarantine%s=%s: must be milliseconds, from 0, for ever, to %u\n",
+			config->id, suffix, text, CMEM_MAX_QUARANTINE_MS);
+		return ret;
+	}
+	config->quarantine.all = true;
+	config->quarantine.ms = ms;
+	return 0;
+}
+
 /* Make whole pages of what was said. */
 static int cmem_config_param_range(struct device *dev,
 				   const struct cmem_block_params *params,
@@ -220,6 +251,9 @@ int cmem_config_param_block(struct device *dev,
 	if (ret)
 		return ret;
 	ret = cmem_config_param_range(dev, params, start, end, config);
+	if (!ret && params->quarantine)
+		ret = cmem_config_param_quarantine(dev, params->quarantine,
+						   config);
 	if (ret || !params->pools)
 		return ret;
 	return cmem_config_param_pools(dev, params->pools, config);

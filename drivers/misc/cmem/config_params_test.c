@@ -260,9 +260,55 @@ static void cmem_params_reads_a_block(struct kunit *test)
 		cmem_test_log_expect_silence(test, &t->log);
 }
 
+/* For how long what is not freed is in quarantine */
+
+struct cmem_params_quarantine_case {
+	const char *text;
+	int ret;
+	u32 ms;
+};
+
+static const struct cmem_params_quarantine_case cmem_params_quarantine_cases[] = {
+	{ "0", 0, 0 },
+	{ "1", 0, 1 },
+	{ "0005000", 0, 5000 },
+	{ "2147483647", 0, CMEM_MAX_QUARANTINE_MS },
+	{ "2147483648", -ERANGE },
+	{ "18446744073709551616", -ERANGE },
+	{ "1000000000000000000000000", -ERANGE },
+	{ "", -EINVAL },
+	{ "-1", -EINVAL },
+	{ "0x10", -EINVAL },
+	{ "5s", -EINVAL },
+	{ "yes", -EINVAL },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_params_quarantine, cmem_params_quarantine_cases, text);
+
+static void cmem_params_reads_quarantine(struct kunit *test)
+{
+	const struct cmem_params_quarantine_case *c = test->param_value;
+	const char *words[] = { "block 2:", "quarantine_2=", "milliseconds" };
+	struct cmem_block_params params = P("0x88000000", "0x90000000", NULL);
+	struct cmem_params_test *t = test->priv;
+
+	params.quarantine = (char *)c->text;
+	t->config.id = 2;
+	KUNIT_EXPECT_EQ(test, cmem_config_param_block(t->dev, &params,
+						      &t->config), c->ret);
+	KUNIT_EXPECT_EQ(test, t->config.quarantine.all, !c->ret);
+	KUNIT_EXPECT_EQ(test, t->config.quarantine.ms, c->ms);
+	if (c->ret)
+		cmem_test_log_expect(test, &t->log, "<3>", words,
+				     ARRAY_SIZE(words));
+	else
+		cmem_test_log_expect_silence(test, &t->log);
+}
+
 static struct kunit_case cmem_params_cases[] = {
 	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_good_gen_params),
 	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_bad_gen_params),
+	KUNIT_CASE_PARAM(cmem_params_reads_quarantine, cmem_params_quarantine_gen_params),
 	{}
 };
 

@@ -50,6 +50,10 @@ int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 		.base = add->base,
 		.length = add->length,
 		.keep_contents = add->flags & CMEM_BLOCK_KEEP_CONTENTS,
+		.quarantine = {
+			.all = add->flags & CMEM_BLOCK_QUARANTINE,
+			.ms = add->quarantine_ms,
+		},
 	};
 
 	if (add->block < 0) {
@@ -67,6 +71,11 @@ int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 	    add->length - 1 > PHYS_ADDR_MAX - add->base) {
 		dev_err(dev, "block %d: %#llx bytes at %#llx are no range of memory\n",
 			add->block, add->length, add->base);
+		return -EINVAL;
+	}
+	if (add->quarantine_ms > CMEM_MAX_QUARANTINE_MS) {
+		dev_err(dev, "block %d: a quarantine of %u milliseconds: must be from 0, if time is not to count, to %u\n",
+			add->block, add->quarantine_ms, CMEM_MAX_QUARANTINE_MS);
 		return -EINVAL;
 	}
 	if (add->num_pools > CMEM_MAX_POOLS) {

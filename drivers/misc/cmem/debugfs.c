@@ -18,7 +18,9 @@
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/mm.h>
+#include <linux/math64.h>
 #include <linux/seq_file.h>
+#include <linux/time64.h>
 
 #include "cmem.h"
 
@@ -43,7 +45,7 @@ struct cmem_debugfs_reader {
  * @pool: number of the pool, or CMEM_POOL_HEAP
  * @start: page offset in the block
  * @pages: length
- * @buffer: the buffer if it is held, else NULL
+ * @buffer: the buffer if it is held or in quarantine, else NULL
  */
 struct cmem_debugfs_extent {
 	const char *state;
@@ -59,6 +61,9 @@ static void cmem_debugfs_used(struct cmem_debugfs_extent *extent,
 {
 	if (buffer->flags & CMEM_BUFFER_LIVE) {
 		extent->state = "held";
+		extent->buffer = buffer;
+	} else if (buffer->flags & CMEM_BUFFER_QUARANTINED) {
+		extent->state = "quarantine";
 		extent->buffer = buffer;
 	} else {
 		extent->state = "scrubbing";
@@ -162,6 +167,14 @@ static void cmem_debugfs_print(struct seq_file *m,
 			seq_puts(m, " cached");
 		if (buffer->flags & CMEM_BUFFER_PRIVATE)
 			seq_puts(m, " private");
+	}
+	if (buffer && buffer->flags & CMEM_BUFFER_QUARANTINED) {
+		u64 since = cmem_quarantine_since(buffer);
+		u32 ms = do_div(since, MSEC_PER_SEC);
+
+		seq_printf(m, " last-owner=%llu since=%llu.%03u",
+			   cmem_buffer_last_owner(buffer), since, ms);
+	} else if (buffer) {
 		owners = cmem_buffer_owners(buffer, cmem_debugfs_owner, m);
 		/* Each file that is registered is one reference. */
 		seq_printf(m, " mappings=%u",

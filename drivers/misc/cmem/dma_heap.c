@@ -33,7 +33,7 @@ static struct dma_buf *cmem_dma_heap_allocate(struct dma_heap *heap,
 
 	buffer = cmem_buffer_alloc_unowned(block, &request);
 	if (!IS_ERR(buffer))
-		return cmem_dmabuf_wrap(buffer, dma_heap_get_name(heap),
+		return cmem_dmabuf_wrap(buffer, dma_heap_get_name(heap), true,
 					fd_flags);
 	if (!READ_ONCE(block->present))
 		return ERR_PTR(-ENODEV);

@@ -41,12 +41,14 @@
 /**
  * struct cmem_dmabuf - what is behind a DMA-BUF
  * @buffer: the buffer, held
+ * @heap: it is from a DMA-BUF heap
  * @lock: covers what follows
  * @attached: how many devices are attached
  * @incoherent: how many of these do not snoop the caches
  */
 struct cmem_dmabuf {
 	struct cmem_buffer *buffer;
+	bool heap;
 	spinlock_t lock;
 	unsigned int attached;
 	unsigned int incoherent;
@@ -360,6 +362,12 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 {
 	struct cmem_dmabuf *exported = dmabuf->priv;
 
+	/*
+	 * Who closes one of a heap has no other way to free it. Who dies with it open, be
+	 * it in exit(), has freed nothing.
+	 */
+	if (exported->heap && current->flags & PF_EXITING)
+		cmem_buffer_abandon(exported->buffer);
 	cmem_buffer_put(exported->buffer);
 	kfree(exported);
 }
@@ -382,13 +390,14 @@ static const struct dma_buf_ops cmem_dmabuf_ops = {
  * @buffer: a buffer that the caller holds, marked as shared. The DMA-BUF takes that
  *	hold over, also when there is none.
  * @name: who exports it, for debugfs; must stay
+ * @heap: it is one from a DMA-BUF heap
  * @flags: O_RDONLY, O_WRONLY or O_RDWR
  *
  * Return: the DMA-BUF; -EOVERFLOW when the buffer is longer than a size_t can tell,
  * -ENOMEM.
  */
 struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
-				 int flags)
+				 bool heap, int flags)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	u64 length = cmem_buffer_length(buffer);
@@ -405,6 +414,7 @@ struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 		goto err_put;
 
 	exported->buffer = buffer;
+	exported->heap = heap;
 	spin_lock_init(&exported->lock);
 	info.exp_name = name;
 	info.ops = &cmem_dmabuf_ops;
@@ -444,7 +454,7 @@ struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 	if (IS_ERR(buffer))
 		return ERR_CAST(buffer);
 	cmem_buffer_share(buffer);
-	return cmem_dmabuf_wrap(buffer, "cmem", flags);
+	return cmem_dmabuf_wrap(buffer, "cmem", false, flags);
 }
 
 /**

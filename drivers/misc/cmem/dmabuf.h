@@ -14,7 +14,7 @@ struct cmem_file;
 struct dma_buf;
 
 struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
-				 int flags);
+				 bool heap, int flags);
 struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 				   int flags);
 int cmem_dmabuf_register(struct cmem_file *file, int fd,

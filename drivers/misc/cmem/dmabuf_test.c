@@ -55,7 +55,7 @@ static void cmem_dmabuf_test_wrap(struct kunit *test, struct cmem_dmabuf_test *t
 	struct dma_buf *dmabuf;
 
 	cmem_buffer_get(&t->from.buffer);
-	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", O_RDWR);
+	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", false, O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
 	t->dmabuf = dmabuf;
 }
@@ -274,7 +274,7 @@ static void cmem_dmabuf_test_above_4g(struct kunit *test)
 	if (!buffer)
 		cmem_dmabuf_test_skip(test, "no block above 4 GiB has struct pages");
 
-	dmabuf = cmem_dmabuf_wrap(buffer, "cmem-test", O_RDWR);
+	dmabuf = cmem_dmabuf_wrap(buffer, "cmem-test", false, O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
 	t->mask = DMA_BIT_MASK(32);
 	cmem_dmabuf_test_refused(test, dmabuf, -EIO);
@@ -474,7 +474,7 @@ static void cmem_dmabuf_test_holds(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 2);
 	cmem_buffer_get(&t->from.buffer);
-	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", O_RDONLY);
+	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", false, O_RDONLY);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
 	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 3);
 	dma_buf_put(other);

@@ -104,7 +104,8 @@ static int cmem_get_info(struct cmem_command *command)
 	info->alignment = PAGE_SIZE;
 	info->cache_line = cache_line_size();
 	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE |
-			 CMEM_FEATURE_BLOCK_ADD | CMEM_FEATURE_DMABUF;
+			 CMEM_FEATURE_BLOCK_ADD | CMEM_FEATURE_DMABUF |
+			 CMEM_FEATURE_QUARANTINE;
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		info->features |= CMEM_FEATURE_PMD;
 	return cmem_respond(command);
@@ -126,6 +127,10 @@ static int cmem_get_block(struct cmem_command *command)
 	info->out_flags = block->keep_contents ? CMEM_BLOCK_KEEP_CONTENTS : 0;
 	if (block->added)
 		info->out_flags |= CMEM_BLOCK_ADDED;
+	if (block->quarantine_config.all)
+		info->out_flags |= CMEM_BLOCK_QUARANTINE;
+	if (block->quarantine_config.num_rprocs)
+		info->out_flags |= CMEM_BLOCK_RPROC;
 	info->kind = block->kind;
 	info->base = cmem_block_phys(block, 0);
 	info->length = cmem_block_length(block);
@@ -137,6 +142,9 @@ static int cmem_get_block(struct cmem_command *command)
 	info->heap_largest = (u64)(block->kind == CMEM_KIND_CMA ?
 				   cmem_cma_largest(block) :
 				   cmem_heap_largest(heap)) << PAGE_SHIFT;
+	info->quarantined = (u64)block->quarantined_pages << PAGE_SHIFT;
+	info->quarantined_buffers = block->quarantined;
+	info->quarantine_ms = block->quarantine_config.ms;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }
@@ -147,7 +155,7 @@ static int cmem_get_pool(struct cmem_command *command)
 	const struct cmem_carved_pool *pool;
 	struct cmem_block *block;
 
-	if (info->flags || info->__reserved)
+	if (info->flags || info->__reserved || info->__reserved2)
 		return -EOPNOTSUPP;
 	block = cmem_block_lock(info->block);
 	if (!block)
@@ -166,6 +174,7 @@ static int cmem_get_pool(struct cmem_command *command)
 	info->clean = pool->slots.num_clean;
 	info->dirty = pool->slots.num_dirty;
 	info->scrubbing = pool->slots.num_scrubbing;
+	info->quarantined = pool->quarantined;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }
@@ -189,7 +198,7 @@ static int cmem_find_pool(struct cmem_command *command)
 }
 
 #define CMEM_ALLOC_FLAGS (CMEM_ALLOC_CACHED | CMEM_ALLOC_PRIVATE | \
-			  CMEM_ALLOC_HEAP_FALLBACK)
+			  CMEM_ALLOC_HEAP_FALLBACK | CMEM_ALLOC_QUARANTINE)
 
 static int cmem_alloc(struct cmem_command *command)
 {
@@ -382,7 +391,8 @@ static int cmem_add_block(struct cmem_command *command)
 	struct cmem_block_config *config;
 	int ret;
 
-	if (add->flags & ~CMEM_BLOCK_KEEP_CONTENTS)
+	if (add->flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE) ||
+	    add->__reserved)
 		return -EOPNOTSUPP;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
@@ -415,6 +425,35 @@ static int cmem_remove_block(struct cmem_command *command)
 	return cmem_block_remove(cmem_misc.this_device, remove->block);
 }
 
+static int cmem_release_quarantined(struct cmem_command *command)
+{
+	struct cmem_release *release = command->data;
+	u64 buffers = 1, pages;
+	int ret;
+
+	if (release->flags & ~CMEM_RELEASE_BUFFER || release->__reserved)
+		return -EOPNOTSUPP;
+	if (!(release->flags & CMEM_RELEASE_BUFFER) && release->phys_addr)
+		return -EOPNOTSUPP;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+
+	if (release->flags & CMEM_RELEASE_BUFFER) {
+		ret = cmem_check_phys(release->phys_addr);
+		if (!ret)
+			ret = cmem_quarantine_release_buffer(release->block,
+							     release->phys_addr >> PAGE_SHIFT,
+							     &pages);
+	} else {
+		ret = cmem_quarantine_release(release->block, &buffers, &pages);
+	}
+	if (ret)
+		return ret;
+	release->buffers = buffers;
+	release->bytes = pages << PAGE_SHIFT;
+	return cmem_respond(command);
+}
+
 union cmem_any_command {
 	struct cmem_info info;
 	struct cmem_block_info block;
@@ -429,6 +468,7 @@ union cmem_any_command {
 	struct cmem_export export;
 	struct cmem_block_add add;
 	struct cmem_block_remove remove;
+	struct cmem_release release;
 };
 
 /**
@@ -477,6 +517,8 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 		pools),
 	CMEM_OP(CMEM_IOCTL_BLOCK_REMOVE, cmem_remove_block,
 		struct cmem_block_remove, __reserved),
+	CMEM_OP(CMEM_IOCTL_RELEASE, cmem_release_quarantined,
+		struct cmem_release, bytes),
 };
 
 /* What is not in the table: old programs' numbers, or unknown ones */
@@ -681,9 +723,12 @@ static int __init cmem_init(void)
 	if (ret)
 		goto err_buffer;
 	cmem_debugfs_init();
-	ret = misc_register(&cmem_misc);
+	ret = cmem_rproc_init();
 	if (ret)
 		goto err_procfs;
+	ret = misc_register(&cmem_misc);
+	if (ret)
+		goto err_rproc;
 	if (cmem_early_saves_dump()) {
 		pr_notice("this kernel saves a crash dump: it makes no blocks and reserves nothing, and their memory stays as it was (cmem_kdump on its command line makes them)\n");
 		return 0;
@@ -709,6 +754,8 @@ err_sram:
 	cmem_sram_exit();
 err_misc:
 	misc_deregister(&cmem_misc);
+err_rproc:
+	cmem_rproc_exit();
 err_procfs:
 	cmem_debugfs_exit();
 	cmem_procfs_exit();

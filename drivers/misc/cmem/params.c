@@ -22,6 +22,8 @@ module_param_named(phys_end, cmem_params[0].phys_end, charp, 0444);
 MODULE_PARM_DESC(phys_end, "address behind the last byte of block 0, hexadecimal");
 module_param_named(pools, cmem_params[0].pools, charp, 0444);
 MODULE_PARM_DESC(pools, "pools of block 0: <count>x<bytes>[,<count>x<bytes>...], decimal");
+module_param_named(quarantine, cmem_params[0].quarantine, charp, 0444);
+MODULE_PARM_DESC(quarantine, "quarantine of what is not freed of block 0: milliseconds, decimal, 0 for ever");
 
 module_param_named(phys_start_1, cmem_params[1].phys_start, charp, 0444);
 MODULE_PARM_DESC(phys_start_1, "as phys_start, of block 1");
@@ -29,6 +31,8 @@ module_param_named(phys_end_1, cmem_params[1].phys_end, charp, 0444);
 MODULE_PARM_DESC(phys_end_1, "as phys_end, of block 1");
 module_param_named(pools_1, cmem_params[1].pools, charp, 0444);
 MODULE_PARM_DESC(pools_1, "as pools, of block 1");
+module_param_named(quarantine_1, cmem_params[1].quarantine, charp, 0444);
+MODULE_PARM_DESC(quarantine_1, "as quarantine, of block 1");
 
 module_param_named(phys_start_2, cmem_params[2].phys_start, charp, 0444);
 MODULE_PARM_DESC(phys_start_2, "as phys_start, of block 2");
@@ -36,6 +40,8 @@ module_param_named(phys_end_2, cmem_params[2].phys_end, charp, 0444);
 MODULE_PARM_DESC(phys_end_2, "as phys_end, of block 2");
 module_param_named(pools_2, cmem_params[2].pools, charp, 0444);
 MODULE_PARM_DESC(pools_2, "as pools, of block 2");
+module_param_named(quarantine_2, cmem_params[2].quarantine, charp, 0444);
+MODULE_PARM_DESC(quarantine_2, "as quarantine, of block 2");
 
 module_param_named(phys_start_3, cmem_params[3].phys_start, charp, 0444);
 MODULE_PARM_DESC(phys_start_3, "as phys_start, of block 3");
@@ -43,6 +49,8 @@ module_param_named(phys_end_3, cmem_params[3].phys_end, charp, 0444);
 MODULE_PARM_DESC(phys_end_3, "as phys_end, of block 3");
 module_param_named(pools_3, cmem_params[3].pools, charp, 0444);
 MODULE_PARM_DESC(pools_3, "as pools, of block 3");
+module_param_named(quarantine_3, cmem_params[3].quarantine, charp, 0444);
+MODULE_PARM_DESC(quarantine_3, "as quarantine, of block 3");
 
 static bool cmem_allow_overlap;
 module_param_named(allowOverlap, cmem_allow_overlap, bool, 0444);
@@ -136,6 +144,10 @@ int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 		ret = cmem_config_param_pools(dev, cmem_params[id].pools,
 					      config);
 	}
+	if (!ret && id < CMEM_PARAM_BLOCKS && cmem_params[id].quarantine)
+		ret = cmem_config_param_quarantine(dev,
+						   cmem_params[id].quarantine,
+						   config);
 	if (ret)
 		cmem_block_reserve(dev, config, coherent);
 	else

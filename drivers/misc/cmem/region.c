@@ -37,6 +37,7 @@ int cmem_region_remember(const struct cmem_block_config *config, bool coherent)
 	region->keep_contents = config->keep_contents;
 	region->coherent = coherent;
 	region->placed_by_kernel = config->placed_by_kernel;
+	region->quarantine = config->quarantine;
 	/* Should making the block fail and be tried again, the last one counts. */
 	list_add(&region->in_regions, &cmem_regions);
 	return 0;

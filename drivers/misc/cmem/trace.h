@@ -49,6 +49,13 @@ DEFINE_EVENT(cmem_pages, cmem_release,
 	TP_ARGS(block, start, pages)
 );
 
+/* Nobody holds the buffer any more, but somebody did not free it: its pages wait */
+DEFINE_EVENT(cmem_pages, cmem_quarantine,
+	TP_PROTO(const struct cmem_block *block, unsigned long start,
+		 unsigned long pages),
+	TP_ARGS(block, start, pages)
+);
+
 DECLARE_EVENT_CLASS(cmem_registration,
 	TP_PROTO(const struct cmem_file *file, const struct cmem_extent *extent,
 		 u16 flags),
@@ -76,7 +83,9 @@ DECLARE_EVENT_CLASS(cmem_registration,
 				{ CMEM_BUFFER_LIVE, "live" },
 				{ CMEM_BUFFER_CACHED, "cached" },
 				{ CMEM_BUFFER_PRIVATE, "private" },
-				{ CMEM_BUFFER_SHARED, "shared" }))
+				{ CMEM_BUFFER_SHARED, "shared" },
+				{ CMEM_BUFFER_QUARANTINE, "quarantine" },
+				{ CMEM_BUFFER_ABANDONED, "abandoned" }))
 );
 
 /* A file got a new buffer, or, with owner 0, a DMA-BUF heap has made one */

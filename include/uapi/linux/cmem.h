@@ -66,8 +66,14 @@
  * More that CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE say is told there.
  */
 
-/** CMEM_ABI_VERSION - the version of this interface, raised for each addition */
-#define CMEM_ABI_VERSION	3
+/**
+ * CMEM_ABI_VERSION - the version of this interface, raised for each addition
+ *
+ * 4 added quarantine: CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE, CMEM_IOCTL_RELEASE,
+ * and the last members of struct cmem_block_info, struct cmem_pool_info and
+ * struct cmem_block_add.
+ */
+#define CMEM_ABI_VERSION	4
 
 /** CMEM_IOCTL_TYPE - the ioctl type, see ioctl-number.rst */
 #define CMEM_IOCTL_TYPE		0xC7
@@ -80,6 +86,9 @@
 
 /** CMEM_MAX_HOLDERS - how many files may be registered for one buffer */
 #define CMEM_MAX_HOLDERS	256
+
+/** CMEM_MAX_QUARANTINE_MS - the longest time that memory is in quarantine by a clock */
+#define CMEM_MAX_QUARANTINE_MS	0x7fffffff
 
 /** CMEM_MAX_SYNC_RANGES - the largest number of ranges in one CMEM_IOCTL_SYNC */
 #define CMEM_MAX_SYNC_RANGES	1024
@@ -106,6 +115,7 @@ enum {
 	CMEM_CMD_EXPORT		= 0x0a,
 	CMEM_CMD_BLOCK_ADD	= 0x0b,
 	CMEM_CMD_BLOCK_REMOVE	= 0x0c,
+	CMEM_CMD_RELEASE	= 0x0d,
 };
 
 /**
@@ -140,6 +150,8 @@ enum cmem_info_flags {
  * @CMEM_FEATURE_BLOCK_ADD: CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE are
  *     there: blocks may come and go while programs run
  * @CMEM_FEATURE_DMABUF: CMEM_IOCTL_EXPORT and CMEM_REGISTER_DMABUF are there
+ * @CMEM_FEATURE_QUARANTINE: what is not freed may be kept from others:
+ *     CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE and CMEM_IOCTL_RELEASE are there
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
@@ -147,6 +159,7 @@ enum cmem_features {
 	CMEM_FEATURE_PRIVATE	= 1 << 2,
 	CMEM_FEATURE_BLOCK_ADD	= 1 << 3,
 	CMEM_FEATURE_DMABUF	= 1 << 4,
+	CMEM_FEATURE_QUARANTINE	= 1 << 5,
 };
 
 /**
@@ -201,10 +214,15 @@ enum cmem_block_kind {
  * @CMEM_BLOCK_ADDED: out only: the block comes from CMEM_IOCTL_BLOCK_ADD or from
  *     parameters on the kernel command line (cmem.phys_start), so not from the
  *     board's device tree
+ * @CMEM_BLOCK_QUARANTINE: all of its buffers are as with CMEM_ALLOC_QUARANTINE
+ * @CMEM_BLOCK_RPROC: out only: what is in quarantine is let go when the remote
+ *     processors that the block names have stopped
  */
 enum cmem_block_flags {
 	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
 	CMEM_BLOCK_ADDED		= 1 << 1,
+	CMEM_BLOCK_QUARANTINE		= 1 << 2,
+	CMEM_BLOCK_RPROC		= 1 << 3,
 };
 
 /**
@@ -222,6 +240,10 @@ enum cmem_block_flags {
  * @heap_free: out: bytes of the heap that no buffer occupies
  * @heap_clean: out: bytes of @heap_free that are zeroed already
  * @heap_largest: out: the longest run of free bytes in the heap
+ * @quarantined: out: bytes of the block that are in quarantine. They are not free.
+ * @quarantined_buffers: out: in how many buffers
+ * @quarantine_ms: out: after so many milliseconds they are let go; 0 if time does not
+ *     count
  *
  * Describe a block. The heap of CMEM_BLOCK_CMA may be the kernel's global area:
  * what others have taken from that is not known here, and counts as free.
@@ -241,6 +263,9 @@ struct cmem_block_info {
 	__aligned_u64 heap_free;
 	__aligned_u64 heap_clean;
 	__aligned_u64 heap_largest;
+	__aligned_u64 quarantined;
+	__u32 quarantined_buffers;
+	__u32 quarantine_ms;
 };
 #define CMEM_IOCTL_GET_BLOCK	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_BLOCK)
 
@@ -259,6 +284,8 @@ struct cmem_block_info {
  * @dirty: out: free, not zeroed yet
  * @scrubbing: out: free, being zeroed now
  * @__reserved: must be 0
+ * @quarantined: out: number of buffers in quarantine. They are not free.
+ * @__reserved2: must be 0
  *
  * Describe a pool. ENOENT: there is no such block, or no such pool in it.
  */
@@ -276,6 +303,8 @@ struct cmem_pool_info {
 	__u32 dirty;
 	__u32 scrubbing;
 	__u32 __reserved;
+	__u32 quarantined;
+	__u32 __reserved2;
 };
 #define CMEM_IOCTL_GET_POOL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_POOL)
 
@@ -314,11 +343,17 @@ struct cmem_find_pool {
  *     passed on as a DMA-BUF (CMEM_IOCTL_EXPORT).
  * @CMEM_ALLOC_HEAP_FALLBACK: with a pool number or CMEM_POOL_BEST: take from
  *     the heap when no pool can serve
+ * @CMEM_ALLOC_QUARANTINE: a device may go on writing here when the programs that told it
+ *     to have ended. Unless each file that was registered has freed the buffer
+ *     (CMEM_IOCTL_FREE) before it was closed, the memory goes into quarantine with the
+ *     last hold: nobody can register for it, map or allocate it before it is released,
+ *     see CMEM_IOCTL_RELEASE. Told of each buffer of a block with CMEM_BLOCK_QUARANTINE.
  */
 enum cmem_alloc_flags {
 	CMEM_ALLOC_CACHED		= 1 << 0,
 	CMEM_ALLOC_PRIVATE		= 1 << 1,
 	CMEM_ALLOC_HEAP_FALLBACK	= 1 << 2,
+	CMEM_ALLOC_QUARANTINE		= 1 << 3,
 };
 
 /**
@@ -371,7 +406,8 @@ struct cmem_alloc {
  * @phys_addr: in: the physical address that CMEM_IOCTL_ALLOC returned
  *
  * Drop one registration of the calling file. With the last one of all files,
- * and the last mapping, the memory becomes free.
+ * and the last mapping, the memory becomes free, unless it goes into quarantine
+ * (CMEM_ALLOC_QUARANTINE). The order of this and of munmap() does not matter.
  *
  * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there;
  * EPERM: one does, but this file is not registered for it.
@@ -402,7 +438,8 @@ enum cmem_register_flags {
  * @mmap_offset: out: the offset to mmap() this buffer at
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
- * @buffer_flags: out: CMEM_ALLOC_CACHED and CMEM_ALLOC_PRIVATE as allocated
+ * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and
+ *     CMEM_ALLOC_QUARANTINE as allocated
  * @dmabuf_fd: in: with CMEM_REGISTER_DMABUF the file descriptor of a DMA-BUF, else 0
  *
  * Register the calling file for a buffer that another file allocated. Each
@@ -443,7 +480,8 @@ struct cmem_register {
  *     physically contiguous
  * @buffer_addr: out: the physical address of the buffer's first byte
  * @buffer_length: out: the buffer's length
- * @buffer_flags: out: CMEM_ALLOC_CACHED and CMEM_ALLOC_PRIVATE as allocated
+ * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and
+ *     CMEM_ALLOC_QUARANTINE as allocated
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
  * @__reserved: must be 0
@@ -588,18 +626,24 @@ struct cmem_block_pool {
  * struct cmem_block_add - ioctl(CMEM_IOCTL_BLOCK_ADD)
  * @size: sizeof(struct cmem_block_add)
  * @block: in: the number that the block is to have, 0 or more
- * @flags: in: CMEM_BLOCK_KEEP_CONTENTS or 0
+ * @flags: in: CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_QUARANTINE
  * @num_pools: in: number of pools, at most CMEM_MAX_POOLS
  * @base: in: physical address of its first byte, a multiple of the alignment
  * @length: in: in bytes, a multiple of the alignment
  * @pools: in: user pointer to an array of @num_pools struct cmem_block_pool. They are
  *     laid out in this order, and what they leave is the heap.
+ * @quarantine_ms: in: what is in quarantine is let go after so many milliseconds, at most
+ *     CMEM_MAX_QUARANTINE_MS; 0 if time is not to count. With CMEM_BLOCK_QUARANTINE or
+ *     without.
+ * @__reserved: must be 0
  *
  * Make a block, until it is removed or the machine is booted again. Its memory is
  * either no System RAM, claimed by no driver (see /proc/iomem), and not reserved for
  * anybody by firmware or device tree; or it is a part of one region that was reserved
  * for CMEM when the kernel booted, by the device tree or by cmem_carveout=, and that no
- * block has any more. Such a region keeps its contents if it did so when it was a block.
+ * block has any more. Such a region keeps its contents if it did so when it was a block,
+ * and what goes into quarantine there, and for how long, it keeps as well: less can't be
+ * asked for.
  *
  * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM
  * CAP_SYS_RAWIO as well, as for /dev/mem. The kernel's log says why it failed.
@@ -620,6 +664,8 @@ struct cmem_block_add {
 	__aligned_u64 base;
 	__aligned_u64 length;
 	__aligned_u64 pools;
+	__u32 quarantine_ms;
+	__u32 __reserved;
 };
 #define CMEM_IOCTL_BLOCK_ADD	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_BLOCK_ADD)
 
@@ -636,7 +682,8 @@ struct cmem_block_add {
  *
  * The caller needs CAP_SYS_ADMIN, else EPERM. ENOENT: there is no block of this
  * number; EINVAL: CMEM_BLOCK_CMA, which is not removed; EBUSY: a file is registered
- * for one of its buffers, one is mapped, is a DMA-BUF, or is just being allocated. Its
+ * for one of its buffers, one is mapped, is a DMA-BUF, is in quarantine, or is just being
+ * allocated. Its
  * DMA-BUF heap stays, and answers ENODEV until there is a block of this number again.
  */
 struct cmem_block_remove {
@@ -646,5 +693,47 @@ struct cmem_block_remove {
 	__u32 __reserved;
 };
 #define CMEM_IOCTL_BLOCK_REMOVE	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_BLOCK_REMOVE)
+
+/**
+ * enum cmem_release_flags - bits of cmem_release.flags
+ * @CMEM_RELEASE_BUFFER: one buffer, not all of the block
+ */
+enum cmem_release_flags {
+	CMEM_RELEASE_BUFFER	= 1 << 0,
+};
+
+/**
+ * struct cmem_release - ioctl(CMEM_IOCTL_RELEASE)
+ * @size: sizeof(struct cmem_release)
+ * @block: in: the number of the block
+ * @flags: in: CMEM_RELEASE_BUFFER or 0
+ * @__reserved: must be 0
+ * @phys_addr: in: with CMEM_RELEASE_BUFFER the physical address of the buffer's first
+ *     byte, else 0
+ * @buffers: out: how many buffers were released
+ * @bytes: out: how long they are in all
+ *
+ * Let memory out of quarantine: the caller knows that no device writes to it any more.
+ * It is zeroed then, like all that was freed, before another owner gets it. Without
+ * CMEM_RELEASE_BUFFER, that is all that was in quarantine in that block when the call
+ * began, which may be nothing.
+ *
+ * Memory leaves quarantine without this call as well, if its block says so: when all
+ * remote processors that it names have stopped, or restarted, since; or when its
+ * quarantine_ms have passed.
+ *
+ * The caller needs CAP_SYS_ADMIN, else EPERM. ENOENT: there is no such block, or no buffer
+ * in quarantine that starts there; EINVAL: not a multiple of the alignment.
+ */
+struct cmem_release {
+	__u32 size;
+	__s32 block;
+	__u32 flags;
+	__u32 __reserved;
+	__aligned_u64 phys_addr;
+	__aligned_u64 buffers;
+	__aligned_u64 bytes;
+};
+#define CMEM_IOCTL_RELEASE	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_RELEASE)
 
 #endif /* _UAPI_LINUX_CMEM_H */

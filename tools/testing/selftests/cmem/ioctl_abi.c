@@ -12,10 +12,12 @@
 
 static_assert(sizeof(struct cmem_info) == 40, "layout");
 static_assert(offsetof(struct cmem_info, features) == 32, "layout");
-static_assert(sizeof(struct cmem_block_info) == 72, "layout");
+static_assert(sizeof(struct cmem_block_info) == 88, "layout");
 static_assert(offsetof(struct cmem_block_info, base) == 16, "layout");
 static_assert(offsetof(struct cmem_block_info, heap_size) == 40, "layout");
-static_assert(sizeof(struct cmem_pool_info) == 64, "layout");
+static_assert(offsetof(struct cmem_block_info, quarantined) == 72, "layout");
+static_assert(sizeof(struct cmem_pool_info) == 72, "layout");
+static_assert(offsetof(struct cmem_pool_info, quarantined) == 64, "layout");
 static_assert(offsetof(struct cmem_pool_info, base) == 16, "layout");
 static_assert(offsetof(struct cmem_pool_info, count) == 40, "layout");
 static_assert(sizeof(struct cmem_find_pool) == 24, "layout");
@@ -37,9 +39,12 @@ static_assert(sizeof(struct cmem_export) == 24, "layout");
 static_assert(offsetof(struct cmem_export, phys_addr) == 8, "layout");
 static_assert(offsetof(struct cmem_export, fd) == 20, "layout");
 static_assert(sizeof(struct cmem_block_pool) == 16, "layout");
-static_assert(sizeof(struct cmem_block_add) == 40, "layout");
+static_assert(sizeof(struct cmem_block_add) == 48, "layout");
 static_assert(offsetof(struct cmem_block_add, base) == 16, "layout");
+static_assert(offsetof(struct cmem_block_add, quarantine_ms) == 40, "layout");
 static_assert(sizeof(struct cmem_block_remove) == 16, "layout");
+static_assert(sizeof(struct cmem_release) == 40, "layout");
+static_assert(offsetof(struct cmem_release, phys_addr) == 16, "layout");
 
 union any_arg {
 	__u32 size;
@@ -56,6 +61,7 @@ union any_arg {
 	struct cmem_export export;
 	struct cmem_block_add add;
 	struct cmem_block_remove remove;
+	struct cmem_release release;
 	unsigned char bytes[96];
 };
 
@@ -85,6 +91,7 @@ FIXTURE_VARIANT(abi)
 {
 	unsigned long cmd;
 	size_t size;
+	size_t first_size;		/* of its first version, if that is another */
 	bool writes;			/* the struct is written back */
 	bool pools;			/* wants a pool */
 	bool spare;			/* wants a block that can be removed */
@@ -118,6 +125,7 @@ static void prepare_pool(FIXTURE_DATA(abi) *self, union any_arg *arg)
 	arg->pool.pool = self->src.pool;
 	arg->pool.flags = 0;
 	arg->pool.__reserved = 0;
+	arg->pool.__reserved2 = 0;
 }
 
 static void prepare_find(FIXTURE_DATA(abi) *self, union any_arg *arg)
@@ -233,6 +241,15 @@ static int undo_block_remove(FIXTURE_DATA(abi) *self, union any_arg *arg)
 	return put_back_block(self->fd, &self->spare);
 }
 
+/* Nothing is in quarantine. */
+static void prepare_release(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->release.block = self->src.block;
+	arg->release.flags = 0;
+	arg->release.__reserved = 0;
+	arg->release.phys_addr = 0;
+}
+
 #define FLAGS(type, known) { offsetof(struct type, flags), known }
 #define RESERVED(type) { offsetof(struct type, __reserved), 0 }
 
@@ -244,14 +261,17 @@ FIXTURE_VARIANT_ADD(abi, get_info) {
 
 FIXTURE_VARIANT_ADD(abi, get_block) {
 	.cmd = CMEM_IOCTL_GET_BLOCK, .size = sizeof(struct cmem_block_info), .writes = true,
+	.first_size = offsetof(struct cmem_block_info, quarantined),
 	.strict = { FLAGS(cmem_block_info, 0) },
 	.prepare = prepare_block, .undo = undo_nothing,
 };
 
 FIXTURE_VARIANT_ADD(abi, get_pool) {
 	.cmd = CMEM_IOCTL_GET_POOL, .size = sizeof(struct cmem_pool_info), .writes = true,
+	.first_size = offsetof(struct cmem_pool_info, quarantined),
 	.pools = true,
-	.strict = { FLAGS(cmem_pool_info, 0), RESERVED(cmem_pool_info) },
+	.strict = { FLAGS(cmem_pool_info, 0), RESERVED(cmem_pool_info),
+		    { offsetof(struct cmem_pool_info, __reserved2), 0 } },
 	.prepare = prepare_pool, .undo = undo_nothing,
 };
 
@@ -265,7 +285,7 @@ FIXTURE_VARIANT_ADD(abi, find_pool) {
 FIXTURE_VARIANT_ADD(abi, alloc) {
 	.cmd = CMEM_IOCTL_ALLOC, .size = sizeof(struct cmem_alloc), .writes = true,
 	.strict = { FLAGS(cmem_alloc, CMEM_ALLOC_CACHED | CMEM_ALLOC_PRIVATE |
-				      CMEM_ALLOC_HEAP_FALLBACK) },
+				      CMEM_ALLOC_HEAP_FALLBACK | CMEM_ALLOC_QUARANTINE) },
 	.prepare = prepare_alloc, .undo = undo_alloc,
 };
 
@@ -315,8 +335,10 @@ FIXTURE_VARIANT_ADD(abi, export) {
 
 FIXTURE_VARIANT_ADD(abi, block_add) {
 	.cmd = CMEM_IOCTL_BLOCK_ADD, .size = sizeof(struct cmem_block_add), .writes = false,
+	.first_size = offsetof(struct cmem_block_add, quarantine_ms),
 	.spare = true, .away = true,
-	.strict = { FLAGS(cmem_block_add, CMEM_BLOCK_KEEP_CONTENTS) },
+	.strict = { FLAGS(cmem_block_add, CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE),
+		    RESERVED(cmem_block_add) },
 	.prepare = prepare_block_add, .undo = undo_block_add,
 };
 
@@ -325,6 +347,12 @@ FIXTURE_VARIANT_ADD(abi, block_remove) {
 	.writes = false, .spare = true,
 	.strict = { FLAGS(cmem_block_remove, 0), RESERVED(cmem_block_remove) },
 	.prepare = prepare_block_remove, .undo = undo_block_remove,
+};
+
+FIXTURE_VARIANT_ADD(abi, release) {
+	.cmd = CMEM_IOCTL_RELEASE, .size = sizeof(struct cmem_release), .writes = true,
+	.strict = { FLAGS(cmem_release, CMEM_RELEASE_BUFFER), RESERVED(cmem_release) },
+	.prepare = prepare_release, .undo = undo_nothing,
 };
 
 FIXTURE_SETUP(abi)
@@ -446,10 +474,30 @@ TEST_F(abi, a_struct_that_ends_where_memory_ends_is_served)
 TEST_F(abi, shorter_than_the_first_version_is_EINVAL)
 {
 	/* Not all of them where that takes minutes. */
-	for (__u32 size = 0; size < variant->size; size += 1 + size % (100 / scaled(100))) {
+	__u32 first = variant->first_size ?: variant->size;
+
+	for (__u32 size = 0; size < first; size += 1 + size % (100 / scaled(100))) {
 		put(self, variant, self->mem, size);
 		EXPECT_REFUSED(EINVAL, call(self->mem)) TH_LOG("size %u", size);
 	}
+}
+
+/* A program that was built when the struct was shorter */
+TEST_F(abi, as_long_as_the_first_version_is_served_and_no_more_is_written)
+{
+	union any_arg arg, sent, done;
+
+	if (!variant->first_size)
+		SKIP(return, "it is the first version");
+	valid(self, variant, &arg);
+	memset(arg.bytes + variant->first_size, 0xa5, sizeof(arg) - variant->first_size);
+	arg.size = variant->first_size;
+	sent = arg;
+	ASSERT_EQ(0, call(&arg));
+	EXPECT_EQ(0, memcmp(sent.bytes + variant->first_size, arg.bytes + variant->first_size,
+			    sizeof(arg) - variant->first_size));
+	done = arg;
+	ASSERT_EQ(0, variant->undo(self, &done));
 }
 
 TEST_F(abi, longer_with_a_zero_tail_is_served_and_the_tail_stays_zero)
@@ -643,7 +691,7 @@ TEST_F(numbers, unknown_ioctls_are_ENOTTY_whatever_their_argument)
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	if (info.abi_version != CMEM_ABI_VERSION)
 		SKIP(return, "ABI version %u may have more", info.abi_version);
-	for (unsigned int nr = CMEM_CMD_BLOCK_REMOVE + 1; nr < 256; nr++) {
+	for (unsigned int nr = CMEM_CMD_RELEASE + 1; nr < 256; nr++) {
 		unsigned long cmd = _IO(CMEM_IOCTL_TYPE, nr);
 
 		EXPECT_EQ(-ENOTTY, cmem_ioctl(self->fd, cmd, page)) TH_LOG("number %u", nr);
@@ -655,14 +703,19 @@ TEST_F(numbers, unknown_ioctls_are_ENOTTY_whatever_their_argument)
 TEST_F(numbers, each_version_has_what_it_came_with)
 {
 	struct cmem_export export = { .size = sizeof(export), .fd_flags = O_RDWR };
+	struct cmem_release release = { .size = sizeof(release), .block = 1 << 30 };
 	struct cmem_info info;
 
-	EXPECT_EQ(3, CMEM_ABI_VERSION);
+	EXPECT_EQ(4, CMEM_ABI_VERSION);
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	/* DMA-BUFs came with the third. There is no buffer at 0. */
 	EXPECT_EQ(info.abi_version >= 3, !!(info.features & CMEM_FEATURE_DMABUF));
 	EXPECT_EQ(info.abi_version >= 3 ? -ENOENT : -ENOTTY,
 		  cmem_ioctl(self->fd, CMEM_IOCTL_EXPORT, &export));
+	/* Quarantine came with the fourth. There is no such block. */
+	EXPECT_EQ(info.abi_version >= 4, !!(info.features & CMEM_FEATURE_QUARANTINE));
+	EXPECT_EQ(info.abi_version < 4 ? -ENOTTY : getuid() ? -EPERM : -ENOENT,
+		  cmem_ioctl(self->fd, CMEM_IOCTL_RELEASE, &release));
 }
 
 TEST_HARNESS_MAIN

@@ -49,13 +49,15 @@ TEST_F(info, get_info_describes_this_machine)
 	}
 	EXPECT_TRUE(info.features & CMEM_FEATURE_BLOCK_ADD);
 	EXPECT_TRUE(info.features & CMEM_FEATURE_DMABUF);
+	EXPECT_TRUE(info.features & CMEM_FEATURE_QUARANTINE);
 	if (info.abi_version == CMEM_ABI_VERSION) {
 		EXPECT_EQ(0, info.out_flags & ~(CMEM_INFO_COHERENT | CMEM_INFO_USER_SYNC |
 						CMEM_INFO_HEAP_FALLBACK));
 		EXPECT_EQ(0, info.features & ~(__u64)(CMEM_FEATURE_SCRUB | CMEM_FEATURE_PMD |
 						      CMEM_FEATURE_PRIVATE |
 						      CMEM_FEATURE_BLOCK_ADD |
-						      CMEM_FEATURE_DMABUF));
+						      CMEM_FEATURE_DMABUF |
+						      CMEM_FEATURE_QUARANTINE));
 	}
 }
 
@@ -120,8 +122,10 @@ TEST_F(info, a_block_is_its_pools_and_its_heap)
 		__u64 sum = b->heap_size;
 
 		EXPECT_EQ(sizeof(*b), b->size);
-		EXPECT_EQ(0, b->out_flags & ~(CMEM_BLOCK_KEEP_CONTENTS |
-						       CMEM_BLOCK_ADDED));
+		EXPECT_EQ(0, b->out_flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_ADDED |
+					      CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_RPROC));
+		EXPECT_EQ(!b->quarantined, !b->quarantined_buffers);
+		EXPECT_LE(b->quarantined, b->length);
 		EXPECT_GE(CMEM_KIND_CMA, b->kind);
 		EXPECT_EQ(b->block == CMEM_BLOCK_CMA, b->kind == CMEM_KIND_CMA);
 		EXPECT_GE(CMEM_MAX_POOLS, b->num_pools);

@@ -36,12 +36,11 @@ FIXTURE_VARIANT(slow_reader)
 	enum what_is_read what;
 };
 
-#define SLOW_READER(name, _what) FIXTURE_VARIANT_ADD(slow_reader, name) { .what = _what }
-SLOW_READER(of_extents, EXTENTS);
-SLOW_READER(of_the_directory_of_extents, DIRECTORY);
-SLOW_READER(of_proc_cmem, PROC_CMEM);
-SLOW_READER(of_fdinfo, FDINFO);
-SLOW_READER(of_a_parameter, PARAMETER);
+FIXTURE_VARIANT_ADD(slow_reader, of_extents) { .what = EXTENTS };
+FIXTURE_VARIANT_ADD(slow_reader, of_the_directory_of_extents) { .what = DIRECTORY };
+FIXTURE_VARIANT_ADD(slow_reader, of_proc_cmem) { .what = PROC_CMEM };
+FIXTURE_VARIANT_ADD(slow_reader, of_fdinfo) { .what = FDINFO };
+FIXTURE_VARIANT_ADD(slow_reader, of_a_parameter) { .what = PARAMETER };
 
 static int make_page(FIXTURE_DATA(slow_reader) *self)
 {
