@@ -92,6 +92,7 @@ static void allocate(struct holder *holder, struct cmem_alloc *buffers, const st
 		ret = device_alloc(holder->fd, buffer);
 		if (ret) {
 			/* Before the reason is looked for, all is as it was. */
+			holder_end(holder);
 			close(holder->fd);
 			die_of(ret, wish, i);
 		}
@@ -121,6 +122,7 @@ static void print(const struct cmem_alloc *buffers, unsigned int count, unsigned
 		json_number("length", buffers[i].length);
 		json_bool("cached", flags & CMEM_ALLOC_CACHED);
 		json_bool("private", flags & CMEM_ALLOC_PRIVATE);
+		json_bool("quarantine", flags & CMEM_ALLOC_QUARANTINE);
 		json_close('}');
 	}
 	json_close(']');
@@ -189,7 +191,7 @@ static double now(void)
 static int hold(struct holder *holder, const struct wish *wish, const sigset_t *mask)
 {
 	double end = now() + wish->seconds;
-	int status;
+	int status, ret = 0;
 
 	for (;;) {
 		struct pollfd request = { .fd = holder->socket, .events = POLLIN };
@@ -197,16 +199,20 @@ static int hold(struct holder *holder, const struct wish *wish, const sigset_t *
 		double rest = end - now();
 		int ready;
 
-		if (child > 0 && waitpid(child, &status, WNOHANG) == child)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		if (child > 0 && waitpid(child, &status, WNOHANG) == child) {
+			ret = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			break;
+		}
 		if (ending || (wish->seconds && rest <= 0) || (!child && !holder->count))
-			return 0;
+			break;
 		left.tv_sec = rest;
 		left.tv_nsec = (rest - left.tv_sec) * 1e9;
 		ready = ppoll(&request, 1, wish->seconds ? &left : NULL, mask);
 		if (ready > 0)
 			holder_answer(holder);
 	}
+	holder_end(holder);
+	return ret;
 }
 
 /* The process that goes on; who started it returns when that can be reached. */
@@ -268,6 +274,7 @@ static void parse(int argc, char **argv, struct wish *wish)
 		{ "for", required_argument, NULL, 'f' },
 		{ "private", no_argument, NULL, OPTION_OWN },
 		{ "or-heap", no_argument, NULL, OPTION_OWN + 1 },
+		{ "quarantine", no_argument, NULL, OPTION_OWN + 2 },
 		COMMON_OPTIONS
 	};
 	int c;
@@ -310,6 +317,9 @@ static void parse(int argc, char **argv, struct wish *wish)
 			break;
 		case OPTION_OWN + 1:
 			wish->flags |= CMEM_ALLOC_HEAP_FALLBACK;
+			break;
+		case OPTION_OWN + 2:
+			wish->flags |= CMEM_ALLOC_QUARANTINE;
 			break;
 		}
 	}
@@ -364,6 +374,7 @@ const struct command alloc_command = {
 "  -n, --count=N       so many buffers, or none: 1 by default\n"
 "  -c, --cached        mappings are cached\n"
 "      --private       nobody can register for it by its address\n"
+"      --quarantine    if this is killed, nobody gets it until cmemctl release\n"
 "  -x, --exec=COMMAND  hold as long as a shell runs COMMAND, with the addresses in\n"
 "                      CMEM_ADDRESSES and the length in CMEM_LENGTH, and return its\n"
 "                      exit status\n"

@@ -18,7 +18,7 @@ struct settings settings;
 
 static const struct command *const commands[] = {
 	&info_command, &map_command, &top_command, &alloc_command, &free_command,
-	&test_command, &watch_command, &load_command, &unload_command,
+	&test_command, &watch_command, &load_command, &unload_command, &release_command,
 };
 
 /* The verb, for messages */
@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[optind], commands[i]->name))
 			command = commands[i];
 	if (!command)
-		usage("no verb '%s': info, map, top, alloc, free, test, watch, load or unload", argv[optind]);
+		usage("no verb '%s': info, map, top, alloc, free, test, watch, load, unload or release", argv[optind]);
 
 	verb = command->name;
 	argc -= optind;

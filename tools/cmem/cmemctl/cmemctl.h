@@ -3,7 +3,7 @@
  * cmemctl: what its files share.
  *
  * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, test.c, watch.c, load.c
- * (with unload). They stand on the files named below, which know no verb. Sizes and lengths are in
+ * (with unload), release.c. They stand on the files named below, which know no verb. Sizes and lengths are in
  * bytes, addresses physical, unless their names say otherwise.
  */
 #ifndef CMEMCTL_H
@@ -45,7 +45,7 @@ struct command {
 
 extern const struct command info_command, map_command, top_command, alloc_command;
 extern const struct command free_command, test_command, watch_command;
-extern const struct command load_command, unload_command;
+extern const struct command load_command, unload_command, release_command;
 
 /* What all verbs take */
 struct settings {
@@ -158,11 +158,14 @@ int device_alloc(int fd, struct cmem_alloc *alloc);
 int device_free(int fd, uint64_t phys);
 int device_add_block(int fd, struct cmem_block_add *add, const struct cmem_block_pool *pool);
 int device_remove_block(int fd, int id);
+int device_release(int fd, struct cmem_release *release);
 int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op);
 
 /* extents.c: what there is at each address of a block */
 
-enum extent_state { FREE_CLEAN, FREE_DIRTY, FREE_UNKNOWN, SCRUBBING, HELD, UNKNOWN, NUM_STATES };
+enum extent_state {
+	FREE_CLEAN, FREE_DIRTY, FREE_UNKNOWN, SCRUBBING, HELD, QUARANTINE, UNKNOWN, NUM_STATES
+};
 
 struct registration {
 	uint64_t owner;
@@ -179,6 +182,8 @@ struct extent {
 	unsigned int mappings;
 	struct registration *owner;
 	unsigned int owners;
+	uint64_t last_owner;	/* of what is in quarantine, or 0 */
+	double since;		/* seconds since boot */
 };
 
 /**
@@ -286,6 +291,8 @@ struct holder {
 
 void holder_listen(struct holder *holder);
 void holder_answer(struct holder *holder);
+/* Frees all that is left: to end is not to free. */
+void holder_end(struct holder *holder);
 /* Asks all holders of this user (root: of all); how many buffers were given back */
 unsigned int holders_free(bool all, uint64_t phys);
 

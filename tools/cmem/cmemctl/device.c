@@ -213,6 +213,12 @@ int device_remove_block(int fd, int id)
 	return ioctl(fd, CMEM_IOCTL_BLOCK_REMOVE, &arg) ? -errno : 0;
 }
 
+int device_release(int fd, struct cmem_release *release)
+{
+	release->size = sizeof(*release);
+	return ioctl(fd, CMEM_IOCTL_RELEASE, release) ? -errno : 0;
+}
+
 int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op)
 {
 	struct cmem_sync_range range = {

@@ -28,6 +28,7 @@ const char *state_name(enum extent_state state)
 		[FREE_UNKNOWN] = "free",
 		[SCRUBBING] = "scrubbing",
 		[HELD] = "held",
+		[QUARANTINE] = "quarantine",
 		[UNKNOWN] = "unknown",
 	};
 
@@ -46,7 +47,7 @@ static void append(struct list *list, const struct extent *extent)
 	struct extent *last = to->count ? &to->extent[to->count - 1] : NULL;
 
 	if (last && last->state == extent->state && last->pool == extent->pool &&
-	    extent->state != HELD && last->start + last->length == extent->start) {
+	    extent->state != HELD && extent->state != QUARANTINE && last->start + last->length == extent->start) {
 		last->length += extent->length;
 		return;
 	}
@@ -77,7 +78,9 @@ static void parse_word(char *word, struct extent *extent)
 	if (sscanf(word, "phys=%" SCNx64, &extent->start) == 1 ||
 	    sscanf(word, "length=%" SCNx64, &extent->length) == 1 ||
 	    sscanf(word, "pool=%d", &extent->pool) == 1 ||
-	    sscanf(word, "mappings=%u", &extent->mappings) == 1)
+	    sscanf(word, "mappings=%u", &extent->mappings) == 1 ||
+	    sscanf(word, "last-owner=%" SCNu64, &extent->last_owner) == 1 ||
+	    sscanf(word, "since=%lf", &extent->since) == 1)
 		return;
 	if (sscanf(word, "owner=%" SCNu64 ":%u", &owner, &count) == 2)
 		add_owner(extent, owner, count);
@@ -234,7 +237,8 @@ uint64_t extents_largest(const struct extents *extents, uint64_t *start)
 	for (unsigned int i = 0; i < extents->count; i++) {
 		const struct extent *e = &extents->extent[i];
 
-		if (e->pool != CMEM_POOL_HEAP || e->state == HELD || e->state == UNKNOWN)
+		if (e->pool != CMEM_POOL_HEAP || e->state == HELD || e->state == QUARANTINE ||
+		    e->state == UNKNOWN)
 			continue;
 		run = e->start == end ? run + e->length : e->length;
 		end = e->start + e->length;

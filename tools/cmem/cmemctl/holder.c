@@ -80,6 +80,11 @@ static unsigned int give_back(struct holder *holder, bool all, uint64_t phys)
 	return freed;
 }
 
+void holder_end(struct holder *holder)
+{
+	give_back(holder, true, 0);
+}
+
 void holder_answer(struct holder *holder)
 {
 	int peer = accept4(holder->socket, NULL, NULL, SOCK_CLOEXEC);

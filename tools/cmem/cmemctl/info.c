@@ -17,6 +17,7 @@ static const struct {
 	{ CMEM_FEATURE_PRIVATE, "private" },
 	{ CMEM_FEATURE_BLOCK_ADD, "block-add" },
 	{ CMEM_FEATURE_DMABUF, "dma-buf" },
+	{ CMEM_FEATURE_QUARANTINE, "quarantine" },
 };
 
 static void print_general(const struct cmem_info *info)
@@ -31,6 +32,26 @@ static void print_general(const struct cmem_info *info)
 		if (info->features & features[i].bit)
 			printf(" %s", features[i].name);
 	puts("");
+}
+
+/* What goes there, how it comes back, and how much is there */
+static void print_quarantine(const struct cmem_block_info *b)
+{
+	bool all = b->out_flags & CMEM_BLOCK_QUARANTINE;
+
+	if (!all && !b->quarantined_buffers)
+		return;
+	printf("  quarantine of %s: ", all ? "all that is not freed" : "what asked for it");
+	if (b->out_flags & CMEM_BLOCK_RPROC)
+		printf("until its remote processors stop, ");
+	if (b->quarantine_ms)
+		printf("for %u ms, ", b->quarantine_ms);
+	if (!b->quarantined_buffers)
+		puts("nothing is there");
+	else
+		printf("%u buffer%s, %s: cmemctl release %d lets them go\n",
+		       b->quarantined_buffers, b->quarantined_buffers == 1 ? "" : "s",
+		       human(b->quarantined), b->block);
 }
 
 static void print_block(const struct block *block)
@@ -57,6 +78,7 @@ static void print_block(const struct block *block)
 		       human(b->heap_largest));
 	else
 		puts("  no heap");
+	print_quarantine(b);
 }
 
 static void json_block(const struct block *block)
@@ -85,6 +107,7 @@ static void json_block(const struct block *block)
 		json_number("clean", p->clean);
 		json_number("dirty", p->dirty);
 		json_number("scrubbing", p->scrubbing);
+		json_number("quarantined", p->quarantined);
 		json_close('}');
 	}
 	json_close(']');
@@ -93,6 +116,13 @@ static void json_block(const struct block *block)
 	json_number("free", b->heap_free);
 	json_number("clean", b->heap_clean);
 	json_number("largest", b->heap_largest);
+	json_close('}');
+	json_open("quarantine", '{');
+	json_bool("all", b->out_flags & CMEM_BLOCK_QUARANTINE);
+	json_bool("remote_processors", b->out_flags & CMEM_BLOCK_RPROC);
+	json_number("milliseconds", b->quarantine_ms);
+	json_number("buffers", b->quarantined_buffers);
+	json_number("bytes", b->quarantined);
 	json_close('}');
 	json_close('}');
 }

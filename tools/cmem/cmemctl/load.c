@@ -22,6 +22,7 @@
  * @start: the value of phys_start, or NULL; so the next two
  * @end: of phys_end
  * @pools: of pools
+ * @quarantine: of quarantine
  * @add: for the kernel
  * @pool: its pools
  */
@@ -30,6 +31,7 @@ struct wish {
 	const char *start;
 	const char *end;
 	const char *pools;
+	const char *quarantine;
 	struct cmem_block_add add;
 	struct cmem_block_pool pool[CMEM_MAX_POOLS];
 };
@@ -102,7 +104,7 @@ static bool parse_switch(const char *name, const char *value)
 /* Which of a block's parameters is it? NULL if none */
 static const char **parse_name(struct wishes *wishes, const char *name, size_t length)
 {
-	static const char *const names[] = { "phys_start", "phys_end", "pools" };
+	static const char *const names[] = { "phys_start", "phys_end", "pools", "quarantine" };
 	struct wish *wish;
 	unsigned int i;
 	long number = 0;
@@ -124,7 +126,8 @@ static const char **parse_name(struct wishes *wishes, const char *name, size_t l
 	if (i == ARRAY_SIZE(names))
 		return NULL;
 	wish = wish_of(wishes, number);
-	return i == 0 ? &wish->start : i == 1 ? &wish->end : &wish->pools;
+	return i == 0 ? &wish->start : i == 1 ? &wish->end : i == 2 ? &wish->pools :
+	       &wish->quarantine;
 }
 
 static void parse_word(struct wishes *wishes, const char *word)
@@ -149,7 +152,7 @@ static void parse_word(struct wishes *wishes, const char *word)
 	} else if (!strncmp(name, "allowOverlap=", equals + 1 - name)) {
 		wishes->overlap = parse_switch("allowOverlap", equals + 1);
 	} else {
-		usage("no parameter '%.*s': phys_start, phys_end, pools (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
+		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
 		      (int)(equals - name), name);
 	}
 }
@@ -219,6 +222,21 @@ static void parse_pools(struct wish *wish)
 	wish->add.num_pools = count;
 }
 
+static void parse_quarantine(struct wish *wish)
+{
+	unsigned long long ms = 0;
+	char *end = (char *)wish->quarantine;
+
+	errno = 0;
+	if (isdigit((unsigned char)*wish->quarantine))
+		ms = strtoull(wish->quarantine, &end, 10);
+	if (end == wish->quarantine || *end || errno || ms > CMEM_MAX_QUARANTINE_MS)
+		usage("quarantine%s=%s: must be milliseconds, from 0, for ever, to %u",
+		      suffix(wish->number), wish->quarantine, CMEM_MAX_QUARANTINE_MS);
+	wish->add.flags |= CMEM_BLOCK_QUARANTINE;
+	wish->add.quarantine_ms = ms;
+}
+
 /* The kernel takes whole pages: those of the range. */
 static void parse_wish(struct wish *wish)
 {
@@ -244,6 +262,8 @@ static void parse_wish(struct wish *wish)
 	wish->add.length = end - wish->add.base;
 	if (wish->pools)
 		parse_pools(wish);
+	if (wish->quarantine)
+		parse_quarantine(wish);
 }
 
 /* The kernel's log from now on, or -1 */
@@ -339,7 +359,7 @@ static void load(struct wishes *wishes, unsigned int flags)
 		struct wish *wish = &wishes->wish[done];
 		int ret;
 
-		wish->add.flags = flags;
+		wish->add.flags |= flags;
 		ret = device_add_block(fd, &wish->add, wish->pool);
 		if (!ret)
 			continue;
@@ -430,6 +450,8 @@ const struct command load_command = {
 "  phys_start=ADDRESS      first byte of block 0, hexadecimal with or without 0x\n"
 "  phys_end=ADDRESS        behind its last byte\n"
 "  pools=NxSIZE[,NxSIZE]   N buffers of SIZE bytes each, decimal; the rest is heap\n"
+"  quarantine=MS           what programs do not free is kept from others for so many\n"
+"                          milliseconds, or, with 0, until cmemctl release\n"
 "  phys_start_1= and so on\n"
 "                          block 1; any other number works as well\n"
 "  useHeapIfPoolUnavailable=0|1\n"
@@ -450,7 +472,9 @@ static void remember(const struct block *block, struct wish *wish)
 	wish->number = info->block;
 	wish->add = (struct cmem_block_add){
 		.block = info->block, .base = info->base, .length = info->length,
-		.flags = info->out_flags & CMEM_BLOCK_KEEP_CONTENTS,
+		.flags = info->out_flags & (CMEM_BLOCK_KEEP_CONTENTS |
+					    CMEM_BLOCK_QUARANTINE),
+		.quarantine_ms = info->quarantine_ms,
 		.num_pools = info->num_pools,
 	};
 	for (unsigned int i = 0; i < info->num_pools; i++)
@@ -486,6 +510,10 @@ static void unload(int fd, struct block *const *block, unsigned int count)
 	int ret;
 
 	for (unsigned int i = 0; i < count; i++) {
+		if (block[i]->info.quarantined_buffers)
+			die("block %d: %u of its buffers are in quarantine: if no device writes there any more, cmemctl release %d first. Nothing was unloaded.",
+			    block[i]->info.block, block[i]->info.quarantined_buffers,
+			    block[i]->info.block);
 		if (is_in_use(block[i]))
 			die_of_remove(block[i]->info.block, EBUSY);
 		remember(block[i], &wish[i]);

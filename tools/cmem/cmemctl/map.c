@@ -16,7 +16,7 @@
 
 static const char symbols[NUM_STATES] = {
 	[FREE_CLEAN] = '.', [FREE_DIRTY] = ':', [FREE_UNKNOWN] = '.', [SCRUBBING] = '~',
-	[UNKNOWN] = '?',
+	[QUARANTINE] = '%', [UNKNOWN] = '?',
 };
 
 static const char *const descriptions[NUM_STATES] = {
@@ -24,6 +24,7 @@ static const char *const descriptions[NUM_STATES] = {
 	[FREE_DIRTY] = "free, to be cleaned",
 	[FREE_UNKNOWN] = "free",
 	[SCRUBBING] = "being cleaned",
+	[QUARANTINE] = "in quarantine",
 	[UNKNOWN] = "free, or held by others",
 };
 
@@ -38,7 +39,8 @@ void heap_use(const struct block *block, const struct extents *extents, struct h
 		for (unsigned int i = 0; i < extents->count; i++) {
 			const struct extent *e = &extents->extent[i];
 
-			if (e->pool == CMEM_POOL_HEAP && e->state != HELD)
+			if (e->pool == CMEM_POOL_HEAP && e->state != HELD &&
+			    e->state != QUARANTINE)
 				use->free += e->length;
 		}
 		use->largest = extents_largest(extents, &use->largest_start);
@@ -101,7 +103,8 @@ static const char *holder_colour(unsigned int holder)
 
 static const char *state_colour(enum extent_state state)
 {
-	return colour(state == SCRUBBING ? "1" : state == FREE_DIRTY ? "33" : "2");
+	return colour(state == SCRUBBING ? "1" : state == FREE_DIRTY ? "33" :
+		      state == QUARANTINE ? "1;31" : "2");
 }
 
 static void print_cell(const struct cell *cell, uint64_t size, bool *shown)
@@ -150,11 +153,11 @@ static void print_picture(const struct block *block, const struct extents *exten
 
 static void print_list(const struct extents *extents, const struct processes *processes)
 {
-	printf("%12s %12s %10s %5s %-9s\n", "START", "END", "LENGTH", "POOL", "STATE");
+	printf("%12s %12s %10s %5s %-10s\n", "START", "END", "LENGTH", "POOL", "STATE");
 	for (unsigned int i = 0; i < extents->count; i++) {
 		const struct extent *e = &extents->extent[i];
 
-		printf("%#12" PRIx64 " %#12" PRIx64 " %10s %5s %-9s", e->start,
+		printf("%#12" PRIx64 " %#12" PRIx64 " %10s %5s %-10s", e->start,
 		       e->start + e->length - 1, human(e->length), pool_name(e->pool),
 		       state_name(e->state));
 		if (e->cached)
@@ -163,6 +166,10 @@ static void print_list(const struct extents *extents, const struct processes *pr
 			printf(" private");
 		if (e->state == HELD && extents->known)
 			printf(" mapped %u times", e->mappings);
+		if (e->state == QUARANTINE && e->last_owner)
+			printf(" of owner %" PRIu64 ",", e->last_owner);
+		if (e->state == QUARANTINE)
+			printf(" since %.3f s", e->since);
 		for (unsigned int n = 0; e->state == HELD && (!n || n < e->owners); n++)
 			printf("%s %s", n ? "," : " by", holder_name(processes, e, n));
 		puts("");
@@ -269,6 +276,13 @@ static void json_extent(const struct extent *e, const struct processes *processe
 		json_bool("private", e->private);
 		json_number("mappings", e->mappings);
 	}
+	if (e->state == QUARANTINE) {
+		json_bool("cached", e->cached);
+		json_bool("private", e->private);
+		if (e->last_owner)
+			json_number("last_owner", e->last_owner);
+		json_real("since", e->since);
+	}
 	if (e->state == HELD)
 		json_holders(e, processes);
 	json_close('}');
@@ -358,7 +372,7 @@ static int run_map(int argc, char **argv)
 
 const struct command map_command = {
 	.name = "map",
-	.summary = "a picture of a block: free, held and by whom, being cleaned",
+	.summary = "a picture of a block: free, held and by whom, being cleaned, in quarantine",
 	.help =
 "Usage: cmemctl map [--list | --svg FILE | --json] [BLOCK]\n"
 "Draws each block (or BLOCK alone), scaled to the terminal, with who holds what, the\n"

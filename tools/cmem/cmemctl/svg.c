@@ -32,6 +32,7 @@ static const struct {
 	[FREE_DIRTY] = { "#d8cdb8", "free, to be cleaned" },
 	[FREE_UNKNOWN] = { "#eef3ee", "free" },
 	[SCRUBBING] = { "#a8d8f0", "being cleaned" },
+	[QUARANTINE] = { "#c03030", "in quarantine" },
 	[UNKNOWN] = { "#bbbbbb", "free, or held by others" },
 };
 

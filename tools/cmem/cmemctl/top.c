@@ -97,8 +97,13 @@ static void print_rows(const struct blocks *blocks, const struct rows *rows, uns
 		uint64_t length = blocks->block[i].info.length;
 		uint64_t held = length - blocks_free_bytes(&blocks->block[i]);
 
-		printf("block %d: %s held of %s (%.0f %%)\n", blocks->block[i].info.block,
+		/* That it is not free is not because somebody holds it. */
+		held -= blocks->block[i].info.quarantined;
+		printf("block %d: %s held of %s (%.0f %%)", blocks->block[i].info.block,
 		       human(held), human(length), 100.0 * held / length);
+		if (blocks->block[i].info.quarantined)
+			printf(", %s in quarantine", human(blocks->block[i].info.quarantined));
+		puts("");
 	}
 	printf("%s%7s %-10s %8s %10s %10s  %-20s%s\n", colour("7"), "PID", "USER", "OWNER",
 	       "BUFFERS", "BYTES", "COMMAND", colour("0"));
@@ -127,6 +132,7 @@ static void print_json(const struct blocks *blocks, const struct rows *rows)
 		json_signed("block", blocks->block[i].info.block);
 		json_number("length", blocks->block[i].info.length);
 		json_number("free", blocks_free_bytes(&blocks->block[i]));
+		json_number("quarantined", blocks->block[i].info.quarantined);
 		json_close('}');
 	}
 	json_close(']');

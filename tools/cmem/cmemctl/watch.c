@@ -61,7 +61,7 @@ static void print_text(const struct change *c)
 	const char *sgr = !strcmp(c->event, "alloc") ? "32" :
 			  !strcmp(c->event, "release") ? "31" : "36";
 
-	printf("[%12.6f] %s%-9s%s %#11" PRIx64 " %10s", c->time, colour(sgr), c->event,
+	printf("[%12.6f] %s%-10s%s %#11" PRIx64 " %10s", c->time, colour(sgr), c->event,
 	       colour("0"), c->phys, human(c->length));
 	if (c->has_block)
 		printf("  block %d", c->block);
@@ -166,7 +166,7 @@ static int begin_trace(bool all)
 {
 	static const char *const places[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
 	static const char *const events[] = { "cmem_alloc", "cmem_register", "cmem_free",
-					      "cmem_release" };
+					      "cmem_quarantine", "cmem_release" };
 	char path[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
@@ -192,9 +192,12 @@ static int begin_trace(bool all)
 	write_file("mono", "%s/trace_clock", instance);
 	if (all && !write_file("1", "%s/events/cmem/enable", instance))
 		goto fail;
-	for (size_t i = 0; !all && i < ARRAY_SIZE(events); i++)
-		if (!write_file("1", "%s/events/cmem/%s/enable", instance, events[i]))
+	for (size_t i = 0; !all && i < ARRAY_SIZE(events); i++) {
+		/* A kernel without quarantine has no event of it. */
+		if (!write_file("1", "%s/events/cmem/%s/enable", instance, events[i]) &&
+		    strcmp(events[i], "cmem_quarantine"))
 			goto fail;
+	}
 	return trace_pipe;
 fail:
 	end_trace();
@@ -360,6 +363,9 @@ static bool is_same(const struct extent *old, const struct extent *new)
 {
 	if (old->start != new->start || old->length != new->length)
 		return false;
+	/* From there, nothing goes to somebody at once. */
+	if (old->state == QUARANTINE && new->state == HELD)
+		return false;
 	if (!old->owners || !new->owners)
 		return true;
 	for (unsigned int i = 0; i < old->owners; i++)
@@ -379,9 +385,11 @@ static void compare_owners(const struct block *block, const struct extent *old,
 			print_change("register", block, new, new->owner[i].owner, processes);
 }
 
+/* Held, or in quarantine: not free */
 static const struct extent *next_held(const struct extents *extents, unsigned int *at)
 {
-	while (*at < extents->count && extents->extent[*at].state != HELD)
+	while (*at < extents->count && extents->extent[*at].state != HELD &&
+	       extents->extent[*at].state != QUARANTINE)
 		++*at;
 	return *at < extents->count ? &extents->extent[*at] : NULL;
 }
@@ -404,6 +412,8 @@ static void compare(const struct block *block, const struct extents *old,
 			return;
 		if (a && b && is_same(a, b)) {
 			compare_owners(block, a, b, processes);
+			if (a->state == HELD && b->state == QUARANTINE)
+				print_change("quarantine", block, b, b->last_owner, processes);
 			i++;
 			j++;
 		} else if (a && (!b || a->start <= b->start)) {
