@@ -12,8 +12,13 @@
  * on is marked as being cleaned, under the block's lock, which it drops for the
  * work. If the last owner wants exactly that, the thread gives it up.
  */
+#define pr_fmt(fmt) "cmem: " fmt
+
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/printk.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -21,11 +26,57 @@
 #include "cmem.h"
 #include "trace.h"
 
-/* How long a buffer is kept for its last owner: once to twice this */
-#define CMEM_SCRUB_DELAY	(HZ / 10)
+/* An hour: that long, a board may keep buffers for their last owner. */
+#define CMEM_SCRUB_DELAY_MAX	(60 * 60 * 1000)
 
 /* What is cleaned between two looks at whether to go on */
 #define CMEM_SCRUB_PAGES	(SZ_256K >> PAGE_SHIFT)
+
+/* How long a buffer is kept for its last owner: once to twice this */
+static unsigned int cmem_scrub_delay_ms = 100;
+
+static unsigned long cmem_scrub_delay(void)
+{
+	return msecs_to_jiffies(READ_ONCE(cmem_scrub_delay_ms));
+}
+
+static int cmem_scrub_delay_set(const char *val, const struct kernel_param *kp)
+{
+	struct cmem_block *block;
+	unsigned int ms;
+	s32 id;
+
+	if (kstrtouint(val, 0, &ms) || ms > CMEM_SCRUB_DELAY_MAX) {
+		pr_err("scrub_delay_ms=%.*s is no time to wait, must be from 0 to %u milliseconds\n",
+		       (int)strcspn(val, "\n"), val, CMEM_SCRUB_DELAY_MAX);
+		return -EINVAL;
+	}
+	WRITE_ONCE(cmem_scrub_delay_ms, ms);
+
+	/* What waits already waits as long as what will. */
+	for (id = 0; (block = cmem_block_find_from(id)); id = block->id + 1) {
+		mutex_lock(&block->lock);
+		if (block->present && block->scrub_queued &&
+		    !block->scrub_urgent)
+			kthread_mod_delayed_work(block->scrubber,
+						 &block->scrub_work,
+						 cmem_scrub_delay());
+		mutex_unlock(&block->lock);
+	}
+	return 0;
+}
+
+static int cmem_scrub_delay_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%u\n", READ_ONCE(cmem_scrub_delay_ms));
+}
+
+static const struct kernel_param_ops cmem_scrub_delay_ops = {
+	.set = cmem_scrub_delay_set,
+	.get = cmem_scrub_delay_get,
+};
+module_param_cb(scrub_delay_ms, &cmem_scrub_delay_ops, NULL, 0644);
+MODULE_PARM_DESC(scrub_delay_ms, "how long freed memory is kept for its last owner before it is cleaned, in milliseconds (default 100)");
 
 static void cmem_scrub_run(struct cmem_block *block, void *va,
 			   phys_addr_t phys, size_t length, void *arg)
@@ -172,7 +223,7 @@ void cmem_scrub_kick(struct cmem_block *block)
 
 	block->scrub_queued = true;
 	kthread_queue_delayed_work(block->scrubber, &block->scrub_work,
-				   CMEM_SCRUB_DELAY);
+				   cmem_scrub_delay());
 }
 
 /**

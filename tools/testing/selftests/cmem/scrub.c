@@ -394,6 +394,93 @@ TEST_F(scrub, an_owner_never_has_to_clean_what_was_only_his)
 }
 
 /*
+ * How long memory is kept for its last owner
+ */
+
+#define DELAY_PARAMETER "/sys/module/cmem/parameters/scrub_delay_ms"
+
+static int set_delay(const char *value)
+{
+	int fd = open(DELAY_PARAMETER, O_WRONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, strlen(value)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+FIXTURE(delay)
+{
+	int fd;
+	struct source src;
+	char before[16];
+	struct snapshot blocks;
+};
+
+FIXTURE_VARIANT(delay)
+{
+	bool heap;
+};
+
+FIXTURE_VARIANT_ADD(delay, pool) { .heap = false };
+FIXTURE_VARIANT_ADD(delay, heap) { .heap = true };
+
+FIXTURE_SETUP(delay)
+{
+	FILE *parameter;
+
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, take_snapshot(&self->blocks));
+	if (!find_source(ANY_KIND, variant->heap, page_size(), &self->src))
+		SKIP(return, "no %s with a page free", variant->heap ? "heap" : "pool");
+	parameter = fopen(DELAY_PARAMETER, "re");
+	ASSERT_POINTER(parameter);
+	ASSERT_POINTER(fgets(self->before, sizeof(self->before), parameter));
+	fclose(parameter);
+}
+
+FIXTURE_TEARDOWN(delay)
+{
+	if (self->before[0])
+		EXPECT_EQ(0, set_delay(self->before));
+	close(self->fd);
+	expect_same(&self->blocks);
+}
+
+TEST_F(delay, what_waits_longer_is_cleaned_when_the_time_gets_shorter)
+{
+	struct cmem_alloc own;
+
+	ASSERT_TRUE(eventually(all_clean(self->fd, &self->src)));
+	/* An hour: nobody waits for that. */
+	ASSERT_EQ(0, set_delay("3600000\n"));
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &own));
+	ASSERT_EQ(0, cmem_free(self->fd, own.phys_addr));
+	EXPECT_FALSE(all_clean(self->fd, &self->src));
+	ASSERT_EQ(0, set_delay("0"));
+	EXPECT_TRUE(eventually(all_clean(self->fd, &self->src)));
+}
+
+TEST_F(delay, a_time_that_is_none_is_refused)
+{
+	static const char *const wrong[] = { "3600001", "-1", "1s", "\n", "4294967396" };
+	char now[16];
+	FILE *parameter;
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		EXPECT_EQ(-EINVAL, set_delay(wrong[i])) TH_LOG("%s", wrong[i]);
+	}
+	parameter = fopen(DELAY_PARAMETER, "re");
+	ASSERT_POINTER(parameter);
+	ASSERT_POINTER(fgets(now, sizeof(now), parameter));
+	fclose(parameter);
+	EXPECT_STREQ(self->before, now);
+}
+
+/*
  * Blocks that opted out
  */
 
