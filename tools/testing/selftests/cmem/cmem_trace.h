@@ -2,7 +2,8 @@
 /*
  * Tracing for the selftests that look at what the driver does inside: an
  * instance of tracefs of their own, events of this process only, and kprobe
- * events on the architecture's cache primitives.
+ * events on the architecture's cache primitives. The instance is made once for
+ * all tests of a program, because that takes long.
  */
 #ifndef CMEM_TRACE_H
 #define CMEM_TRACE_H
@@ -37,17 +38,38 @@ static inline bool trace_write(const char *text, const char *path_format, ...)
 /* Gives each event once. */
 static FILE *trace_pipe;
 
-/* Makes the instance; false where there is no tracefs. */
+/* The process that all tests of the program are children of */
+static pid_t trace_program;
+
+__attribute__((constructor)) static void trace_note_program(void)
+{
+	trace_program = getpid();
+}
+
+__attribute__((destructor)) static void trace_remove(void)
+{
+	if (getpid() != trace_program)
+		return;
+	trace_write("0", INSTANCE "/events/enable");
+	rmdir(INSTANCE);
+}
+
+/* Makes the instance, or has it begin anew; false where there is no tracefs. */
 static inline bool trace_begin(void)
 {
 	int fd;
 
 	if (access(TRACEFS "/instances", F_OK))
 		mount("tracefs", TRACEFS, "tracefs", 0, NULL);
-	/* A left-over of a test that died. */
-	rmdir(INSTANCE);
-	if (mkdir(INSTANCE, 0755))
-		return false;
+	if (mkdir(INSTANCE, 0755)) {
+		if (errno != EEXIST || !trace_write("0", INSTANCE "/events/enable"))
+			return false;
+		/* What is left of the last test */
+		fd = open(INSTANCE "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+		if (fd < 0)
+			return false;
+		close(fd);
+	}
 	fd = open(INSTANCE "/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	trace_pipe = fd < 0 ? NULL : fdopen(fd, "r");
 	return trace_pipe;
@@ -59,7 +81,6 @@ static inline void trace_end(void)
 	if (trace_pipe)
 		fclose(trace_pipe);
 	trace_pipe = NULL;
-	rmdir(INSTANCE);
 }
 
 /* Records events/@event, of the process @pid only unless that is 0. */
@@ -67,8 +88,9 @@ static inline bool trace_enable(const char *event, pid_t pid)
 {
 	char filter[64];
 
-	snprintf(filter, sizeof(filter), "common_pid == %d", pid);
-	return (!pid || trace_write(filter, INSTANCE "/events/%s/filter", event)) &&
+	/* 0: without the filter of the test before */
+	snprintf(filter, sizeof(filter), pid ? "common_pid == %d" : "%d", pid);
+	return trace_write(filter, INSTANCE "/events/%s/filter", event) &&
 	       trace_write("1", INSTANCE "/events/%s/enable", event);
 }
 
