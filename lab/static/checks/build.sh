@@ -30,6 +30,7 @@ configure()
 	[ "$variant" != off ] || on=n
 	options=(WERROR=n KUNIT=y TI_CMEM="$on" TI_CMEM_KUNIT_TEST="$on")
 	fragments=("$lab/kernel/configs"/{"base","$arch"}.config)
+	[[ $arch != *64 ]] || fragments+=("$lab/kernel/configs/64bit.config")
 	# x86_64 is for what is there without a device tree.
 	if [ "$arch" != x86_64 ]; then
 		options+=(OF_OVERLAY=y)
@@ -94,7 +95,9 @@ forget_objects()
 	done
 }
 
-# Each state between two commits builds, with the option on and off. That it links, too,
+# Each state between two commits builds, with the option on and off: for arm64, for arm
+# where it is about arm, and without the driver where it is about more than the driver, or
+# all of it with --all. That it links, too,
 # is seen without linking: whatever it needs from outside of the directories that the
 # series touches, the whole series needs from there, too, and the lab's kernels link.
 check_prefixes()
@@ -120,7 +123,11 @@ check_prefixes()
 			touched=$("$lab/series/set-tree" --touched "$k")
 			[ $k = "$count" ] ||
 				grep -qE '^(drivers|kernel|mm|arch|include)/' <<<"$touched" || continue
+			whole || [ $k = "$count" ] || [ "$arch" = arm64 ] ||
+				grep -q "^arch/$arch/" <<<"$touched" || continue
 			for variant in off gcc; do
+				whole || [ $variant = gcc ] || [ $k = "$count" ] || grep -v "^$driver/" <<<"$touched" |
+					grep -qE '^(drivers|kernel|mm|arch|include)/' || continue
 				echo "== $k of $count commits, $arch, $variant"
 				configure "$arch" $variant
 				# shellcheck disable=SC2086
@@ -141,39 +148,58 @@ check_prefixes()
 	done
 }
 
-# remarks <arch> <compiler> <make arguments>: builds anew all that the series touches, and
-# fails if anything is said of a file of the series. What make has to say of others, which
-# it also looks at again because the arguments differ, does not count.
-remarks()
+# configured <arch> <compiler> <objects>: those that the configuration has, as far as a line
+# of a Makefile with one option tells
+configured()
 {
-	local arch=$1 compiler=$2 o=$build/static-$1-$2 directories touched log
-	set_tree
-	configure "$arch" "$compiler"
-	directories=$(code_directories "$arch")
-	touched=$("$lab/series/set-tree" --touched)
-	sed -n "s,\.[cS]$,.o,p" <<<"$touched" | (cd "$o" && xargs -d '\n' rm -f)
-	echo "== $arch, $compiler:" "${@:3}"
-	log=$o/remarks
-	# shellcheck disable=SC2086
-	kmake "$@" $directories >"$log" 2>&1 || { cat "$log"; return 1; }
-	if grep -F "$touched" "$log"; then
-		return 1
-	fi
-}
-
-check_sparse()
-{
-	local arch
-	for arch in $architectures; do
-		remarks "$arch" gcc C=2
+	local o=$build/static-$1-$2 object option
+	for object in "${@:3}"; do
+		option=$(sed -nE "s/^obj-\\$\\((CONFIG_[A-Z0-9_]+)\\).*[ 	]${object##*/}( .*)?$/\1/p" \
+			"$tree/${object%/*}/Makefile")
+		[ -n "$option" ] && ! grep -q "^$option=" "$o/.config" || echo "$object"
 	done
 }
 
+# remarks <arch> <compiler> <make arguments>: builds anew the files that the series touches,
+# and fails if anything is said of one of them. What make has to say of others does not count,
+# nor what it says of a file of the kernel as that was before.
+remarks()
+{
+	local arch=$1 compiler=$2 o=$build/static-$1-$2 touched objects log path line bad=0
+	set_tree
+	configure "$arch" "$compiler"
+	touched=$("$lab/series/set-tree" --touched)
+	objects=$(sed -nE "s,^((drivers|kernel|mm|arch/$arch)/.*)\.[cS]$,\1.o,p" <<<"$touched" |
+		grep -v "^$driver/" | sort -u)
+	# shellcheck disable=SC2086 # names of files
+	objects=$(configured "$arch" "$compiler" $objects)
+	(cd "$o" && xargs -d '\n' rm -f) <<<"$objects"
+	rm -f "$o/$driver"/*.o
+	echo "== $arch, $compiler:" "${@:3}"
+	log=$o/remarks
+	# shellcheck disable=SC2086 # names of files
+	kmake "$@" $driver/ $objects >"$log" 2>&1 || { cat "$log"; return 1; }
+	while IFS= read -r path; do
+		if [[ $path != *.c ]] || [ ! -f "$pristine/$path" ]; then
+			continue
+		fi
+		cp "$pristine/$path" "$tree/${path%.c}-before.c"
+		kmake "$@" "${path%.c}-before.o" </dev/null >>"$o/before" 2>&1 || :
+		rm -f "$tree/${path%.c}-before.c" "$o/${path%.c}-before.o"
+	done < <(grep -F "$touched" "$log" | sed "s,^$tree/,,; s,:.*,," | sort -u)
+	while IFS= read -r line; do
+		grep -qsF -e ": ${line#*: }" "$o/before" || { echo "$line"; bad=1; }
+	done < <(grep -F "$touched" "$log")
+	rm -f "$o/before"
+	[ $bad = 0 ]
+}
+
+# sparse looks at what gcc compiles, in one pass.
 check_gcc()
 {
 	local arch
 	for arch in $architectures; do
-		remarks "$arch" gcc W=1
+		remarks "$arch" gcc W=1 C=1
 	done
 }
 
@@ -181,7 +207,9 @@ check_clang()
 {
 	local arch
 	for arch in $architectures; do
-		remarks "$arch" clang W=1
+		if whole || [ "$arch" = arm64 ]; then
+			remarks "$arch" clang W=1
+		fi
 	done
 }
 

@@ -185,16 +185,32 @@ check_kernel_doc()
 	(cd "$tree" && silent scripts/kernel-doc "${options[@]}" "${all[@]}")
 }
 
+# What of a patch checkpatch can say anything of
+patch_text()
+{
+	sed -n '/^From [0-9a-f]* /d; /^index /d; s/^@@ .*/@@/; /^[+-]/p; /^Subject/,/^---$/p' "$1"
+}
+
 # Which messages do not count, checkpatch-ignore.txt says: types (with commas between
 # them), a file or a pattern of files, and the reason.
 check_checkpatch()
 {
-	local scratch said line type path types pattern reason ignored bad=0
+	local scratch said line type path types pattern reason ignored patch bad=0
 	set_tree
 	scratch=$(mktemp -d "$cache/static/checkpatch.XXXXXX")
 	# shellcheck disable=SC2064
 	trap "rm -rf '$scratch'" EXIT
 	"$lab/series/generate" "$scratch" >/dev/null
+	# For an older kernel, only the patches that are others there.
+	if ! whole && [ "$base" != "$newest" ]; then
+		mkdir "$scratch/newest"
+		CMEM_BASE='' "$lab/series/generate" "$scratch/newest" >/dev/null
+		for patch in "$scratch"/*.patch; do
+			! cmp -s <(patch_text "$patch") \
+				<(patch_text "$scratch/newest/${patch##*/}" 2>/dev/null) || rm "$patch"
+		done
+		rm -r "$scratch/newest"
+	fi
 	cd "$tree" || return
 	# A patch that adds a file is all of the file.
 	said=$(find "$scratch" -name '*.patch' -print0 | xargs -0 -n 1 -P "$(nproc)" \
