@@ -18,7 +18,7 @@ check-all: ## that and all else, for hours; goes on where it was stopped [FRESH=
 series: ## write patches/ anew from the overlay and the edits
 	@lab/setup && lab/series/generate
 
-kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-arm-lpae|qemu-x86_64 VARIANT=coherent CONFIG=arm64-debug]
+kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-arm-lpae|qemu-arm-nolpae|qemu-x86_64 VARIANT=coherent CONFIG=arm64-debug|arm64-64k|arm64-rt]
 	@lab/run kselftest
 
 bench: ## what each operation costs, in guest instructions [BOARD=qemu-arm64|qemu-x86_64]
