@@ -63,11 +63,13 @@ struct cmem_cma_area {
  * @block: what all blocks have
  * @areas: those of the pools by the pools' numbers, then the heap's
  * @own_heap: the heap's area is not the global one, which others use as well
+ * @no_heap: there is to be none, not even in the global area
  */
 struct cmem_cma {
 	struct cmem_block block;
 	struct cmem_cma_area areas[CMEM_MAX_POOLS + 1];
 	bool own_heap;
+	bool no_heap;
 };
 
 /**
@@ -508,19 +510,31 @@ static void cmem_cma_set_pool(struct cmem_cma *cma, unsigned int number,
 	cma->areas[number].limit = pool->slots.count * pool->pages;
 }
 
+static bool cmem_cma_has_area(const struct cmem_cma *cma, const struct cma *area)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
+		if (cma->areas[i].cma == area)
+			return true;
+	return false;
+}
+
 /* Make the block of its areas, and let others find it. */
 static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 			     struct device *dev,
 			     const struct cmem_quarantine_config *quarantine)
 {
 	struct cmem_cma_area *heap = &cma->areas[CMEM_CMA_HEAP];
+	struct cma *global = dev_get_cma_area(NULL);
 	struct cmem_block *block = &cma->block;
 	unsigned int i;
 
 	cmem_block_note_coherent(coherent);
-	cma->own_heap = heap->cma;
-	if (!heap->cma)
-		cmem_cma_set_area(heap, dev_get_cma_area(NULL));
+	cma->own_heap = heap->cma && heap->cma != global;
+	/* A pool may have it: linux,cma-default makes any area the global one. */
+	if (global && !cma->no_heap && !cmem_cma_has_area(cma, global) && !heap->cma)
+		cmem_cma_set_area(heap, global);
 	if (!heap->cma && !block->num_pools) {
 		cmem_cma_free(cma);
 		return;
@@ -606,8 +620,8 @@ void __init cmem_cma_create(void)
 static bool cmem_cma_in_tree;
 
 /* The area of a node that memory-region refers to */
-static int cmem_cma_of_area(struct device *dev, const char *name,
-			    struct cma **cma)
+static int cmem_cma_of_area(struct device *dev, const struct cmem_cma *cma,
+			    const char *name, struct cma **area)
 {
 	int ret;
 
@@ -620,8 +634,14 @@ static int cmem_cma_of_area(struct device *dev, const char *name,
 			of_reserved_mem_device_release(dev);
 		return ret ?: -EINVAL;
 	}
-	*cma = dev->cma_area;
+	*area = dev->cma_area;
 	of_reserved_mem_device_release(dev);
+	/* Two names for one would count its memory twice. */
+	if (cmem_cma_has_area(cma, *area)) {
+		dev_err(dev, "block %d: memory-region \"%s\" is %s, which another name has: each pool and the heap must have an area of its own\n",
+			CMEM_BLOCK_CMA, name, cma_get_name(*area));
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -636,7 +656,7 @@ static int cmem_cma_of_pool(struct device *dev, struct cmem_cma *cma,
 	int ret;
 
 	snprintf(name, sizeof(name), "pool%u", number);
-	ret = cmem_cma_of_area(dev, name, &area);
+	ret = cmem_cma_of_area(dev, cma, name, &area);
 	if (ret)
 		return ret;
 
@@ -656,45 +676,39 @@ static int cmem_cma_of_pool(struct device *dev, struct cmem_cma *cma,
 	return 0;
 }
 
-/* Two names for one area would count its memory twice. */
-static int cmem_cma_of_check_areas(struct device *dev,
-				   const struct cmem_cma *cma)
-{
-	unsigned int i, j;
-
-	for (i = 0; i < ARRAY_SIZE(cma->areas); i++) {
-		for (j = 0; j < i && cma->areas[i].cma; j++) {
-			if (cma->areas[i].cma != cma->areas[j].cma)
-				continue;
-			dev_err(dev, "block %d: memory-region has %s twice: each pool and the heap must have an area of its own\n",
-				CMEM_BLOCK_CMA, cma_get_name(cma->areas[i].cma));
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
+/*
+ * Get the areas that can be had. A pool without one keeps its number and has no buffers,
+ * as one of the command line; a heap without one is not the global area instead.
+ */
 static int cmem_cma_of_areas(struct device *dev, struct cmem_cma *cma,
 			     const struct cmem_block_config *config)
 {
+	struct cma *area;
 	unsigned int i;
-	int ret;
+	int ret = 0;
 
 	for (i = 0; i < cma->block.num_pools; i++) {
-		ret = cmem_cma_of_pool(dev, cma, i, config);
-		if (ret)
-			return ret;
+		static const struct cmem_pool_config nothing = { .length = 1 };
+		int err = cmem_cma_of_pool(dev, cma, i, config);
+
+		if (err)
+			cmem_cma_set_pool(cma, i, config->num_pools ?
+					  &config->pools[i] : &nothing, NULL);
+		ret = ret ?: err;
 	}
 	if (of_property_match_string(dev->of_node, "memory-region-names",
 				     "heap") >= 0) {
-		struct cma *area;
+		int err = cmem_cma_of_area(dev, cma, "heap", &area);
 
-		ret = cmem_cma_of_area(dev, "heap", &area);
-		if (ret)
-			return ret;
-		cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], area);
+		if (!err)
+			cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], area);
+		cma->no_heap = err;
+		ret = ret ?: err;
 	}
-	return cmem_cma_of_check_areas(dev, cma);
+	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
+		if (cma->areas[i].cma)
+			return 0;
+	return ret;
 }
 
 /* How many pools memory-region-names names; pool0, pool1, ... and heap are names */
@@ -737,7 +751,8 @@ static int cmem_cma_of_count(struct device *dev)
  * @coherent: devices snoop the caches
  *
  * A node without a memory-region of its own says nothing of it. What is wrong is
- * logged, and there is no such block then, not one of other memory.
+ * logged. An area that is wrong is left out; if the node is, or if no area is left, there
+ * is no such block, not one of other memory.
  *
  * Return: 0, or an errno.
  */
