@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A block: makes sure of its memory, carves it into pools and a heap, and puts
+ * A block: claims its memory, carves it into pools and a heap, and puts
  * it into the table by which all others find it.
  *
  * The struct of a block stays in the list for good: who found one needs no
@@ -8,23 +8,12 @@
  * and when one of its number is added again, it is filled anew. What is in it, and
  * whether there is anything, is under its own lock.
  */
-#include <linux/capability.h>
 #include <linux/device.h>
-#include <linux/init.h>
-#include <linux/initrd.h>
-#include <linux/io.h>
 #include <linux/ioport.h>
-#include <linux/libfdt.h>
 #include <linux/mm.h>
-#include <linux/of_fdt.h>
-#include <linux/page-flags.h>
 #include <linux/rculist.h>
-#include <linux/security.h>
-#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
-
-#include <asm/sections.h>
 
 #include "cmem.h"
 #include "dmabuf.h"
@@ -184,112 +173,6 @@ int cmem_block_best_pool(struct cmem_block *block, u64 length)
 	return ret;
 }
 
-static phys_addr_t cmem_initrd_start, cmem_initrd_end;
-
-/* Before it is unpacked, by a thread, after which the kernel forgets where it was. */
-static int __init cmem_block_note_initrd(void)
-{
-	if (!IS_ENABLED(CONFIG_BLK_DEV_INITRD) || !initrd_start)
-		return 0;
-
-	cmem_initrd_start = __pa(initrd_start);
-	cmem_initrd_end = __pa(initrd_end - 1) + 1;
-	return 0;
-}
-core_initcall(cmem_block_note_initrd);
-
-/*
- * What was in use already when the region was reserved is reserved as well: the
- * kernel's image, the initial RAM disk and the device tree. (32-bit arm does not
- * keep the physical address of that.)
- */
-static const char *cmem_block_used_by(const struct cmem_block_config *config)
-{
-	phys_addr_t last = config->base + config->length - 1;
-
-	if (config->base < __pa_symbol(_end) && last >= __pa_symbol(_text))
-		return "the kernel";
-#if defined(CONFIG_ARM64) && defined(CONFIG_OF_EARLY_FLATTREE)
-	if (initial_boot_params &&
-	    config->base < initial_boot_params_pa +
-			   fdt_totalsize(initial_boot_params) &&
-	    last >= initial_boot_params_pa)
-		return "the device tree";
-#endif
-	if (config->base < cmem_initrd_end && last >= cmem_initrd_start)
-		return "the initial RAM disk";
-	return NULL;
-}
-
-static int cmem_block_add_ram(unsigned long pfn, unsigned long pages, void *sum)
-{
-	*(unsigned long *)sum += pages;
-	return 0;
-}
-
-/* How many pages of a range are System RAM, be they reserved or not */
-static unsigned long cmem_block_ram_pages(const struct cmem_block_config *config)
-{
-	unsigned long ram = 0;
-
-	walk_system_ram_range(PHYS_PFN(config->base),
-			      PHYS_PFN(config->base + config->length - 1) -
-			      PHYS_PFN(config->base) + 1, &ram,
-			      cmem_block_add_ram);
-	return ram;
-}
-
-/*
- * The memory must be kept from the page allocator: handing out a page that it
- * hands out as well is the worst that this driver could do.
- */
-static int cmem_block_check_memory(struct device *dev,
-				   struct cmem_block_config *config)
-{
-	unsigned long pfn, end = PHYS_PFN(config->base + config->length - 1) + 1;
-	unsigned long pages = end - PHYS_PFN(config->base);
-	unsigned long ram = cmem_block_ram_pages(config);
-	const char *user = cmem_block_used_by(config);
-
-	if (user) {
-		dev_err(dev, "block %d: %#llx bytes at %pa overlap %s, which the boot loader put there\n",
-			config->id, config->length, &config->base, user);
-		return -EBUSY;
-	}
-
-	if (config->kind == CMEM_KIND_CARVEOUT && ram) {
-		dev_err(dev, "block %d: %#llx bytes at %pa are System RAM although their node says no-map: see the boot log for why\n",
-			config->id, config->length, &config->base);
-		return -EBUSY;
-	}
-	/* The kernel's linear map would be taken for all of it. */
-	if (ram && ram != pages) {
-		dev_err(dev, "block %d: only %#llx of %#llx bytes at %pa are System RAM: must be all, or none\n",
-			config->id, (u64)ram << PAGE_SHIFT, config->length,
-			&config->base);
-		return -EINVAL;
-	}
-	/* What is not RAM is in no linear map, no-map or not. */
-	if (!ram && config->kind == CMEM_KIND_RESERVED)
-		config->kind = CMEM_KIND_CARVEOUT;
-
-	config->has_pages = true;
-	for (pfn = PHYS_PFN(config->base); pfn < end; pfn++) {
-		if (!pfn_valid(pfn)) {
-			config->has_pages = false;
-		} else if (!PageReserved(pfn_to_page(pfn))) {
-			phys_addr_t phys = PFN_PHYS(pfn);
-
-			dev_err(dev, "block %d: the page at %pa is not reserved: it belongs to the kernel's page allocator\n",
-				config->id, &phys);
-			return -EBUSY;
-		}
-		if (!(pfn % SZ_64K))
-			cond_resched();
-	}
-	return 0;
-}
-
 /* The last byte that this machine can address */
 static u64 cmem_block_last_byte(void)
 {
@@ -387,7 +270,8 @@ void cmem_block_sort_pools(struct cmem_block *block)
 
 static int cmem_block_init_pool(struct cmem_block *block, unsigned int number,
 				unsigned long start,
-				const struct cmem_pool_config *config)
+				const struct cmem_pool_config *config,
+				bool untouched)
 {
 	struct cmem_carved_pool *pool = &block->pools[number];
 	u32 i;
@@ -398,7 +282,7 @@ static int cmem_block_init_pool(struct cmem_block *block, unsigned int number,
 	if (ret)
 		return ret;
 
-	ret = cmem_pool_init(&pool->slots, config->count);
+	ret = cmem_pool_init(&pool->slots, config->count, untouched);
 	if (ret)
 		return ret;
 
@@ -455,7 +339,8 @@ static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 			slack -= gap;
 		}
 		pool->start = start;
-		ret = cmem_block_init_pool(block, i, start, &config->pools[i]);
+		ret = cmem_block_init_pool(block, i, start, &config->pools[i],
+					   !config->is_ram);
 		if (ret)
 			return ret;
 		dev_dbg(dev, "block %d: pool %u: %u buffers of %#llx bytes at page %#lx\n",
@@ -463,7 +348,7 @@ static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 			(u64)pool->pages << PAGE_SHIFT, start);
 		start += config->pools[i].count * pool->pages;
 	}
-	return cmem_heap_open(&block->heap);
+	return cmem_heap_open(&block->heap, !config->is_ram);
 }
 
 /* Undo cmem_block_fill(), or what it did before it failed. */
@@ -495,6 +380,7 @@ static void cmem_block_empty(struct cmem_block *block)
 static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 			   const struct cmem_block_config *config, bool coherent)
 {
+	phys_addr_t phys;
 	int ret;
 
 	if (config->num_pools) {
@@ -506,6 +392,8 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 
 	block->kind = config->kind;
 	block->keep_contents = config->keep_contents;
+	block->is_memory = config->is_memory;
+	block->is_ram = config->is_ram;
 	block->coherent = coherent;
 	block->has_pages = config->has_pages;
 	WRITE_ONCE(block->base_pfn, PHYS_PFN(config->base));
@@ -527,8 +415,12 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 		goto err_empty;
 	ret = cmem_alias_init(block);
 	if (ret) {
-		dev_err(dev, "block %d: the kernel has no room to map it: %pe\n",
-			block->id, ERR_PTR(ret));
+		if (cmem_memory_uncached(config, &phys))
+			dev_err(dev, "block %d: the page at %pa can't be mapped write-back: an MTRR or another mapping has it as another type, see /proc/mtrr and /sys/kernel/debug/x86/pat_memtype_list\n",
+				block->id, &phys);
+		else
+			dev_err(dev, "block %d: the kernel has no room to map it: %pe\n",
+				block->id, ERR_PTR(ret));
 		goto err_empty;
 	}
 	ret = cmem_scrub_start(block);
@@ -648,7 +540,7 @@ static int cmem_block_keep(struct device *dev, struct cmem_block_config *config,
 	taken = cmem_block_check_free(dev, config);
 	if (taken && taken != -EEXIST)
 		return taken;
-	ret = cmem_block_check_memory(dev, config);
+	ret = cmem_memory_check(dev, config);
 	if (ret)
 		return ret;
 	/* If only the number is taken, the memory is there for another. */
@@ -716,78 +608,6 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 	return cmem_block_make(dev, config, coherent, false);
 }
 
-/* What firmware says of memory that is no RAM, and that drivers may find later */
-static const struct {
-	unsigned long desc;
-	const char *what;
-} cmem_block_firmware_memory[] = {
-	{ IORES_DESC_ACPI_TABLES, "ACPI tables" },
-	{ IORES_DESC_ACPI_NV_STORAGE, "ACPI non-volatile storage" },
-	{ IORES_DESC_PERSISTENT_MEMORY, "persistent memory" },
-	{ IORES_DESC_PERSISTENT_MEMORY_LEGACY, "persistent memory" },
-	{ IORES_DESC_SOFT_RESERVED, "memory reserved for a special purpose" },
-};
-
-static int cmem_block_check_firmware(struct device *dev,
-				     const struct cmem_block_config *config)
-{
-	u64 offset, step;
-	int i;
-
-	/* region_intersects() takes a size_t. */
-	for (offset = 0; offset < config->length; offset += step) {
-		step = min_t(u64, config->length - offset, SZ_1G);
-		for (i = 0; i < ARRAY_SIZE(cmem_block_firmware_memory); i++) {
-			if (region_intersects(config->base + offset, step,
-					      IORESOURCE_MEM,
-					      cmem_block_firmware_memory[i].desc) ==
-			    REGION_DISJOINT)
-				continue;
-			dev_err(dev, "block %d: %#llx bytes at %pa overlap %s: see /proc/iomem\n",
-				config->id, config->length, &config->base,
-				cmem_block_firmware_memory[i].what);
-			return -EBUSY;
-		}
-	}
-	return 0;
-}
-
-/*
- * Memory that nobody reserved for CMEM must be none that the kernel has, nor anybody
- * else's: it will be cleared.
- */
-static int cmem_block_check_unknown(struct device *dev,
-				    struct cmem_block_config *config)
-{
-	unsigned long ram = cmem_block_ram_pages(config);
-	int ret;
-
-	if (ram) {
-		dev_err(dev, "block %d: %#llx of %#llx bytes at %pa are System RAM: keep the kernel from it with mem= or memmap=, or reserve it in the device tree\n",
-			config->id, (u64)ram << PAGE_SHIFT, config->length,
-			&config->base);
-		return -EBUSY;
-	}
-	ret = cmem_config_of_check_unused(dev, config);
-	if (!ret)
-		ret = cmem_block_check_firmware(dev, config);
-	if (ret)
-		return ret;
-	/* Nobody can tell what such an address belongs to, so it is one of /dev/mem. */
-	if (security_locked_down(LOCKDOWN_DEV_MEM)) {
-		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot, and the kernel is locked down\n",
-			config->id, config->length, &config->base);
-		return -EPERM;
-	}
-	if (!capable(CAP_SYS_RAWIO)) {
-		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot: as for /dev/mem, that takes CAP_SYS_RAWIO\n",
-			config->id, config->length, &config->base);
-		return -EPERM;
-	}
-	config->kind = CMEM_KIND_CARVEOUT;
-	return 0;
-}
-
 /* What the board says of the region holds; who makes a block may ask for more. */
 static void
 cmem_block_inherit_quarantine(const struct cmem_quarantine_config *region,
@@ -815,7 +635,8 @@ cmem_block_inherit_quarantine(const struct cmem_quarantine_config *region,
  * or memory that is no System RAM and that no driver claimed. May sleep.
  *
  * Return: 0; -EINVAL for a range that can't be one block, -EEXIST when there is a
- * block of this number, -EBUSY when the memory is in use, -EPERM for memory that was
+ * block of this number, -EBUSY when the memory is in use, -ENXIO when nothing says that
+ * there is memory, -EPERM for memory that was
  * not reserved when the kernel is locked down or the caller lacks CAP_SYS_RAWIO,
  * -ENOMEM, -EINTR. Why was logged.
  */
@@ -840,18 +661,19 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 	if (region) {
 		config->kind = region->kind;
 		config->keep_contents |= region->keep_contents;
+		config->is_memory |= region->is_memory;
 		config->placed_by_kernel = region->placed_by_kernel;
 		cmem_block_inherit_quarantine(&region->quarantine,
 					      &config->quarantine);
 		coherent = region->coherent;
 	} else {
-		ret = cmem_block_check_unknown(dev, config);
+		ret = cmem_memory_check_unknown(dev, config);
 		if (ret)
 			return ret;
 		coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
 	}
 
-	ret = cmem_block_check_memory(dev, config);
+	ret = cmem_memory_check(dev, config);
 	if (ret)
 		return ret;
 	return cmem_block_make(dev, config, coherent, true);

@@ -390,7 +390,7 @@ static int cmem_buffer_take_pool(struct cmem_carved_pool *pool, u64 tag,
 
 	/* Others' memory is wanted: let there be clean memory when it is. */
 	if ((ret == CMEM_TAKEN_DIRTY || pool->slots.num_clean != clean) &&
-	    pool->slots.num_clean < pool->slots.num_dirty / 2)
+	    pool->slots.num_clean < cmem_pool_to_clean(&pool->slots) / 2)
 		cmem_scrub_hurry(block);
 	*buffer = &pool->buffers[slot];
 	return ret;

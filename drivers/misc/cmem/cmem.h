@@ -106,6 +106,8 @@ struct cmem_carved_pool {
  * @added: it is not from the device tree
  * @kind: what memory it is
  * @keep_contents: never zero this memory
+ * @is_memory: somebody gave his word that there is memory
+ * @is_ram: it is RAM by more than somebody's word
  * @coherent: devices snoop the caches: all mappings are cached, and programs need no
  *	cache maintenance
  * @base_pfn: page frame number of the first page. Page offsets in the block,
@@ -114,8 +116,8 @@ struct cmem_carved_pool {
  * @num_pages: length
  * @has_pages: all of it has struct pages
  * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
- * @alias: the kernel's own mapping of all of it, cached but for SRAM; on 32 bit for
- *	SRAM alone
+ * @alias: the kernel's own mapping of all of it, cached but for SRAM, or NULL; on 32 bit
+ *	for SRAM alone
  * @num_pools: how many of @pools are there
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
@@ -158,6 +160,8 @@ struct cmem_block {
 	bool added;
 	enum cmem_block_kind kind;
 	bool keep_contents;
+	bool is_memory;
+	bool is_ram;
 	bool coherent;
 	unsigned long base_pfn;
 	unsigned long num_pages;
@@ -322,6 +326,14 @@ int cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 				u64 length);
 void cmem_params_finish(struct device *dev);
 
+/* memory: whether a range of it may become a block (memory.c) */
+
+int cmem_memory_check(struct device *dev, struct cmem_block_config *config);
+int cmem_memory_check_unknown(struct device *dev,
+			      struct cmem_block_config *config);
+bool cmem_memory_uncached(const struct cmem_block_config *config,
+			  phys_addr_t *phys);
+
 /* region: memory that was reserved for CMEM when the kernel booted (region.c) */
 
 /**
@@ -331,6 +343,7 @@ void cmem_params_finish(struct device *dev);
  * @length: in bytes
  * @kind: what memory it is
  * @keep_contents: never zero it
+ * @is_memory: somebody gave his word that there is memory
  * @coherent: devices that use it snoop the caches
  * @placed_by_kernel: it had no address of its own
  * @quarantine: what of it goes into quarantine, and for how long
@@ -341,6 +354,7 @@ struct cmem_region {
 	u64 length;
 	enum cmem_block_kind kind;
 	bool keep_contents;
+	bool is_memory;
 	bool coherent;
 	bool placed_by_kernel;
 	struct cmem_quarantine_config quarantine;

@@ -45,8 +45,12 @@ struct cmem_quarantine_config {
  * @base: physical address of the first byte
  * @length: in bytes
  * @keep_contents: never zero this memory
+ * @is_memory: somebody gave his word that there is memory
+ * @shared: others use it as well, on purpose
  * @placed_by_kernel: the region had no address of its own
- * @has_pages: all of it has struct pages; known when the memory has been checked
+ * @is_ram: it is RAM, without anybody's word; this and the next are known when the
+ *	memory has been checked
+ * @has_pages: all of it has struct pages
  * @quarantine: what is done with what is not freed
  * @num_pools: how many of @pools are there
  * @pools: the pools, in the order of their numbers
@@ -57,7 +61,10 @@ struct cmem_block_config {
 	phys_addr_t base;
 	u64 length;
 	bool keep_contents;
+	bool is_memory;
+	bool shared;
 	bool placed_by_kernel;
+	bool is_ram;
 	bool has_pages;
 	struct cmem_quarantine_config quarantine;
 	unsigned int num_pools;
@@ -120,14 +127,16 @@ cmem_config_of_check_unused(struct device *dev,
  * @phys_end: address behind the last byte, in hexadecimal
  * @pools: <count>x<bytes>[,<count>x<bytes>...], in decimal
  * @quarantine: milliseconds, in decimal, 0 for ever
+ * @is_memory: there is memory, whatever firmware and device tree say
  *
- * Each is NULL if it is not given.
+ * What is a string is NULL if it is not given.
  */
 struct cmem_block_params {
 	char *phys_start;
 	char *phys_end;
 	char *pools;
 	char *quarantine;
+	bool is_memory;
 };
 
 int cmem_config_param_pools(struct device *dev, const char *text,

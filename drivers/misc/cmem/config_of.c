@@ -86,6 +86,157 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 	return cmem_config_set_pools(dev, prop, i, length, config);
 }
 
+/* A ti,cmem node, or that of a block: no matter if it is enabled */
+static bool cmem_config_of_is_cmem(const struct device_node *node)
+{
+	struct device_node *parent = of_get_parent(node);
+	bool is = of_device_is_compatible(node, "ti,cmem") ||
+		  of_device_is_compatible(parent, "ti,cmem");
+
+	of_node_put(parent);
+	return is;
+}
+
+/* Nothing is made of what is in a node that is disabled. */
+static bool cmem_config_of_is_enabled(struct device_node *node)
+{
+	bool enabled = true;
+
+	of_node_get(node);
+	while (node) {
+		enabled &= of_device_is_available(node);
+		node = of_get_next_parent(node);
+	}
+	return enabled;
+}
+
+static bool cmem_config_of_refers(const struct device_node *node,
+				  const char *property,
+				  const struct device_node *memory)
+{
+	int i, count = of_count_phandle_with_args(node, property, NULL);
+	struct device_node *found;
+
+	for (i = 0; i < count; i++) {
+		found = of_parse_phandle(node, property, i);
+		of_node_put(found);
+		if (found == memory)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The first enabled node of others that refers to memory, or NULL. That two blocks have
+ * the same memory is seen when they are made.
+ */
+static struct device_node *cmem_config_of_user(const char *property,
+					       const struct device_node *memory)
+{
+	struct device_node *node;
+
+	for_each_node_with_property(node, property)
+		if (!cmem_config_of_is_cmem(node) &&
+		    cmem_config_of_refers(node, property, memory) &&
+		    cmem_config_of_is_enabled(node))
+			return node;
+	return NULL;
+}
+
+/* The memory that a block refers to is for nobody else. */
+static int cmem_config_of_check_own(struct device *dev, const char *property,
+				    const struct device_node *memory,
+				    const struct cmem_block_config *config)
+{
+	struct device_node *user;
+	const char *compatible;
+
+	if (config->shared)
+		return 0;
+	user = cmem_config_of_user(property, memory);
+	if (user) {
+		dev_err(dev, "block %d: %s %pOF is for %pOF as well, and would be cleared: give the block memory of its own, or, if they share it on purpose, ti,shared-region\n",
+			config->id, property, memory, user);
+		of_node_put(user);
+		return -EBUSY;
+	}
+	/* One of these without a user is nobody's. */
+	if (!of_property_read_string(memory, "compatible", &compatible) &&
+	    !of_device_is_compatible(memory, "shared-dma-pool")) {
+		dev_err(dev, "block %d: %s %pOF is for a driver, and would be cleared: it is a %s. Give the block memory of its own, or, if they share it on purpose, ti,shared-region\n",
+			config->id, property, memory, compatible);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static bool cmem_config_of_overlaps(struct device_node *region,
+				    const struct cmem_block_config *config)
+{
+	phys_addr_t last = config->base + config->length - 1;
+	const struct reserved_mem *mem;
+	struct resource res;
+	int i;
+
+	/* The kernel keeps only the first range, and none that it could not reserve. */
+	for (i = 0; !of_address_to_resource(region, i, &res); i++)
+		if (config->base <= res.end && last >= res.start)
+			return true;
+	/* Without reg, it is where the kernel found a place. */
+	mem = of_reserved_mem_lookup(region);
+	return mem && mem->size && last >= mem->base &&
+	       config->base <= mem->base + mem->size - 1;
+}
+
+static int cmem_config_of_check_region(struct device *dev,
+				       struct device_node *region,
+				       const struct device_node *own,
+				       const struct cmem_block_config *config)
+{
+	const char *name = own ? own->full_name : "", *is = own ? ", " : "";
+	struct device_node *user;
+	const char *compatible;
+
+	if (region == own || !cmem_config_of_overlaps(region, config))
+		return 0;
+
+	user = cmem_config_of_user("memory-region", region);
+	if (user) {
+		dev_err(dev, "block %d: %#llx bytes at %pa%s%s overlap %pOF, which is reserved for %pOF\n",
+			config->id, config->length, &config->base, is, name,
+			region, user);
+		of_node_put(user);
+		return -EBUSY;
+	}
+	if (!of_property_read_string(region, "compatible", &compatible)) {
+		dev_err(dev, "block %d: %#llx bytes at %pa%s%s overlap %pOF, which is reserved for a driver: it is a %s\n",
+			config->id, config->length, &config->base, is, name,
+			region, compatible);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/* No region but @own, if there is one, that is for somebody has a part of the memory. */
+static int cmem_config_of_check_regions(struct device *dev,
+					const struct device_node *own,
+					const struct cmem_block_config *config)
+{
+	struct device_node *parent;
+	int ret = 0;
+
+	if (config->shared)
+		return 0;
+	parent = of_find_node_by_path("/reserved-memory");
+	for_each_available_child_of_node_scoped(parent, region) {
+		ret = cmem_config_of_check_region(dev, region, own, config);
+		if (ret)
+			break;
+	}
+	of_node_put(parent);
+	return ret;
+}
+
 /* A partition with reg = <0 0> stands for one that a boot loader may make. */
 static bool cmem_config_of_has_partition(const struct device_node *sram)
 {
@@ -126,6 +277,9 @@ static int cmem_config_of_check_sram(struct device *dev,
 			config->id, partition);
 		return -EINVAL;
 	}
+	if (partition && !of_property_read_bool(partition, "pool") &&
+	    cmem_config_of_check_own(dev, "sram", partition, config))
+		return -EBUSY;
 	if (!partition && cmem_config_of_has_partition(sram)) {
 		dev_err(dev, "block %d: sram %pOF has partitions, must be one of these\n",
 			config->id, sram);
@@ -198,13 +352,48 @@ static int cmem_config_of_sram(struct device *dev,
 	return ret;
 }
 
+static int cmem_config_of_region(struct device *dev,
+				 struct device_node *region,
+				 struct cmem_block_config *config)
+{
+	struct reserved_mem *mem;
+
+	/*
+	 * The kernel only logs a reservation that failed, or one under a
+	 * /reserved-memory node whose cells or ranges are wrong. What is in the
+	 * node is ordinary RAM then, so its reg is not to be believed.
+	 */
+	mem = of_reserved_mem_lookup(region);
+	if (!mem || !mem->size) {
+		dev_err(dev, "block %d: memory-region %pOF was not reserved at boot: see the boot log for why; must be an enabled node with reg under a /reserved-memory that has ranges and the root's cell counts\n",
+			config->id, region);
+		return -ENODEV;
+	}
+	if (of_property_present(region, "reusable")) {
+		dev_err(dev, "block %d: memory-region %pOF is reusable: the kernel lends it to others\n",
+			config->id, region);
+		return -EINVAL;
+	}
+	if (!PAGE_ALIGNED(mem->base) || !PAGE_ALIGNED(mem->size)) {
+		dev_err(dev, "block %d: memory-region %pOF is %pa bytes at %pa, both must be multiples of %lu\n",
+			config->id, region, &mem->size, &mem->base, PAGE_SIZE);
+		return -EINVAL;
+	}
+
+	config->placed_by_kernel = !of_property_present(region, "reg");
+	config->base = mem->base;
+	config->length = mem->size;
+	config->kind = of_property_read_bool(region, "no-map") ?
+		       CMEM_KIND_CARVEOUT : CMEM_KIND_RESERVED;
+	return 0;
+}
+
 static int cmem_config_of_memory(struct device *dev,
 				 const struct device_node *node,
 				 struct cmem_block_config *config)
 {
 	struct device_node *region;
-	struct reserved_mem *mem;
-	int count;
+	int ret, count;
 
 	if (of_property_present(node, "sram")) {
 		if (!of_property_present(node, "memory-region"))
@@ -227,38 +416,13 @@ static int cmem_config_of_memory(struct device *dev,
 		return -ENOENT;
 	}
 
-	/*
-	 * The kernel only logs a reservation that failed, or one under a
-	 * /reserved-memory node whose cells or ranges are wrong. What is in the
-	 * node is ordinary RAM then, so its reg is not to be believed.
-	 */
-	mem = of_reserved_mem_lookup(region);
-	if (!mem || !mem->size) {
-		dev_err(dev, "block %d: memory-region %pOF was not reserved at boot: see the boot log for why; must be an enabled node with reg under a /reserved-memory that has ranges and the root's cell counts\n",
-			config->id, region);
-		of_node_put(region);
-		return -ENODEV;
-	}
-	if (of_property_present(region, "reusable")) {
-		dev_err(dev, "block %d: memory-region %pOF is reusable: the kernel lends it to others\n",
-			config->id, region);
-		of_node_put(region);
-		return -EINVAL;
-	}
-	if (!PAGE_ALIGNED(mem->base) || !PAGE_ALIGNED(mem->size)) {
-		dev_err(dev, "block %d: memory-region %pOF is %pa bytes at %pa, both must be multiples of %lu\n",
-			config->id, region, &mem->size, &mem->base, PAGE_SIZE);
-		of_node_put(region);
-		return -EINVAL;
-	}
-
-	config->placed_by_kernel = !of_property_present(region, "reg");
-	config->base = mem->base;
-	config->length = mem->size;
-	config->kind = of_property_read_bool(region, "no-map") ?
-		       CMEM_KIND_CARVEOUT : CMEM_KIND_RESERVED;
+	ret = cmem_config_of_check_own(dev, "memory-region", region, config);
+	if (!ret)
+		ret = cmem_config_of_region(dev, region, config);
+	if (!ret)
+		ret = cmem_config_of_check_regions(dev, region, config);
 	of_node_put(region);
-	return 0;
+	return ret;
 }
 
 /**
@@ -323,9 +487,9 @@ int cmem_config_of_quarantine(struct device *dev, const struct device_node *node
  * @config: to be filled in
  *
  * Return: 0; -EINVAL for a malformed property, -ENOENT for one that is missing,
- * -ENODEV when the memory was not reserved or is disabled; and as cmem_config_of_pools().
- * When only its pools or what is said of quarantine are wrong, its @length is not 0: the
- * memory is good.
+ * -ENODEV when the memory was not reserved or is disabled, -EBUSY when it is for
+ * somebody else; and as cmem_config_of_pools(). When only its pools or what is said of
+ * quarantine are wrong, its @length is not 0: the memory is good.
  */
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)
@@ -354,10 +518,14 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 	config->id = id;
 
 	config->keep_contents = of_property_read_bool(node, "ti,keep-contents");
+	config->is_memory = of_property_read_bool(node, "ti,is-memory");
+	config->shared = of_property_read_bool(node, "ti,shared-region");
 
 	ret = cmem_config_of_memory(dev, node, config);
-	if (ret)
+	if (ret) {
+		config->length = 0;
 		return ret;
+	}
 	ret = cmem_config_of_quarantine(dev, node, config);
 	if (ret)
 		return ret;
@@ -409,106 +577,22 @@ bool cmem_config_of_has_areas(void)
 	return found;
 }
 
-/* A ti,cmem node, or that of a block: no matter if it is enabled */
-static bool cmem_config_of_is_cmem(const struct device_node *node)
-{
-	struct device_node *parent = of_get_parent(node);
-	bool is = of_device_is_compatible(node, "ti,cmem") ||
-		  of_device_is_compatible(parent, "ti,cmem");
-
-	of_node_put(parent);
-	return is;
-}
-
-/* The first node of others whose memory-region refers to a region, or NULL */
-static struct device_node *cmem_config_of_user(const struct device_node *region)
-{
-	struct device_node *node;
-	int i;
-
-	for_each_node_with_property(node, "memory-region") {
-		struct device_node *found = (struct device_node *)region;
-
-		if (cmem_config_of_is_cmem(node))
-			continue;
-		for (i = 0; found; i++) {
-			found = of_parse_phandle(node, "memory-region", i);
-			of_node_put(found);
-			if (found == region)
-				return node;
-		}
-	}
-	return NULL;
-}
-
-static bool cmem_config_of_overlaps(struct device_node *region,
-				    const struct cmem_block_config *config)
-{
-	phys_addr_t last = config->base + config->length - 1;
-	const struct reserved_mem *mem;
-	struct resource res;
-	int i;
-
-	/* The kernel keeps only the first range, and none that it could not reserve. */
-	for (i = 0; !of_address_to_resource(region, i, &res); i++)
-		if (config->base <= res.end && last >= res.start)
-			return true;
-	/* Without reg, it is where the kernel found a place. */
-	mem = of_reserved_mem_lookup(region);
-	return mem && mem->size && last >= mem->base &&
-	       config->base <= mem->base + mem->size - 1;
-}
-
-static int cmem_config_of_check_region(struct device *dev,
-				       struct device_node *region,
-				       const struct cmem_block_config *config)
-{
-	struct device_node *user;
-	const char *compatible;
-
-	if (!cmem_config_of_overlaps(region, config))
-		return 0;
-
-	if (!of_property_read_string(region, "compatible", &compatible)) {
-		dev_err(dev, "block %d: %#llx bytes at %pa overlap %pOF, which is reserved for a driver: it is a %s\n",
-			config->id, config->length, &config->base, region,
-			compatible);
-		return -EBUSY;
-	}
-	user = cmem_config_of_user(region);
-	if (user) {
-		dev_err(dev, "block %d: %#llx bytes at %pa overlap %pOF, which is reserved for %pOF\n",
-			config->id, config->length, &config->base, region, user);
-		of_node_put(user);
-		return -EBUSY;
-	}
-	return 0;
-}
-
 /**
  * cmem_config_of_check_unused - see that memory is not reserved for somebody else
  * @dev: for messages
  * @config: where it is: a range that does not wrap around
  *
  * Firmware of another processor may run in a region long before, and without, any
- * driver that claims it. One that says neither what it is nor is referred to is
- * nobody's: boards reserve memory like that for what parameters describe.
+ * driver that claims it. One that says neither what it is nor is referred to by an
+ * enabled node is nobody's: boards reserve memory like that for what parameters
+ * describe.
  *
  * Return: 0, or -EBUSY, and whose it is was logged.
  */
 int cmem_config_of_check_unused(struct device *dev,
 				const struct cmem_block_config *config)
 {
-	struct device_node *parent = of_find_node_by_path("/reserved-memory");
-	int ret = 0;
-
-	for_each_available_child_of_node_scoped(parent, region) {
-		ret = cmem_config_of_check_region(dev, region, config);
-		if (ret)
-			break;
-	}
-	of_node_put(parent);
-	return ret;
+	return cmem_config_of_check_regions(dev, NULL, config);
 }
 
 /**

@@ -279,6 +279,20 @@ static const struct cmem_block_case cmem_block_cases[] = {
 		{ "block 7:", "memory-region", "sram" } },
 	{ "block-not-reserved",		-ENODEV,
 		{ "block 7:", "memory-region", "/cmem-test/not-reserved" } },
+	{ "block-of-dsp",		-EBUSY,
+		{ "block 7:", "/cmem-test/firmware is for /cmem-test-dsp",
+		  "ti,shared-region" } },
+	{ "block-of-dsp-behind-a-hole",	-EBUSY,
+		{ "block 7:", "/cmem-test/firmware-more is for /cmem-test-dsp" } },
+	{ "block-of-disabled-dsp",	-ENODEV,
+		{ "block 7:", "/cmem-test/firmware-off was not reserved" } },
+	{ "block-of-driver",		-EBUSY,
+		{ "block 7:", "/cmem-test/for-driver is for a driver",
+		  "cmem,test-log" } },
+	{ "block-shared-on-purpose",	-ENODEV,
+		{ "block 7:", "/cmem-test/firmware was not reserved" } },
+	{ "sram-of-dsp",		-EBUSY,
+		{ "block 7:", "sram /cmem-test/sram@40600000/sram@170000 is for /cmem-test-dsp" } },
 	{ "sram-dangling",		-ENOENT,
 		{ "block 7:", "sram refers to no node" } },
 	{ "sram-two",			-EINVAL,
@@ -412,6 +426,29 @@ static void cmem_config_reads_a_block_in_sram(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->config.num_pools, 1);
 }
 
+static void cmem_config_reads_the_words_of_a_block(struct kunit *test)
+{
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, "block-words");
+
+	KUNIT_ASSERT_EQ(test,
+			cmem_config_of_block(t->dev,
+					     cmem_config_test_block(test, node),
+					     1, &t->config), 0);
+	KUNIT_EXPECT_TRUE(test, t->config.is_memory);
+	KUNIT_EXPECT_TRUE(test, t->config.shared);
+	KUNIT_EXPECT_TRUE(test, t->config.keep_contents);
+
+	node = cmem_config_test_node(test, "good-sram-part");
+	KUNIT_ASSERT_EQ(test,
+			cmem_config_of_block(t->dev,
+					     cmem_config_test_block(test, node),
+					     1, &t->config), 0);
+	KUNIT_EXPECT_FALSE(test, t->config.is_memory);
+	KUNIT_EXPECT_FALSE(test, t->config.shared);
+	KUNIT_EXPECT_FALSE(test, t->config.keep_contents);
+}
+
 /* A block in each region that this machine was booted with */
 
 KUNIT_DEFINE_ACTION_WRAPPER(cmem_changeset_revert, of_changeset_revert,
@@ -491,7 +528,10 @@ static void cmem_config_reads_a_block_in_boot_tree(struct kunit *test)
 	words[1] = "memory-region";
 	words[2] = region->name;
 	ret = cmem_config_of_block(t->dev, block, 1, &t->config);
-	if (!mem || !mem->size) {
+	if (ret == -EBUSY) {
+		/* of this machine, it is for somebody else */
+		cmem_config_expect_error(test, words, ARRAY_SIZE(words));
+	} else if (!mem || !mem->size) {
 		KUNIT_EXPECT_EQ(test, ret, -ENODEV);
 		cmem_config_expect_error(test, words, ARRAY_SIZE(words));
 	} else if (of_property_present(region, "reusable") ||
@@ -528,6 +568,7 @@ static struct kunit_case cmem_config_cases[] = {
 			 cmem_quarantine_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_a_block_in_sram,
 			 cmem_sram_gen_params),
+	KUNIT_CASE(cmem_config_reads_the_words_of_a_block),
 	KUNIT_CASE_PARAM(cmem_config_reads_a_block_in_boot_tree,
 			 cmem_region_gen_params),
 	{}

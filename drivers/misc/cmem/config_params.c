@@ -7,7 +7,8 @@
  *
  * Names with _1, _2 and _3 behind them are of block 1, 2 and 3. Addresses are
  * hexadecimal with or without 0x, counts and sizes decimal, because x stands between
- * them. phys_end is the first address that does not belong to the block.
+ * them. phys_end is the first address that does not belong to the block. New is is_memory=1,
+ * for memory that nothing else vouches for.
  *
  * The module's documents have addresses that are in the middle of a page: two blocks,
  * of which the first ends and the second starts at 0x4033FFFF. A block is whole pages,
@@ -231,7 +232,10 @@ int cmem_config_param_block(struct device *dev,
 	u64 start, end;
 	int ret;
 
-	*config = (struct cmem_block_config) { .id = id };
+	*config = (struct cmem_block_config) {
+		.id = id,
+		.is_memory = params->is_memory,
+	};
 
 	if (!params->phys_end) {
 		dev_err(dev, "block %d: phys_start%s=%s needs phys_end%s=, the address behind the last byte\n",

@@ -83,6 +83,10 @@ static const struct cmem_params_case cmem_params_good_cases[] = {
 		0x87f00000, 0x100000, 1, { { 4, 10240 } } },
 	{ 0, P("0x88000000", "0x90000000", NULL), 0, 0x88000000, 0x8000000 },
 
+	/* with somebody's word that there is memory */
+	{ 0, { .phys_start = "0x88000000", .phys_end = "0x90000000",
+	       .is_memory = true }, 0, 0x88000000, 0x8000000 },
+
 	/* without 0x, in any case, with zeros in front */
 	{ 2, P("88000000", "90000000", "1x4096"), 0,
 		0x88000000, 0x8000000, 1, { { 1, 4096 } } },
@@ -246,6 +250,8 @@ static void cmem_params_reads_a_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (u64)t->config.base, c->base);
 	KUNIT_EXPECT_EQ(test, t->config.length, c->length);
 	KUNIT_EXPECT_FALSE(test, t->config.keep_contents);
+	KUNIT_EXPECT_EQ(test, t->config.is_memory, c->params.is_memory);
+	KUNIT_EXPECT_FALSE(test, t->config.shared);
 	KUNIT_EXPECT_FALSE(test, t->config.placed_by_kernel);
 	for (i = 0; i < c->num_pools && i < ARRAY_SIZE(c->pools); i++) {
 		KUNIT_EXPECT_EQ(test, t->config.pools[i].count,

@@ -50,6 +50,7 @@ int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 		.base = add->base,
 		.length = add->length,
 		.keep_contents = add->flags & CMEM_BLOCK_KEEP_CONTENTS,
+		.is_memory = add->flags & CMEM_BLOCK_IS_MEMORY,
 		.quarantine = {
 			.all = add->flags & CMEM_BLOCK_QUARANTINE,
 			.ms = add->quarantine_ms,

@@ -44,15 +44,22 @@ static bool cmem_heap_is_marker(void *entry)
 	       entry == cmem_heap_marker(&cmem_heap_scrubbing);
 }
 
+/* Dirty, and nobody has had it yet */
+static void *cmem_heap_untouched_entry(void)
+{
+	return xa_mk_value(LONG_MAX);
+}
+
 /* A tag that no value entry can hold, on 32 bit, is as good as nobody's. */
 static void *cmem_heap_dirty_entry(u64 tag)
 {
-	return xa_mk_value(tag <= LONG_MAX ? tag : 0);
+	return xa_mk_value(tag < LONG_MAX ? tag : 0);
 }
 
 static bool cmem_heap_is_own(void *entry, u64 tag)
 {
-	return xa_to_value(entry) && xa_to_value(entry) == tag;
+	return entry != cmem_heap_untouched_entry() && xa_to_value(entry) &&
+	       xa_to_value(entry) == tag;
 }
 
 /*
@@ -114,11 +121,14 @@ int cmem_heap_reserve(struct cmem_heap *heap, unsigned long start,
 /**
  * cmem_heap_open - give all pages that are not reserved to the heap, dirty
  * @heap: the heap
+ * @untouched: leave each of them alone until somebody takes it
  *
  * Return: 0 or -ENOMEM.
  */
-int cmem_heap_open(struct cmem_heap *heap)
+int cmem_heap_open(struct cmem_heap *heap, bool untouched)
 {
+	void *dirty = untouched ? cmem_heap_untouched_entry() :
+				  cmem_heap_dirty_entry(0);
 	unsigned long start, pages;
 	int ret;
 
@@ -131,7 +141,7 @@ int cmem_heap_open(struct cmem_heap *heap)
 		if (entry)
 			continue;
 		mas_set_range(&mas, start, start + pages - 1);
-		ret = mas_store_gfp(&mas, cmem_heap_dirty_entry(0), GFP_KERNEL);
+		ret = mas_store_gfp(&mas, dirty, GFP_KERNEL);
 		if (ret)
 			return ret;
 		heap->size += pages;
@@ -139,6 +149,7 @@ int cmem_heap_open(struct cmem_heap *heap)
 
 	heap->free = heap->size;
 	heap->dirty = heap->size;
+	heap->untouched = untouched ? heap->size : 0;
 	return 0;
 }
 
@@ -214,20 +225,27 @@ static bool cmem_heap_find_free(struct cmem_heap *heap, unsigned long pages,
 	return cmem_heap_align(heap, run, pages, align, start);
 }
 
-/* Count the dirty pages of a free range, and tell if they are all the user's. */
+/*
+ * Count the dirty pages of a free range, and those of them that nobody has had yet, and
+ * tell if they are all the user's.
+ */
 static unsigned long cmem_heap_count_dirty(struct cmem_heap *heap,
 					   unsigned long start,
 					   unsigned long pages, u64 tag,
-					   bool *own)
+					   bool *own, unsigned long *untouched)
 {
 	unsigned long last = start + pages - 1;
 	MA_STATE(mas, &heap->extents, start, start);
-	unsigned long dirty = 0;
+	unsigned long dirty = 0, here;
 	void *entry;
 
 	*own = true;
+	*untouched = 0;
 	mas_for_each(&mas, entry, last) {
-		dirty += min(mas.last, last) - max(mas.index, start) + 1;
+		here = min(mas.last, last) - max(mas.index, start) + 1;
+		dirty += here;
+		if (entry == cmem_heap_untouched_entry())
+			*untouched += here;
 		if (!cmem_heap_is_own(entry, tag))
 			*own = false;
 	}
@@ -282,7 +300,7 @@ int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 {
 	unsigned long huge = CMEM_HUGE_SIZE >> PAGE_SHIFT;
 	unsigned long preferred = pages >= huge ? max(align, huge) : align;
-	unsigned long dirty;
+	unsigned long dirty, untouched;
 	bool own;
 	int ret;
 
@@ -310,10 +328,11 @@ int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		if (heap->dirty &&
 		    cmem_heap_find_free(heap, pages, preferred, false, start)) {
 			dirty = cmem_heap_count_dirty(heap, *start, pages, tag,
-						      &own);
+						      &own, &untouched);
 			ret = cmem_heap_claim(heap, *start, pages, dirty, user);
 			if (ret)
 				return ret;
+			heap->untouched -= untouched;
 			return own ? CMEM_TAKEN_READY : CMEM_TAKEN_DIRTY;
 		}
 		if (preferred == align)
@@ -459,8 +478,8 @@ void cmem_heap_age(struct cmem_heap *heap)
 bool cmem_heap_has_old(struct cmem_heap *heap)
 {
 	if (heap->recent_old)
-		return heap->dirty;
-	return heap->dirty > heap->recent_pages;
+		return cmem_heap_to_clean(heap);
+	return cmem_heap_to_clean(heap) > heap->recent_pages;
 }
 
 /**
@@ -483,7 +502,7 @@ long cmem_heap_scrub_begin(struct cmem_heap *heap, unsigned long max,
 
 	mas_for_each(&mas, entry, heap->num_pages - 1) {
 		heap->cursor = mas.last + 1;
-		if (xa_is_value(entry) &&
+		if (xa_is_value(entry) && entry != cmem_heap_untouched_entry() &&
 		    (heap->recent_old || !heap->recent_pages ||
 		     mas.index != heap->recent))
 			goto found;

@@ -35,6 +35,8 @@ enum cmem_heap_state {
  * @size: pages of the heap
  * @free: pages that are free: clean, dirty and being cleaned
  * @dirty: those of @free that are dirty
+ * @untouched: those of @dirty that nobody has had yet, and that are not cleaned before
+ *     somebody takes them
  * @scrubbing: those of @free that are being cleaned
  * @recent: page offset of what was freed last
  * @recent_pages: length of what was freed last, 0 if that is known no more
@@ -51,6 +53,7 @@ struct cmem_heap {
 	unsigned long size;
 	unsigned long free;
 	unsigned long dirty;
+	unsigned long untouched;
 	unsigned long scrubbing;
 	unsigned long recent;
 	unsigned long recent_pages;
@@ -64,7 +67,7 @@ void cmem_heap_init(struct cmem_heap *heap, unsigned long base_pfn,
 void cmem_heap_destroy(struct cmem_heap *heap);
 int cmem_heap_reserve(struct cmem_heap *heap, unsigned long start,
 		      unsigned long pages);
-int cmem_heap_open(struct cmem_heap *heap);
+int cmem_heap_open(struct cmem_heap *heap, bool untouched);
 int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		   unsigned long align, u64 tag, void *user,
 		   unsigned long *start);
@@ -86,5 +89,11 @@ long cmem_heap_scrub_begin(struct cmem_heap *heap, unsigned long max,
 void cmem_heap_scrub_end(struct cmem_heap *heap, unsigned long start,
 			 unsigned long pages, bool cleaned);
 unsigned long cmem_heap_largest(struct cmem_heap *heap);
+
+/* Dirty pages that are to be cleaned, sooner or later */
+static inline unsigned long cmem_heap_to_clean(const struct cmem_heap *heap)
+{
+	return heap->dirty - heap->untouched;
+}
 
 #endif /* _CMEM_HEAP_H */

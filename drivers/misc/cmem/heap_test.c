@@ -79,7 +79,7 @@ static int cmem_heap_test_open(struct cmem_heap_test *t)
 	int ret;
 
 	mutex_lock(&t->lock);
-	ret = cmem_heap_open(&t->heap);
+	ret = cmem_heap_open(&t->heap, false);
 	mutex_unlock(&t->lock);
 	return ret;
 }
@@ -617,6 +617,39 @@ static void cmem_heap_joins_what_is_cleaned(struct kunit *test)
 	cmem_heap_expect_free(test, t, 7, 0, 5);
 	cmem_heap_test_scrub_end(t, 0, 5, true);
 	cmem_heap_expect_take(test, t, 12, 1, TAG_A, CMEM_TAKEN_READY, 0);
+}
+
+/* What nobody has had is not cleaned in the background. */
+static void cmem_heap_leaves_untouched_pages_alone(struct kunit *test)
+{
+	struct cmem_heap_test *t = cmem_heap_test_init(test, 0, 16);
+	unsigned long start;
+
+	mutex_lock(&t->lock);
+	KUNIT_ASSERT_EQ(test, cmem_heap_open(&t->heap, true), 0);
+	mutex_unlock(&t->lock);
+	cmem_heap_expect_free(test, t, 0, 16, 0);
+	KUNIT_EXPECT_FALSE(test, cmem_heap_test_has_old(t));
+	KUNIT_EXPECT_EQ(test, cmem_heap_test_scrub_begin(t, 8, &start), 0);
+
+	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_DIRTY, 0);
+	KUNIT_EXPECT_EQ(test, t->heap.untouched, 12);
+	cmem_heap_test_put(t, 0, 4, TAG_A);
+	KUNIT_EXPECT_FALSE(test, cmem_heap_test_has_old(t));
+	cmem_heap_test_age(t);
+	KUNIT_EXPECT_TRUE(test, cmem_heap_test_has_old(t));
+	KUNIT_ASSERT_EQ(test, cmem_heap_test_scrub_begin(t, 8, &start), 4);
+	KUNIT_EXPECT_EQ(test, start, 0);
+	cmem_heap_test_scrub_end(t, 0, 4, true);
+	KUNIT_EXPECT_FALSE(test, cmem_heap_test_has_old(t));
+	cmem_heap_expect_free(test, t, 4, 12, 0);
+
+	/* clean and untouched ones in one buffer */
+	cmem_heap_expect_take(test, t, 6, 1, TAG_B, CMEM_TAKEN_DIRTY, 0);
+	KUNIT_EXPECT_EQ(test, t->heap.untouched, 10);
+	cmem_heap_expect_free(test, t, 0, 10, 0);
+	cmem_heap_expect_take(test, t, 10, 1, TAG_B, CMEM_TAKEN_DIRTY, 6);
+	KUNIT_EXPECT_EQ(test, t->heap.untouched, 0);
 }
 
 static void cmem_heap_keeps_what_was_not_cleaned(struct kunit *test)
@@ -1157,6 +1190,7 @@ static struct kunit_case cmem_heap_cases[] = {
 	KUNIT_CASE(cmem_heap_does_without_huge_page_boundaries),
 	KUNIT_CASE(cmem_heap_waits_only_if_it_helps),
 	KUNIT_CASE(cmem_heap_joins_what_is_cleaned),
+	KUNIT_CASE(cmem_heap_leaves_untouched_pages_alone),
 	KUNIT_CASE(cmem_heap_keeps_what_was_not_cleaned),
 	KUNIT_CASE(cmem_heap_leaves_the_last_to_its_owner),
 	KUNIT_CASE(cmem_heap_search_goes_round),

@@ -131,6 +131,8 @@ static int cmem_get_block(struct cmem_command *command)
 		info->out_flags |= CMEM_BLOCK_QUARANTINE;
 	if (block->quarantine_config.num_rprocs)
 		info->out_flags |= CMEM_BLOCK_RPROC;
+	if (block->is_memory)
+		info->out_flags |= CMEM_BLOCK_IS_MEMORY;
 	info->kind = block->kind;
 	info->base = cmem_block_phys(block, 0);
 	info->length = cmem_block_length(block);
@@ -391,7 +393,8 @@ static int cmem_add_block(struct cmem_command *command)
 	struct cmem_block_config *config;
 	int ret;
 
-	if (add->flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE) ||
+	if (add->flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
+			   CMEM_BLOCK_IS_MEMORY) ||
 	    add->__reserved)
 		return -EOPNOTSUPP;
 	if (!capable(CAP_SYS_ADMIN))

@@ -52,6 +52,15 @@ MODULE_PARM_DESC(pools_3, "as pools, of block 3");
 module_param_named(quarantine_3, cmem_params[3].quarantine, charp, 0444);
 MODULE_PARM_DESC(quarantine_3, "as quarantine, of block 3");
 
+module_param_named(is_memory, cmem_params[0].is_memory, bool, 0444);
+MODULE_PARM_DESC(is_memory, "there is memory, whatever firmware and device tree say of it: block 0");
+module_param_named(is_memory_1, cmem_params[1].is_memory, bool, 0444);
+MODULE_PARM_DESC(is_memory_1, "as is_memory, of block 1");
+module_param_named(is_memory_2, cmem_params[2].is_memory, bool, 0444);
+MODULE_PARM_DESC(is_memory_2, "as is_memory, of block 2");
+module_param_named(is_memory_3, cmem_params[3].is_memory, bool, 0444);
+MODULE_PARM_DESC(is_memory_3, "as is_memory, of block 3");
+
 static bool cmem_allow_overlap;
 module_param_named(allowOverlap, cmem_allow_overlap, bool, 0444);
 MODULE_PARM_DESC(allowOverlap, "ignored: what memory can be a block is found out");

@@ -39,13 +39,14 @@ void *cmem_pool_alloc_array(u32 count, size_t size)
  * cmem_pool_init - make a pool of dirty slots
  * @pool: to be filled in
  * @count: number of slots, at least 1
+ * @untouched: leave each of them alone until somebody takes it
  *
  * What is in memory at boot is nobody's business, so all slots start dirty.
  * May sleep.
  *
  * Return: 0, -EOVERFLOW for a count that is out of range, -ENOMEM.
  */
-int cmem_pool_init(struct cmem_pool *pool, u32 count)
+int cmem_pool_init(struct cmem_pool *pool, u32 count, bool untouched)
 {
 	u32 i;
 
@@ -58,7 +59,8 @@ int cmem_pool_init(struct cmem_pool *pool, u32 count)
 		.clean = CMEM_SLOT_NONE,
 		.clean_tail = CMEM_SLOT_NONE,
 		.young = CMEM_SLOT_NONE,
-		.old = 0,
+		.old = untouched ? CMEM_SLOT_NONE : 0,
+		.untouched = untouched ? 0 : count,
 		.num_dirty = count,
 	};
 	if (!pool->slots)
@@ -99,6 +101,18 @@ static void cmem_pool_push_dirty(struct cmem_pool *pool, u32 index, u64 tag)
 	pool->num_dirty++;
 }
 
+/* Memory that has been touched goes first. */
+static u32 cmem_pool_pop_dirty(struct cmem_pool *pool)
+{
+	pool->num_dirty--;
+	if (pool->old != CMEM_SLOT_NONE)
+		return cmem_pool_pop(pool, &pool->old, CMEM_SLOT_TAKEN);
+	if (pool->young != CMEM_SLOT_NONE)
+		return cmem_pool_pop(pool, &pool->young, CMEM_SLOT_TAKEN);
+	pool->slots[pool->untouched].state = CMEM_SLOT_TAKEN;
+	return pool->untouched++;
+}
+
 static bool cmem_pool_is_own(struct cmem_pool *pool, u32 index, u64 tag)
 {
 	return index != CMEM_SLOT_NONE && pool->slots[index].tag == tag;
@@ -111,7 +125,8 @@ static bool cmem_pool_is_own(struct cmem_pool *pool, u32 index, u64 tag)
  * @index: where to put the slot's index
  *
  * Prefers the user's own last slot as he left it, then a clean one, then one
- * that has been dirty for long, then one that got so lately.
+ * that has been dirty for long, then one that got so lately, then one that nobody has
+ * had yet.
  *
  * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the slot must be cleaned
  * first, -EAGAIN when all that is left is being cleaned, -ENOMEM when nothing
@@ -132,9 +147,7 @@ int cmem_pool_take(struct cmem_pool *pool, u64 tag, u32 *index)
 		slot = cmem_pool_pop(pool, &pool->clean, CMEM_SLOT_TAKEN);
 		pool->num_clean--;
 	} else if (pool->num_dirty) {
-		slot = cmem_pool_pop(pool, pool->old != CMEM_SLOT_NONE ?
-				     &pool->old : &pool->young, CMEM_SLOT_TAKEN);
-		pool->num_dirty--;
+		slot = cmem_pool_pop_dirty(pool);
 		ret = CMEM_TAKEN_DIRTY;
 	} else {
 		return pool->num_scrubbing ? -EAGAIN : -ENOMEM;

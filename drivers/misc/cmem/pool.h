@@ -51,6 +51,8 @@ struct cmem_slot {
  *     allocates in turn gets his own back
  * @old: as @young, those that lie here since before the last ageing and are to
  *     be cleaned
+ * @untouched: the first slot that nobody has had yet. It and those behind it are
+ *     dirty, and in no list: they are not cleaned before somebody takes them.
  * @num_clean: free slots that are clean
  * @num_dirty: free slots that are dirty
  * @num_scrubbing: free slots that are being cleaned
@@ -64,13 +66,14 @@ struct cmem_pool {
 	u32 clean_tail;
 	u32 young;
 	u32 old;
+	u32 untouched;
 	u32 num_clean;
 	u32 num_dirty;
 	u32 num_scrubbing;
 };
 
 void *cmem_pool_alloc_array(u32 count, size_t size);
-int cmem_pool_init(struct cmem_pool *pool, u32 count);
+int cmem_pool_init(struct cmem_pool *pool, u32 count, bool untouched);
 void cmem_pool_destroy(struct cmem_pool *pool);
 int cmem_pool_take(struct cmem_pool *pool, u64 tag, u32 *index);
 void cmem_pool_put(struct cmem_pool *pool, u32 index, u64 tag);
@@ -81,6 +84,12 @@ void cmem_pool_scrub_end(struct cmem_pool *pool, u32 index, bool cleaned);
 static inline u32 cmem_pool_free(const struct cmem_pool *pool)
 {
 	return pool->num_clean + pool->num_dirty + pool->num_scrubbing;
+}
+
+/* Dirty slots that are to be cleaned, sooner or later */
+static inline u32 cmem_pool_to_clean(const struct cmem_pool *pool)
+{
+	return pool->num_dirty - (pool->count - pool->untouched);
 }
 
 #endif /* _CMEM_POOL_H */

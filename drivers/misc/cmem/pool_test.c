@@ -25,7 +25,7 @@ static struct cmem_pool *cmem_pool_test_create(struct kunit *test, u32 count)
 	struct cmem_pool *pool = kunit_kzalloc(test, sizeof(*pool), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, pool);
-	KUNIT_ASSERT_EQ(test, cmem_pool_init(pool, count), 0);
+	KUNIT_ASSERT_EQ(test, cmem_pool_init(pool, count, false), 0);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test,
 							cmem_pool_test_destroy,
 							pool), 0);
@@ -82,10 +82,10 @@ static void cmem_pool_rejects_impossible_counts(struct kunit *test)
 {
 	struct cmem_pool pool;
 
-	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, 0), -EOVERFLOW);
-	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, U32_MAX), -EOVERFLOW);
+	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, 0, false), -EOVERFLOW);
+	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, U32_MAX, false), -EOVERFLOW);
 	/* possible as a number, but no machine has memory for so many slots */
-	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, CMEM_SLOT_NONE - 1), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, CMEM_SLOT_NONE - 1, false), -ENOMEM);
 	cmem_pool_destroy(&pool);
 }
 
@@ -282,11 +282,52 @@ static void cmem_pool_cancelled_scrub_leaves_the_owner(struct kunit *test)
 	cmem_pool_expect_take(test, pool, TAG_B, CMEM_TAKEN_DIRTY, 0);
 }
 
+/* What nobody has had is taken last, and never cleaned in the background. */
+static void cmem_pool_leaves_untouched_slots_alone(struct kunit *test)
+{
+	struct cmem_pool pool;
+	u32 index;
+
+	KUNIT_ASSERT_EQ(test, cmem_pool_init(&pool, 3, true), 0);
+	cmem_pool_age(&pool);
+	KUNIT_EXPECT_EQ(test, cmem_pool_scrub_begin(&pool), CMEM_SLOT_NONE);
+	KUNIT_EXPECT_EQ(test, cmem_pool_free(&pool), 3);
+	KUNIT_EXPECT_EQ(test, pool.num_dirty, 3);
+	KUNIT_EXPECT_EQ(test, cmem_pool_to_clean(&pool), 0);
+
+	KUNIT_ASSERT_EQ(test, cmem_pool_take(&pool, 5, &index), CMEM_TAKEN_DIRTY);
+	KUNIT_EXPECT_EQ(test, index, 0);
+	cmem_pool_put(&pool, index, 5);
+	KUNIT_EXPECT_EQ(test, cmem_pool_to_clean(&pool), 1);
+
+	/* Another owner gets the same, not one that was never touched. */
+	KUNIT_ASSERT_EQ(test, cmem_pool_take(&pool, 7, &index), CMEM_TAKEN_DIRTY);
+	KUNIT_EXPECT_EQ(test, index, 0);
+	cmem_pool_put(&pool, index, 7);
+	cmem_pool_age(&pool);
+	KUNIT_EXPECT_EQ(test, cmem_pool_scrub_begin(&pool), 0);
+	cmem_pool_scrub_end(&pool, 0, true);
+	cmem_pool_age(&pool);
+	KUNIT_EXPECT_EQ(test, cmem_pool_scrub_begin(&pool), CMEM_SLOT_NONE);
+	KUNIT_EXPECT_EQ(test, pool.num_clean, 1);
+	KUNIT_EXPECT_EQ(test, pool.num_dirty, 2);
+
+	KUNIT_EXPECT_EQ(test, cmem_pool_take(&pool, 5, &index), CMEM_TAKEN_READY);
+	KUNIT_EXPECT_EQ(test, index, 0);
+	KUNIT_EXPECT_EQ(test, cmem_pool_take(&pool, 5, &index), CMEM_TAKEN_DIRTY);
+	KUNIT_EXPECT_EQ(test, index, 1);
+	KUNIT_EXPECT_EQ(test, cmem_pool_take(&pool, 5, &index), CMEM_TAKEN_DIRTY);
+	KUNIT_EXPECT_EQ(test, index, 2);
+	KUNIT_EXPECT_EQ(test, cmem_pool_take(&pool, 5, &index), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, cmem_pool_to_clean(&pool), 0);
+	cmem_pool_destroy(&pool);
+}
+
 static void cmem_pool_destroy_twice(struct kunit *test)
 {
 	struct cmem_pool pool;
 
-	KUNIT_ASSERT_EQ(test, cmem_pool_init(&pool, 3), 0);
+	KUNIT_ASSERT_EQ(test, cmem_pool_init(&pool, 3, false), 0);
 	cmem_pool_destroy(&pool);
 	KUNIT_EXPECT_NULL(test, pool.slots);
 	cmem_pool_destroy(&pool);
@@ -524,6 +565,7 @@ static struct kunit_case cmem_pool_cases[] = {
 	KUNIT_CASE(cmem_pool_waits_only_for_the_last_ones),
 	KUNIT_CASE(cmem_pool_ages_in_two_steps),
 	KUNIT_CASE(cmem_pool_cancelled_scrub_leaves_the_owner),
+	KUNIT_CASE(cmem_pool_leaves_untouched_slots_alone),
 	KUNIT_CASE(cmem_pool_destroy_twice),
 	KUNIT_CASE(cmem_pool_agrees_with_a_model),
 	{}

@@ -35,6 +35,7 @@ int cmem_region_remember(const struct cmem_block_config *config, bool coherent)
 	region->length = config->length;
 	region->kind = config->kind;
 	region->keep_contents = config->keep_contents;
+	region->is_memory = config->is_memory;
 	region->coherent = coherent;
 	region->placed_by_kernel = config->placed_by_kernel;
 	region->quarantine = config->quarantine;

@@ -11,6 +11,9 @@
  * allocates again meanwhile gets his own back as it was. What the thread works
  * on is marked as being cleaned, under the block's lock, which it drops for the
  * work. If the last owner wants exactly that, the thread gives it up.
+ *
+ * Memory that is no RAM may not be there, or not yet. The thread leaves it alone until
+ * somebody has had it, and who takes it first cleans it.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -181,9 +184,9 @@ static bool cmem_scrub_left(const struct cmem_block *block)
 	unsigned int i;
 
 	for (i = 0; i < block->num_pools; i++)
-		if (block->pools[i].slots.num_dirty)
+		if (cmem_pool_to_clean(&block->pools[i].slots))
 			return true;
-	return block->heap.dirty;
+	return cmem_heap_to_clean(&block->heap);
 }
 
 static void cmem_scrub_work(struct kthread_work *work)

@@ -6,7 +6,9 @@
  * no-map carveout is not. So the architecture's primitives that work by virtual
  * address run on a cached alias, one way for all kinds of memory: on 64 bit the
  * block is mapped once and for all, on 32 bit, where there is no room for that,
- * page by page. (The alias of SRAM is not cached, nor is any buffer in it.)
+ * page by page. What is no RAM is mapped while it is worked on: the CPU may read ahead
+ * of time wherever something is mapped, and that there is memory was not proved. (The
+ * alias of SRAM is not cached, nor is any buffer in it.)
  *
  * What programs ask for is found under mmap_lock, held by a reference, and
  * worked on with no lock held. The alias of a live buffer that is not cached is
@@ -40,7 +42,8 @@
  * are write-back, so it is kept for the block's whole life.
  *
  * SRAM is mapped as its driver maps it, and on 32 bit as well: page by page it
- * would be cached, and there is not much of it.
+ * would be cached, and there is not much of it. Other memory that is no RAM is not
+ * mapped here, but on x86.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -50,7 +53,8 @@ int cmem_alias_init(struct cmem_block *block)
 
 	if (block->kind == CMEM_KIND_SRAM)
 		flags = MEMREMAP_WC;
-	else if (!IS_ENABLED(CONFIG_64BIT))
+	else if (!IS_ENABLED(CONFIG_64BIT) ||
+		 (!IS_ENABLED(CONFIG_X86) && !block->is_ram))
 		return 0;
 
 	block->alias = memremap(PFN_PHYS(block->base_pfn),
@@ -65,6 +69,13 @@ void cmem_alias_exit(struct cmem_block *block)
 	block->alias = NULL;
 }
 
+/* The kernel has the block mapped for good. */
+static bool cmem_alias_is_there(const struct cmem_block *block)
+{
+	return block->alias ||
+	       (IS_ENABLED(CONFIG_64BIT) && block->kind == CMEM_KIND_CMA);
+}
+
 /* Map what follows a physical address, and cut length to what was mapped. */
 static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length)
 {
@@ -72,12 +83,8 @@ static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length
 	size_t in_page = offset_in_page(offset);
 	void *va;
 
-	if (block->kind == CMEM_KIND_SRAM)
-		return block->alias + offset;
-
-	if (IS_ENABLED(CONFIG_64BIT))
-		return block->kind == CMEM_KIND_CMA ?
-		       phys_to_virt(phys) : block->alias + offset;
+	if (cmem_alias_is_there(block))
+		return block->alias ? block->alias + offset : phys_to_virt(phys);
 
 	if (IS_ENABLED(CONFIG_HIGHMEM)) {
 		*length = min_t(size_t, *length, PAGE_SIZE - in_page);
@@ -90,7 +97,7 @@ static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length
 
 static void cmem_alias_unmap(struct cmem_block *block, void *va)
 {
-	if (IS_ENABLED(CONFIG_64BIT) || block->kind == CMEM_KIND_SRAM)
+	if (cmem_alias_is_there(block))
 		return;
 
 	if (IS_ENABLED(CONFIG_HIGHMEM))
@@ -287,6 +294,8 @@ static void *cmem_buffer_alias(const struct cmem_buffer *buffer)
 		return NULL;
 	if (extent.block->kind == CMEM_KIND_CMA)
 		return phys_to_virt(PFN_PHYS(extent.pfn));
+	if (!extent.block->alias)
+		return NULL;
 	return extent.block->alias + ((size_t)extent.start << PAGE_SHIFT);
 }
 

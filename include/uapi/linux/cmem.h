@@ -72,6 +72,8 @@
  * 4 added quarantine: CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE, CMEM_IOCTL_RELEASE,
  * and the last members of struct cmem_block_info, struct cmem_pool_info and
  * struct cmem_block_add.
+ * And CMEM_BLOCK_IS_MEMORY: CMEM_IOCTL_BLOCK_ADD wants somebody's word for memory of which
+ * nothing says that it is there (ENXIO).
  */
 #define CMEM_ABI_VERSION	4
 
@@ -217,12 +219,15 @@ enum cmem_block_kind {
  * @CMEM_BLOCK_QUARANTINE: all of its buffers are as with CMEM_ALLOC_QUARANTINE
  * @CMEM_BLOCK_RPROC: out only: what is in quarantine is let go when the remote
  *     processors that the block names have stopped
+ * @CMEM_BLOCK_IS_MEMORY: somebody gave his word that there is memory, since version 4:
+ *     nothing else need say so
  */
 enum cmem_block_flags {
 	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
 	CMEM_BLOCK_ADDED		= 1 << 1,
 	CMEM_BLOCK_QUARANTINE		= 1 << 2,
 	CMEM_BLOCK_RPROC		= 1 << 3,
+	CMEM_BLOCK_IS_MEMORY		= 1 << 4,
 };
 
 /**
@@ -626,7 +631,7 @@ struct cmem_block_pool {
  * struct cmem_block_add - ioctl(CMEM_IOCTL_BLOCK_ADD)
  * @size: sizeof(struct cmem_block_add)
  * @block: in: the number that the block is to have, 0 or more
- * @flags: in: CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_QUARANTINE
+ * @flags: in: CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_QUARANTINE, CMEM_BLOCK_IS_MEMORY
  * @num_pools: in: number of pools, at most CMEM_MAX_POOLS
  * @base: in: physical address of its first byte, a multiple of the alignment
  * @length: in: in bytes, a multiple of the alignment
@@ -645,6 +650,12 @@ struct cmem_block_pool {
  * and what goes into quarantine there, and for how long, it keeps as well: less can't be
  * asked for.
  *
+ * That there is memory, something must say: the firmware's memory map or a /memory node
+ * of the device tree (also of what mem= or memmap= takes from the kernel), an mmio-sram
+ * node, a BAR of a PCI device that is enabled, or the caller, with CMEM_BLOCK_IS_MEMORY:
+ * if he is wrong, the machine may crash when the first buffer is allocated. What is no
+ * RAM is not touched before.
+ *
  * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM
  * CAP_SYS_RAWIO as well, as for /dev/mem. The kernel's log says why it failed.
  *
@@ -653,8 +664,9 @@ struct cmem_block_pool {
  * address or length that can't be right, or a range that lies only partly in a region
  * that was reserved; EOVERFLOW: more than CMEM_MAX_POOLS, or pools that are larger than
  * any memory; ENOSPC: pools that are larger than the block; EEXIST: there is a block of
- * this number; EBUSY: the memory is System RAM, in another block, or another's; EFAULT:
- * @pools can't be read; ENOMEM: no kernel memory for it; EINTR: a fatal signal came.
+ * this number; EBUSY: the memory is System RAM, in another block, or another's; ENXIO:
+ * nothing says that there is memory; EFAULT: @pools can't be read; ENOMEM: no kernel
+ * memory for it; EINTR: a fatal signal came.
  */
 struct cmem_block_add {
 	__u32 size;

@@ -58,10 +58,11 @@ static void print_block(const struct block *block)
 {
 	const struct cmem_block_info *b = &block->info;
 
-	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s%s\n", colour("1"), b->block, colour("0"),
+	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s%s%s\n", colour("1"), b->block, colour("0"),
 	       kind_name(b->kind), block_range(block), human(b->length),
 	       human(blocks_free_bytes(block)),
 	       b->out_flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "",
+	       b->out_flags & CMEM_BLOCK_IS_MEMORY ? ", is-memory" : "",
 	       b->out_flags & CMEM_BLOCK_ADDED ? ", loaded" : "");
 	if (b->num_pools)
 		printf("  %4s %12s %12s %8s %8s %8s %8s %9s\n", "POOL", "BASE", "BUFFER", "COUNT",
@@ -92,6 +93,7 @@ static void json_block(const struct block *block)
 	json_number("length", b->length);
 	json_number("free", blocks_free_bytes(block));
 	json_bool("keep_contents", b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
+	json_bool("is_memory", b->out_flags & CMEM_BLOCK_IS_MEMORY);
 	json_bool("loaded", b->out_flags & CMEM_BLOCK_ADDED);
 	json_open("pools", '[');
 	for (unsigned int i = 0; i < b->num_pools; i++) {

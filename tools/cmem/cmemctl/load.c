@@ -23,6 +23,7 @@
  * @end: of phys_end
  * @pools: of pools
  * @quarantine: of quarantine
+ * @is_memory: of is_memory
  * @add: for the kernel
  * @pool: its pools
  */
@@ -32,6 +33,7 @@ struct wish {
 	const char *end;
 	const char *pools;
 	const char *quarantine;
+	const char *is_memory;
 	struct cmem_block_add add;
 	struct cmem_block_pool pool[CMEM_MAX_POOLS];
 };
@@ -104,7 +106,9 @@ static bool parse_switch(const char *name, const char *value)
 /* Which of a block's parameters is it? NULL if none */
 static const char **parse_name(struct wishes *wishes, const char *name, size_t length)
 {
-	static const char *const names[] = { "phys_start", "phys_end", "pools", "quarantine" };
+	static const char *const names[] = {
+		"phys_start", "phys_end", "pools", "quarantine", "is_memory",
+	};
 	struct wish *wish;
 	unsigned int i;
 	long number = 0;
@@ -127,7 +131,7 @@ static const char **parse_name(struct wishes *wishes, const char *name, size_t l
 		return NULL;
 	wish = wish_of(wishes, number);
 	return i == 0 ? &wish->start : i == 1 ? &wish->end : i == 2 ? &wish->pools :
-	       &wish->quarantine;
+	       i == 3 ? &wish->quarantine : &wish->is_memory;
 }
 
 static void parse_word(struct wishes *wishes, const char *word)
@@ -152,7 +156,7 @@ static void parse_word(struct wishes *wishes, const char *word)
 	} else if (!strncmp(name, "allowOverlap=", equals + 1 - name)) {
 		wishes->overlap = parse_switch("allowOverlap", equals + 1);
 	} else {
-		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
+		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine, is_memory (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
 		      (int)(equals - name), name);
 	}
 }
@@ -260,6 +264,8 @@ static void parse_wish(struct wish *wish)
 		.block = wish->number, .base = (start + page - 1) & -page,
 	};
 	wish->add.length = end - wish->add.base;
+	if (wish->is_memory && parse_switch("is_memory", wish->is_memory))
+		wish->add.flags |= CMEM_BLOCK_IS_MEMORY;
 	if (wish->pools)
 		parse_pools(wish);
 	if (wish->quarantine)
@@ -311,6 +317,8 @@ static const char *add_advice(int error)
 		return "the memory is System RAM, in another block, or a driver's (see /proc/iomem)";
 	case ENOSPC:
 		return "its pools are larger than the block";
+	case ENXIO:
+		return "nothing says that there is memory: is_memory=1 would, if you are sure";
 	default:
 		return strerror(error);
 	}
@@ -454,6 +462,8 @@ const struct command load_command = {
 "                          milliseconds, or, with 0, until cmemctl release\n"
 "  phys_start_1= and so on\n"
 "                          block 1; any other number works as well\n"
+"  is_memory=0|1           there is memory, though nothing else says so: if there is\n"
+"                          none, the machine may crash when a buffer is allocated\n"
 "  useHeapIfPoolUnavailable=0|1\n"
 "                          programs that name no pool get memory from the heap when\n"
 "                          no pool can serve\n"
@@ -473,7 +483,7 @@ static void remember(const struct block *block, struct wish *wish)
 	wish->add = (struct cmem_block_add){
 		.block = info->block, .base = info->base, .length = info->length,
 		.flags = info->out_flags & (CMEM_BLOCK_KEEP_CONTENTS |
-					    CMEM_BLOCK_QUARANTINE),
+					    CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_IS_MEMORY),
 		.quarantine_ms = info->quarantine_ms,
 		.num_pools = info->num_pools,
 	};

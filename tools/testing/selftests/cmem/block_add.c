@@ -321,6 +321,52 @@ static bool iomem(const char *name, __u64 *start, __u64 *end)
 	return found;
 }
 
+/* On no machine that this was tried on there is anything from here on. */
+#define NOTHING		0x6000000000ULL
+#define SOME_LENGTH	(64ULL << 20)
+
+/* No /memory node, memory map, SRAM or device says that there is memory. */
+TEST_F(block, is_not_made_of_memory_that_is_not_there)
+{
+	__s32 id = self->unused;
+	struct cmem_block_info info;
+	struct cmem_alloc buf;
+
+	if (cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH, 0, NULL, 0) == -EINVAL)
+		SKIP(return, "this machine has no such address");
+	EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH, 0, NULL, 0));
+	EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH,
+					     CMEM_BLOCK_KEEP_CONTENTS, small_pools, 2));
+
+	/* Who says so gets it; as long as nobody allocates, nobody finds out. */
+	ASSERT_EQ(0, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH, CMEM_BLOCK_IS_MEMORY,
+				    small_pools, 2));
+	usleep(300 * 1000);
+	ASSERT_EQ(0, cmem_get_block(self->fd, id, &info));
+	EXPECT_EQ(CMEM_BLOCK_ADDED | CMEM_BLOCK_IS_MEMORY, info.out_flags);
+	EXPECT_EQ(info.heap_size, info.heap_free);
+	EXPECT_EQ(0, info.heap_clean);
+	EXPECT_EQ(-EINVAL, cmem_alloc(self->fd, id, CMEM_POOL_HEAP, SOME_LENGTH + 1, 0, &buf));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, id));
+	/* That word counts once. */
+	EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH, 0, NULL, 0));
+}
+
+/* To look at each of its pages would take minutes. */
+TEST_F(block, of_1_tib_is_made_or_refused_at_once)
+{
+	__u64 tib = 1ULL << 40;
+	__s32 id = self->unused;
+	int ret;
+
+	ret = cmem_block_add(self->fd, id, 2 * tib, tib, 0, NULL, 0);
+	if (ret == -EINVAL)
+		SKIP(return, "this machine has no such address");
+	EXPECT_EQ(-ENXIO, ret);
+	ASSERT_EQ(0, cmem_block_add(self->fd, id, 2 * tib, tib, CMEM_BLOCK_IS_MEMORY, NULL, 0));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, id));
+}
+
 TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 {
 	__u64 start, end;
@@ -356,8 +402,10 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 	/* A driver's */
 	if (iomem("9000000.pl011", &start, &end) ||
 	    iomem("9000000.pl011 pl011@9000000", &start, &end)) {
-		EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start & -self->page,
+		EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, start & -self->page,
 						     self->page, 0, NULL, 0));
+		EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start & -self->page, self->page,
+						     CMEM_BLOCK_IS_MEMORY, NULL, 0));
 	}
 	/* More than the region that was reserved, on either side */
 	EXPECT_REFUSED(EINVAL, cmem_block_add(self->fd, id, self->base,
@@ -514,11 +562,14 @@ TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 
 	for (int i = 0; i < 200 && missed; i++) {
 		struct cmem_pool_info pool;
+		struct cmem_alloc buf;
 		pthread_t thread;
 		int ret;
 
-		/* New memory is dirty, and soon being cleaned: all there is. */
+		/* What somebody had is dirty, and soon being cleaned: all there is. */
 		ASSERT_EQ(0, add(self, &all, 1));
+		ASSERT_EQ(0, cmem_alloc(self->fd, self->id, 0, 0, 0, &buf));
+		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 		ASSERT_TRUE(eventually(!cmem_get_pool(self->fd, self->id, 0, &pool) &&
 				       (pool.scrubbing || pool.clean)));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_memory, &waiter));

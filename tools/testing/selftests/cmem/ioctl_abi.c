@@ -337,7 +337,8 @@ FIXTURE_VARIANT_ADD(abi, block_add) {
 	.cmd = CMEM_IOCTL_BLOCK_ADD, .size = sizeof(struct cmem_block_add), .writes = false,
 	.first_size = offsetof(struct cmem_block_add, quarantine_ms),
 	.spare = true, .away = true,
-	.strict = { FLAGS(cmem_block_add, CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE),
+	.strict = { FLAGS(cmem_block_add, CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
+					   CMEM_BLOCK_IS_MEMORY),
 		    RESERVED(cmem_block_add) },
 	.prepare = prepare_block_add, .undo = undo_block_add,
 };

@@ -123,6 +123,7 @@ TEST_F(info, a_block_is_its_pools_and_its_heap)
 
 		EXPECT_EQ(sizeof(*b), b->size);
 		EXPECT_EQ(0, b->out_flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_ADDED |
+					      CMEM_BLOCK_IS_MEMORY |
 					      CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_RPROC));
 		EXPECT_EQ(!b->quarantined, !b->quarantined_buffers);
 		EXPECT_LE(b->quarantined, b->length);

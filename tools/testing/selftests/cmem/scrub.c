@@ -310,6 +310,14 @@ TEST_F(scrub, what_was_mapped_at_the_free_is_clean_for_the_next_owner_after_the_
 	expect_all_zero(_metadata, self->b, &self->src, variant->flags);
 }
 
+/* On-chip memory is not cleaned before somebody has had it. */
+static void touch_all(struct __test_metadata *_metadata, FIXTURE_DATA(scrub) *self)
+{
+	int count = drain(self->b, &self->src, CMEM_ALLOC_CACHED, buf, MAX_BUFFERS);
+
+	free_all(_metadata, self->b, count);
+}
+
 static bool all_clean(int fd, const struct source *src)
 {
 	struct cmem_block_info block;
@@ -325,6 +333,7 @@ TEST_F(scrub, what_is_free_gets_clean_by_itself)
 {
 	if (variant->kind == CMEM_KIND_CMA)
 		SKIP(return, "what is free is the kernel's to use");
+	touch_all(_metadata, self);
 	EXPECT_TRUE(eventually(all_clean(self->b, &self->src)));
 	fill_all(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED, 0xabcd);
 	close(self->a);
@@ -372,6 +381,7 @@ TEST_F(scrub, an_owner_never_has_to_clean_what_was_only_his)
 		trace_end();
 		SKIP(return, "no tracepoints");
 	}
+	touch_all(_metadata, self);
 	ASSERT_TRUE(eventually(all_clean(self->a, &self->src)));
 	ASSERT_EQ(0, cmem_alloc(self->a, self->src.block, self->src.pool, 1, variant->flags,
 				&own));

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whether a range of memory may become a block.
+ *
+ * An address is only a number: what a device tree for a larger board, or a line for
+ * another one, says may be memory that this machine does not have, and the first access
+ * to that is an abort that no kernel survives. So something must vouch for the memory.
+ * RAM is what the kernel has, or had before mem= or memmap= took it away: then the
+ * device tree's /memory nodes or the firmware's map still have it. On-chip memory is
+ * what an mmio-sram node covers, also one that is disabled; memory of a PCI device is
+ * in a BAR that is enabled. For the rest somebody has to give his word. What is no RAM
+ * may need a clock, or a link that is up, or not be there after all: it is left alone
+ * until somebody allocates it.
+ *
+ * And the memory must be free: neither the page allocator's, nor what the boot loader
+ * put into it, nor, where nobody reserved it for CMEM, firmware's or another driver's.
+ *
+ * This file looks at /proc/iomem, memblock, struct pages, the device tree and
+ * the firmware's maps, changes nothing, and touches no memory of a block.
+ */
+#include <linux/capability.h>
+#include <linux/device.h>
+#include <linux/efi.h>
+#include <linux/init.h>
+#include <linux/initrd.h>
+#include <linux/io.h>
+#include <linux/ioport.h>
+#include <linux/libfdt.h>
+#include <linux/memblock.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/of.h>
+#include <linux/of_address.h>
+#include <linux/of_fdt.h>
+#include <linux/page-flags.h>
+#include <linux/pci.h>
+#include <linux/sched/signal.h>
+#include <linux/security.h>
+#include <linux/sizes.h>
+
+#include <asm/sections.h>
+#ifdef CONFIG_X86
+#include <asm/e820/api.h>
+#endif
+
+#include "cmem.h"
+
+static phys_addr_t cmem_initrd_start, cmem_initrd_end;
+
+/* Before it is unpacked, by a thread, after which the kernel forgets where it was. */
+static int __init cmem_memory_note_initrd(void)
+{
+	if (!IS_ENABLED(CONFIG_BLK_DEV_INITRD) || !initrd_start)
+		return 0;
+
+	cmem_initrd_start = __pa(initrd_start);
+	cmem_initrd_end = __pa(initrd_end - 1) + 1;
+	return 0;
+}
+core_initcall(cmem_memory_note_initrd);
+
+/*
+ * What was in use already when the region was reserved is reserved as well: the
+ * kernel's image, the initial RAM disk and the device tree. (32-bit arm does not
+ * keep the physical address of that.)
+ */
+static const char *cmem_memory_used_by(const struct cmem_block_config *config)
+{
+	phys_addr_t last = config->base + config->length - 1;
+
+	if (config->base < __pa_symbol(_end) && last >= __pa_symbol(_text))
+		return "the kernel";
+#if defined(CONFIG_ARM64) && defined(CONFIG_OF_EARLY_FLATTREE)
+	if (initial_boot_params &&
+	    config->base < initial_boot_params_pa +
+			   fdt_totalsize(initial_boot_params) &&
+	    last >= initial_boot_params_pa)
+		return "the device tree";
+#endif
+	if (config->base < cmem_initrd_end && last >= cmem_initrd_start)
+		return "the initial RAM disk";
+	return NULL;
+}
+
+/**
+ * struct cmem_cover - how far ranges of memory cover another one
+ * @end: behind the last byte that is covered from where the search began
+ * @next: where the first range begins that leaves a gap behind @end
+ */
+struct cmem_cover {
+	u64 end;
+	u64 next;
+};
+
+/* A range of memory, whatever tells of it */
+static void cmem_cover_add(struct cmem_cover *cover, u64 start, u64 end)
+{
+	if (end <= cover->end)
+		return;
+	if (start <= cover->end)
+		cover->end = end;
+	else
+		cover->next = min(cover->next, start);
+}
+
+static int cmem_cover_add_pages(unsigned long pfn, unsigned long pages, void *arg)
+{
+	cmem_cover_add(arg, (u64)pfn << PAGE_SHIFT,
+		       (u64)(pfn + pages) << PAGE_SHIFT);
+	return 0;
+}
+
+/* Pages that are System RAM, be they reserved or not */
+static void cmem_cover_add_system_ram(struct cmem_cover *cover,
+				      const struct cmem_block_config *config)
+{
+	unsigned long first = PHYS_PFN(config->base);
+	unsigned long last = PHYS_PFN(config->base + config->length - 1);
+
+	walk_system_ram_range(first, last - first + 1, cover,
+			      cmem_cover_add_pages);
+}
+
+/* All that the kernel knows as its memory, also what no-map takes from System RAM */
+static void cmem_cover_add_known(struct cmem_cover *cover,
+				 const struct cmem_block_config *config)
+{
+	cmem_cover_add_system_ram(cover, config);
+#ifdef CONFIG_ARCH_KEEP_MEMBLOCK
+	struct memblock_region *region;
+
+	for_each_mem_region(region)
+		cmem_cover_add(cover, region->base,
+			       (u64)region->base + region->size);
+#endif
+}
+
+/* All of a node's reg */
+static void cmem_cover_add_node(struct cmem_cover *cover,
+				struct device_node *node)
+{
+	struct resource res;
+	int i;
+
+	for (i = 0; !of_address_to_resource(node, i, &res); i++)
+		cmem_cover_add(cover, res.start, (u64)res.end + 1);
+}
+
+/*
+ * RAM as the firmware or the boot loader told of it, before the kernel command line
+ * changed that. Who boots with EFI is not told by the device tree.
+ */
+#ifdef CONFIG_X86
+static void cmem_cover_add_firmware(struct cmem_cover *cover)
+{
+	const struct e820_table *table = e820_table_firmware;
+	u32 i;
+
+	for (i = 0; i < table->nr_entries; i++)
+		if (table->entries[i].type == E820_TYPE_RAM)
+			cmem_cover_add(cover, table->entries[i].addr,
+				       table->entries[i].addr +
+				       table->entries[i].size);
+}
+#else
+/* What the kernel takes for memory when it boots from this map */
+static bool cmem_cover_add_efi(struct cmem_cover *cover)
+{
+	efi_memory_desc_t *md;
+
+	if (!efi_enabled(EFI_MEMMAP))
+		return false;
+	for_each_efi_memory_desc(md)
+		if (md->attribute & (EFI_MEMORY_WB | EFI_MEMORY_WT | EFI_MEMORY_WC))
+			cmem_cover_add(cover, md->phys_addr, md->phys_addr +
+				       (md->num_pages << EFI_PAGE_SHIFT));
+	return true;
+}
+
+static void cmem_cover_add_firmware(struct cmem_cover *cover)
+{
+	struct device_node *node;
+
+	if (cmem_cover_add_efi(cover))
+		return;
+	for_each_node_by_type(node, "memory")
+		if (of_device_is_available(node))
+			cmem_cover_add_node(cover, node);
+}
+#endif
+
+static void cmem_cover_add_ram(struct cmem_cover *cover,
+			       const struct cmem_block_config *config)
+{
+	cmem_cover_add_known(cover, config);
+	cmem_cover_add_firmware(cover);
+}
+
+static void cmem_cover_add_bars(struct cmem_cover *cover)
+{
+	struct pci_dev *pdev = NULL;
+	u16 command;
+	int i;
+
+	for_each_pci_dev(pdev) {
+		if (pci_read_config_word(pdev, PCI_COMMAND, &command) ||
+		    PCI_POSSIBLE_ERROR(command) ||
+		    !(command & PCI_COMMAND_MEMORY))
+			continue;
+		for (i = 0; i < PCI_STD_NUM_BARS; i++)
+			if (pci_resource_flags(pdev, i) & IORESOURCE_MEM &&
+			    pci_resource_len(pdev, i))
+				cmem_cover_add(cover, pci_resource_start(pdev, i),
+					       (u64)pci_resource_end(pdev, i) + 1);
+	}
+}
+
+static void cmem_cover_add_all(struct cmem_cover *cover,
+			       const struct cmem_block_config *config)
+{
+	struct device_node *node;
+
+	cmem_cover_add_ram(cover, config);
+	for_each_compatible_node(node, NULL, "mmio-sram")
+		cmem_cover_add_node(cover, node);
+	cmem_cover_add_bars(cover);
+}
+
+/* How many bytes of a range others cover, which come in no order and may overlap */
+static u64 cmem_memory_covered(const struct cmem_block_config *config,
+			       void (*add)(struct cmem_cover *cover,
+					   const struct cmem_block_config *config))
+{
+	u64 start = config->base, limit = start + config->length, bytes = 0;
+	struct cmem_cover cover = { .end = start };
+
+	while (cover.end < limit) {
+		u64 before = cover.end;
+
+		cover.next = limit;
+		add(&cover, config);
+		if (cover.end != before)
+			continue;
+		bytes += cover.end - start;
+		start = cover.next;
+		cover.end = start;
+	}
+	return bytes + limit - start;
+}
+
+/* There is memory. What is no RAM, nobody touches before it is allocated. */
+static int cmem_memory_check_vouched(struct device *dev,
+				     struct cmem_block_config *config)
+{
+	u64 bytes;
+
+	/* Its driver has it. */
+	config->is_ram = false;
+	if (config->kind == CMEM_KIND_SRAM)
+		return 0;
+	if (cmem_memory_covered(config, cmem_cover_add_ram) == config->length) {
+		config->is_ram = true;
+		return 0;
+	}
+	if (config->is_memory)
+		return 0;
+	bytes = cmem_memory_covered(config, cmem_cover_add_all);
+	if (bytes == config->length)
+		return 0;
+
+	dev_err(dev, "block %d: nothing says that %#llx of %#llx bytes at %pa are memory: no /memory node or memory map of the firmware, mmio-sram node or enabled PCI BAR has them. Is this another board, or one with less memory? If it is memory, ti,is-memory in the block's node, cmem.is_memory=1 or cmemctl load is_memory=1 says so\n",
+		config->id, config->length - bytes, config->length,
+		&config->base);
+	return -ENXIO;
+}
+
+/* Where there may be a struct page again, behind a page that has none */
+static unsigned long cmem_memory_next_page(unsigned long pfn)
+{
+#if defined(CONFIG_SPARSEMEM) && !defined(CONFIG_HAVE_ARCH_PFN_VALID)
+	if (!pfn_in_present_section(pfn))
+		return ALIGN_DOWN(pfn, PAGES_PER_SECTION) + PAGES_PER_SECTION;
+	return ALIGN_DOWN(pfn, PAGES_PER_SUBSECTION) + PAGES_PER_SUBSECTION;
+#else
+	return pfn < max_pfn ? pfn + 1 : ULONG_MAX;
+#endif
+}
+
+static int cmem_memory_check_pages(struct device *dev,
+				   struct cmem_block_config *config)
+{
+	unsigned long last = PHYS_PFN(config->base + config->length - 1);
+	unsigned long pfn = PHYS_PFN(config->base);
+	unsigned long steps = 0;
+
+	config->has_pages = true;
+	while (pfn <= last) {
+		if (!pfn_valid(pfn)) {
+			config->has_pages = false;
+			pfn = cmem_memory_next_page(pfn);
+		} else if (PageReserved(pfn_to_page(pfn))) {
+			pfn++;
+		} else {
+			phys_addr_t phys = PFN_PHYS(pfn);
+
+			dev_err(dev, "block %d: the page at %pa is not reserved: it belongs to the kernel's page allocator\n",
+				config->id, &phys);
+			return -EBUSY;
+		}
+		if (++steps % SZ_64K)
+			continue;
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
+}
+
+/**
+ * cmem_memory_check - see that memory which is to be a block can be one
+ * @dev: for messages
+ * @config: where it is, and of what kind: that is set right if it turns out to be
+ *	something else. Whether it is RAM, and has struct pages, is filled in.
+ *
+ * It must be there, and be kept from the page allocator: handing out a page that this
+ * hands out as well is the worst that this driver could do. May sleep.
+ *
+ * Return: 0; -ENXIO if nothing vouches for it, -EBUSY if it is in use, -EINVAL if only
+ * a part of it is the kernel's, -EINTR. Why was logged, but for the last.
+ */
+int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
+{
+	u64 known = cmem_memory_covered(config, cmem_cover_add_known);
+	u64 ram = cmem_memory_covered(config, cmem_cover_add_system_ram);
+	const char *user = cmem_memory_used_by(config);
+	int ret;
+
+	if (user) {
+		dev_err(dev, "block %d: %#llx bytes at %pa overlap %s, which the boot loader put there\n",
+			config->id, config->length, &config->base, user);
+		return -EBUSY;
+	}
+	ret = cmem_memory_check_vouched(dev, config);
+	if (ret)
+		return ret;
+	if (known && known != config->length) {
+		dev_err(dev, "block %d: the kernel has only %#llx of %#llx bytes at %pa as its memory, must be all, or none: mem= or linux,usable-memory-range ends in the middle of the block\n",
+			config->id, known, config->length, &config->base);
+		return -EINVAL;
+	}
+
+	if (config->kind == CMEM_KIND_CARVEOUT && ram) {
+		dev_err(dev, "block %d: %#llx bytes at %pa are System RAM although their node says no-map: see the boot log for why\n",
+			config->id, config->length, &config->base);
+		return -EBUSY;
+	}
+	/* The kernel's linear map would be taken for all of it. */
+	if (ram && ram != config->length) {
+		dev_err(dev, "block %d: only %#llx of %#llx bytes at %pa are System RAM, must be all, or none: another node takes a part of them from the kernel with no-map\n",
+			config->id, ram, config->length, &config->base);
+		return -EINVAL;
+	}
+	/* What is not RAM is in no linear map, no-map or not. */
+	if (!ram && config->kind == CMEM_KIND_RESERVED)
+		config->kind = CMEM_KIND_CARVEOUT;
+	return cmem_memory_check_pages(dev, config);
+}
+
+/* What firmware says of memory that is no RAM, and that drivers may find later */
+static const struct {
+	unsigned long desc;
+	const char *what;
+} cmem_firmware_memory[] = {
+	{ IORES_DESC_ACPI_TABLES, "ACPI tables" },
+	{ IORES_DESC_ACPI_NV_STORAGE, "ACPI non-volatile storage" },
+	{ IORES_DESC_PERSISTENT_MEMORY, "persistent memory" },
+	{ IORES_DESC_PERSISTENT_MEMORY_LEGACY, "persistent memory" },
+	{ IORES_DESC_SOFT_RESERVED, "memory reserved for a special purpose" },
+};
+
+static int cmem_memory_check_firmware(struct device *dev,
+				      const struct cmem_block_config *config)
+{
+	u64 offset, step;
+	int i;
+
+	/* region_intersects() takes a size_t. */
+	for (offset = 0; offset < config->length; offset += step) {
+		step = min_t(u64, config->length - offset, SIZE_MAX & PAGE_MASK);
+		for (i = 0; i < ARRAY_SIZE(cmem_firmware_memory); i++) {
+			if (region_intersects(config->base + offset, step,
+					      IORESOURCE_MEM,
+					      cmem_firmware_memory[i].desc) ==
+			    REGION_DISJOINT)
+				continue;
+			dev_err(dev, "block %d: %#llx bytes at %pa overlap %s: see /proc/iomem\n",
+				config->id, config->length, &config->base,
+				cmem_firmware_memory[i].what);
+			return -EBUSY;
+		}
+	}
+	return 0;
+}
+
+/**
+ * cmem_memory_check_unknown - see that memory which nobody reserved for CMEM is free
+ * @dev: for messages
+ * @config: where it is. Its kind is filled in.
+ *
+ * It must be none that the kernel has, nor anybody else's: it will be cleared. Whether
+ * there is any, cmem_memory_check() looks.
+ *
+ * Return: 0; -EBUSY if it is not free, -EPERM if the caller may not say what an address
+ * is for. Why was logged.
+ */
+int cmem_memory_check_unknown(struct device *dev,
+			      struct cmem_block_config *config)
+{
+	u64 ram = cmem_memory_covered(config, cmem_cover_add_system_ram);
+	int ret;
+
+	if (ram) {
+		dev_err(dev, "block %d: %#llx of %#llx bytes at %pa are System RAM: keep the kernel from it with mem= or memmap=, or reserve it in the device tree\n",
+			config->id, ram, config->length, &config->base);
+		return -EBUSY;
+	}
+	ret = cmem_config_of_check_unused(dev, config);
+	if (!ret)
+		ret = cmem_memory_check_firmware(dev, config);
+	if (ret)
+		return ret;
+	/* Nobody can tell what such an address belongs to, so it is one of /dev/mem. */
+	if (security_locked_down(LOCKDOWN_DEV_MEM)) {
+		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot, and the kernel is locked down\n",
+			config->id, config->length, &config->base);
+		return -EPERM;
+	}
+	if (!capable(CAP_SYS_RAWIO)) {
+		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot: as for /dev/mem, that takes CAP_SYS_RAWIO\n",
+			config->id, config->length, &config->base);
+		return -EPERM;
+	}
+	config->kind = CMEM_KIND_CARVEOUT;
+	return 0;
+}
+
+#ifdef CONFIG_X86
+static bool cmem_memory_maps(phys_addr_t base, u64 length)
+{
+	void *va = memremap(base, length, MEMREMAP_WB);
+
+	if (va)
+		memunmap(va);
+	return va;
+}
+#endif
+
+/**
+ * cmem_memory_uncached - find a page that can't be mapped write-back
+ * @config: where memory is that the kernel could not map as a whole
+ * @phys: where to put the physical address of the page
+ *
+ * On x86, what an MTRR or another mapping has as another type can't be.
+ *
+ * Return: true if there is one; false: there was no room for the mapping.
+ */
+bool cmem_memory_uncached(const struct cmem_block_config *config,
+			  phys_addr_t *phys)
+{
+#ifdef CONFIG_X86
+	phys_addr_t base = config->base;
+	u64 length = config->length, half;
+
+	while (length > PAGE_SIZE) {
+		half = round_up(length / 2, PAGE_SIZE);
+		if (cmem_memory_maps(base, half)) {
+			base += half;
+			length -= half;
+		} else {
+			length = half;
+		}
+	}
+	*phys = base;
+	return !cmem_memory_maps(base, PAGE_SIZE);
+#else
+	return false;
+#endif
+}
