@@ -97,11 +97,16 @@ void __init cmem_params_create_blocks(struct device *dev)
 		const struct cmem_block_params *params = &cmem_params[id];
 		const char *suffix = cmem_param_suffix(id);
 
-		if (!cmem_params_have_range(id) && !params->pools)
+		if (!cmem_params_have_range(id) && !params->pools &&
+		    !params->quarantine)
 			continue;
 		if (cmem_config_of_has_block(id)) {
-			dev_notice(dev, "block %d: it is in the device tree: phys_start%s=, phys_end%s= and pools%s= are ignored\n",
-				   id, suffix, suffix, suffix);
+			if (cmem_params_have_range(id) || params->pools)
+				dev_notice(dev, "block %d: it is in the device tree: phys_start%s=, phys_end%s= and pools%s= are ignored\n",
+					   id, suffix, suffix, suffix);
+			if (params->quarantine)
+				dev_notice(dev, "block %d: it is in the device tree: quarantine%s= is ignored, ti,quarantine of its node is what counts\n",
+					   id, suffix);
 			cmem_params_done[id] = true;
 			continue;
 		}
@@ -153,10 +158,12 @@ int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 		ret = cmem_config_param_pools(dev, cmem_params[id].pools,
 					      config);
 	}
-	if (!ret && id < CMEM_PARAM_BLOCKS && cmem_params[id].quarantine)
+	if (!ret && id < CMEM_PARAM_BLOCKS && cmem_params[id].quarantine) {
+		cmem_params_done[id] = true;
 		ret = cmem_config_param_quarantine(dev,
 						   cmem_params[id].quarantine,
 						   config);
+	}
 	if (ret)
 		cmem_block_reserve(dev, config, coherent);
 	else
@@ -179,6 +186,10 @@ void __init cmem_params_finish(struct device *dev)
 		if (cmem_params[id].pools && !cmem_params_done[id])
 			dev_err(dev, "block %d: pools%s=%s needs phys_start%s= and phys_end%s=\n",
 				id, suffix, cmem_params[id].pools, suffix,
+				suffix);
+		if (cmem_params[id].quarantine && !cmem_params_done[id])
+			dev_err(dev, "block %d: quarantine%s=%s needs phys_start%s= and phys_end%s=\n",
+				id, suffix, cmem_params[id].quarantine, suffix,
 				suffix);
 	}
 }
