@@ -14,6 +14,9 @@
  *		looks for it in buffers: allocates all of pool 0, and with it those at these
  *		addresses
  *
+ *	pattern zero <block>
+ *		allocates all of pool 0, and sees whether all of it is zero
+ *
  * A buffer is filled and compared as far as LENGTH goes. Exit status: 0 if all was as it
  * should be, 1 if not, 2 for what went wrong before.
  */
@@ -165,6 +168,42 @@ static int find(int block, int argc, char **argv)
 	return wrong || found != argc;
 }
 
+static int zero(int block)
+{
+	int fd = open("/dev/cmem", O_RDWR);
+	int count = 0, wrong = 0;
+
+	if (fd < 0) {
+		perror("/dev/cmem");
+		return 2;
+	}
+	for (;; count++) {
+		struct cmem_alloc alloc = {
+			.size = sizeof(alloc),
+			.block = block,
+		};
+		const uint64_t *words;
+		uint64_t i;
+
+		if (ioctl(fd, CMEM_IOCTL_ALLOC, &alloc))
+			break;
+		words = mmap(NULL, alloc.length, PROT_READ, MAP_SHARED, fd, alloc.mmap_offset);
+		if (words == MAP_FAILED) {
+			perror("mmap");
+			return 2;
+		}
+		for (i = 0; i < alloc.length / sizeof(*words) && !words[i]; i++)
+			;
+		if (i < alloc.length / sizeof(*words)) {
+			printf("# block %d: %#llx at %#llx\n", block, (unsigned long long)words[i],
+			       (unsigned long long)(alloc.phys_addr + i * sizeof(*words)));
+			wrong = 1;
+		}
+		munmap((void *)words, alloc.length);
+	}
+	return wrong || !count;
+}
+
 static uint64_t *hold_one(int fd, const char *what, uint64_t *address)
 {
 	struct cmem_alloc alloc = {
@@ -260,8 +299,11 @@ int main(int argc, char **argv)
 		return dump(argc - 2, argv + 2);
 	if (argc > 3 && !strcmp(argv[1], "find"))
 		return find(atoi(argv[2]), argc - 3, argv + 3);
+	if (argc == 3 && !strcmp(argv[1], "zero"))
+		return zero(atoi(argv[2]));
 	fprintf(stderr, "usage: pattern hold BLOCK[:cached][:SIZE] ... -- COMMAND ...\n"
 		"       pattern look|dump ADDRESS ...\n"
-		"       pattern find BLOCK ADDRESS ...\n");
+		"       pattern find BLOCK ADDRESS ...\n"
+		"       pattern zero BLOCK\n");
 	return 2;
 }

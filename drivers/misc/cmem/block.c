@@ -122,6 +122,26 @@ struct cmem_block *cmem_block_lock_pfn(unsigned long pfn)
 }
 
 /**
+ * cmem_block_for_each - do something with each block
+ * @fn: called with a block, block -1 among them, that is not locked and need not be
+ *	present. Other than 0 ends it.
+ *
+ * Return: what @fn returned last, 0 without blocks.
+ */
+int cmem_block_for_each(int (*fn)(struct cmem_block *block))
+{
+	struct cmem_block *block = cmem_cma_block();
+	int ret = block ? fn(block) : 0;
+
+	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
+		if (ret)
+			break;
+		ret = fn(block);
+	}
+	return ret;
+}
+
+/**
  * cmem_block_count - sum up the blocks
  * @count: where to put how many there are
  * @limit: where to put one more than the highest number, 0 without blocks

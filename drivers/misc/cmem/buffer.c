@@ -601,6 +601,8 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 					       cmem_buffer_tag(file, block,
 							       request),
 					       &spare, &buffer);
+		if (ret == CMEM_TAKEN_READY && block->soiled)
+			ret = CMEM_TAKEN_DIRTY;
 		if (ret == CMEM_TAKEN_READY)
 			cmem_buffer_admit(file, buffer, request);
 		round = block->scrub_round;

@@ -127,6 +127,8 @@ struct cmem_carved_pool {
  * @scrub_cancel: its last owner wants it back as it is
  * @scrub_queued: the scrubber knows that there is something to do
  * @scrub_urgent: it is to do so at once
+ * @scrub_rests: it is to do nothing
+ * @soiled: what counts as clean is not, nor is anything its last owner's any more
  * @scrub_round: counts what the scrubber finished, and removals
  * @scrub_wait: woken when @scrub_round goes on
  * @scrubber: thread that cleans free memory
@@ -177,6 +179,8 @@ struct cmem_block {
 	bool scrub_cancel;
 	bool scrub_queued;
 	bool scrub_urgent;
+	bool scrub_rests;
+	bool soiled;
 	unsigned int scrub_round;
 	wait_queue_head_t scrub_wait;
 	struct kthread_worker *scrubber;
@@ -208,6 +212,7 @@ struct cmem_block *cmem_block_find(s32 id);
 struct cmem_block *cmem_block_find_from(s32 id);
 struct cmem_block *cmem_block_lock(s32 id);
 struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
+int cmem_block_for_each(int (*fn)(struct cmem_block *block));
 void cmem_block_note_coherent(bool coherent);
 void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
 int cmem_block_best_pool(struct cmem_block *block, u64 length);
@@ -655,6 +660,8 @@ void cmem_scrub_dismiss(struct cmem_block *block);
 void cmem_scrub_stop(struct cmem_block *block);
 void cmem_scrub_kick(struct cmem_block *block);
 void cmem_scrub_hurry(struct cmem_block *block);
+void cmem_scrub_rest(struct cmem_block *block);
+void cmem_scrub_wake(struct cmem_block *block);
 int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 		     unsigned long pages, bool killable);
 
@@ -715,6 +722,16 @@ static inline void cmem_debugfs_exit(void)
 }
 
 static inline void cmem_debugfs_add_block(struct cmem_block *block)
+{
+}
+#endif
+
+/* power: what becomes of blocks while the machine sleeps (power.c) */
+
+#ifdef CONFIG_PM_SLEEP
+void cmem_power_init(struct device *dev);
+#else
+static inline void cmem_power_init(struct device *dev)
 {
 }
 #endif

@@ -468,6 +468,36 @@ void cmem_heap_age(struct cmem_heap *heap)
 }
 
 /**
+ * cmem_heap_soil - let all that is free count as dirty, and as nobody's
+ * @heap: a heap of which nothing is being cleaned
+ *
+ * Return: 0; -ENOMEM if a part is as it was before: ask again.
+ */
+int cmem_heap_soil(struct cmem_heap *heap)
+{
+	unsigned long start, pages;
+	int ret;
+
+	heap->recent_pages = 0;
+	for (start = 0; start < heap->num_pages; start += pages) {
+		MA_STATE(mas, &heap->extents, start, start);
+		void *entry = mas_walk(&mas);
+
+		/* The gap behind the last entry has no end. */
+		pages = min(mas.last, heap->num_pages - 1) - start + 1;
+		if (entry && !(xa_is_value(entry) && xa_to_value(entry)))
+			continue;
+		mas_set_range(&mas, start, start + pages - 1);
+		ret = mas_store_gfp(&mas, cmem_heap_dirty_entry(0), GFP_KERNEL);
+		if (ret)
+			return ret;
+		if (!entry)
+			heap->dirty += pages;
+	}
+	return 0;
+}
+
+/**
  * cmem_heap_has_old - tell if there is something to clean
  * @heap: the heap
  *

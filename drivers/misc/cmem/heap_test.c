@@ -481,6 +481,28 @@ static void cmem_heap_forgets_who_had_what_others_took(struct kunit *test)
 	cmem_heap_expect_take(test, t, 4, 1, TAG_B, CMEM_TAKEN_DIRTY, 0);
 }
 
+static void cmem_heap_soiled_is_dirty_for_all(struct kunit *test)
+{
+	struct cmem_heap_test *t = cmem_heap_test_clean(test, 0, 16);
+	int ret;
+
+	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_READY, 0);
+	cmem_heap_expect_take(test, t, 4, 1, TAG_B, CMEM_TAKEN_READY, 4);
+	cmem_heap_test_put(t, 0, 4, TAG_A);
+	cmem_heap_expect_free(test, t, 8, 4, 0);
+
+	mutex_lock(&t->lock);
+	ret = cmem_heap_soil(&t->heap);
+	mutex_unlock(&t->lock);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	cmem_heap_expect_free(test, t, 0, 12, 0);
+	/* what is held is not touched, and what was A's is A's no more */
+	KUNIT_EXPECT_PTR_EQ(test, cmem_heap_test_find(t, 5),
+			    (void *)&cmem_heap_test_user);
+	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_DIRTY, 0);
+	cmem_heap_expect_take(test, t, 8, 1, TAG_A, CMEM_TAKEN_DIRTY, 8);
+}
+
 static void cmem_heap_takes_dirty_and_clean_together(struct kunit *test)
 {
 	struct cmem_heap_test *t = cmem_heap_test_clean(test, 0, 8);
@@ -1184,6 +1206,7 @@ static struct kunit_case cmem_heap_cases[] = {
 	KUNIT_CASE(cmem_heap_prefers_own_clean_dirty),
 	KUNIT_CASE(cmem_heap_gives_own_pages_back),
 	KUNIT_CASE(cmem_heap_forgets_who_had_what_others_took),
+	KUNIT_CASE(cmem_heap_soiled_is_dirty_for_all),
 	KUNIT_CASE(cmem_heap_takes_dirty_and_clean_together),
 	KUNIT_CASE(cmem_heap_compares_all_of_a_tag),
 	KUNIT_CASE(cmem_heap_prefers_huge_page_boundaries),

@@ -745,6 +745,7 @@ static int __init cmem_init(void)
 			goto err_sram;
 	}
 
+	cmem_power_init(cmem_misc.this_device);
 	/* Behind those of the device tree, which go first. */
 	cmem_params_create_blocks(cmem_misc.this_device);
 	cmem_create_carveouts(cmem_misc.this_device);

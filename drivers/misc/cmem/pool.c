@@ -188,6 +188,24 @@ void cmem_pool_age(struct cmem_pool *pool)
 }
 
 /**
+ * cmem_pool_soil - let all that is free count as dirty, and as nobody's
+ * @pool: a pool of which nothing is being cleaned
+ */
+void cmem_pool_soil(struct cmem_pool *pool)
+{
+	u32 i;
+
+	for (i = 0; i < pool->count; i++)
+		if (pool->slots[i].state == CMEM_SLOT_DIRTY)
+			pool->slots[i].tag = 0;
+	while (pool->clean != CMEM_SLOT_NONE) {
+		i = cmem_pool_pop(pool, &pool->clean, CMEM_SLOT_TAKEN);
+		pool->num_clean--;
+		cmem_pool_push_dirty(pool, i, 0);
+	}
+}
+
+/**
  * cmem_pool_scrub_begin - pick an old dirty slot to clean
  * @pool: the pool
  *

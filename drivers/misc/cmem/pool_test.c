@@ -222,6 +222,29 @@ static void cmem_pool_cleaned_slot_is_nobodys(struct kunit *test)
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_READY, 0);
 }
 
+static void cmem_pool_soiled_is_dirty_for_all(struct kunit *test)
+{
+	struct cmem_pool *pool = cmem_pool_test_create(test, 3);
+
+	cmem_pool_take_all(test, pool);
+	cmem_pool_put(pool, 0, TAG_A);
+	cmem_pool_scrub_all(test, pool);
+	cmem_pool_put(pool, 1, TAG_A);
+	cmem_pool_age(pool);
+	cmem_pool_put(pool, 2, TAG_A);
+	cmem_pool_expect_free(test, pool, 1, 2, 0);
+
+	/* One is clean, one A's for long and one A's since lately. */
+	cmem_pool_soil(pool);
+	cmem_pool_expect_free(test, pool, 0, 3, 0);
+	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 1);
+	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 0);
+	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 2);
+	/* What is held is not touched. */
+	cmem_pool_soil(pool);
+	cmem_pool_expect_none(test, pool, -ENOMEM);
+}
+
 static void cmem_pool_waits_only_for_the_last_ones(struct kunit *test)
 {
 	struct cmem_pool *pool = cmem_pool_test_create(test, 2);
@@ -562,6 +585,7 @@ static struct kunit_case cmem_pool_cases[] = {
 	KUNIT_CASE(cmem_pool_compares_all_of_a_tag),
 	KUNIT_CASE(cmem_pool_put_for_nobody_is_dirty_for_all),
 	KUNIT_CASE(cmem_pool_cleaned_slot_is_nobodys),
+	KUNIT_CASE(cmem_pool_soiled_is_dirty_for_all),
 	KUNIT_CASE(cmem_pool_waits_only_for_the_last_ones),
 	KUNIT_CASE(cmem_pool_ages_in_two_steps),
 	KUNIT_CASE(cmem_pool_cancelled_scrub_leaves_the_owner),

@@ -126,7 +126,7 @@ static void cmem_scrub_pool(struct cmem_carved_pool *pool)
 	u32 slot;
 	int ret;
 
-	while (block->present) {
+	while (block->present && !block->scrub_rests) {
 		slot = cmem_pool_scrub_begin(&pool->slots);
 		if (slot == CMEM_SLOT_NONE)
 			return;
@@ -160,7 +160,8 @@ static void cmem_scrub_heap(struct cmem_block *block)
 	long pages;
 	int ret = 0;
 
-	while (!ret && block->present && cmem_heap_has_old(heap)) {
+	while (!ret && block->present && !block->scrub_rests &&
+	       cmem_heap_has_old(heap)) {
 		pages = cmem_heap_scrub_begin(heap, CMEM_SCRUB_PAGES, &start);
 		if (pages < 0)
 			break;
@@ -189,6 +190,18 @@ static bool cmem_scrub_left(const struct cmem_block *block)
 	return cmem_heap_to_clean(&block->heap);
 }
 
+/* All that is free is dirty, and nobody's, from here on. */
+static void cmem_scrub_soil(struct cmem_block *block)
+{
+	unsigned int i;
+
+	for (i = 0; i < block->num_pools; i++)
+		cmem_pool_soil(&block->pools[i].slots);
+	/* Should there be no memory for it now, the next allocation cleans, too. */
+	if (!cmem_heap_soil(&block->heap))
+		block->soiled = false;
+}
+
 static void cmem_scrub_work(struct kthread_work *work)
 {
 	struct cmem_block *block = container_of(work, struct cmem_block,
@@ -197,6 +210,8 @@ static void cmem_scrub_work(struct kthread_work *work)
 
 	mutex_lock(&block->lock);
 	block->scrub_queued = false;
+	if (block->soiled && block->present)
+		cmem_scrub_soil(block);
 	if (block->scrub_urgent)
 		cmem_heap_age(&block->heap);
 	for (i = 0; i < block->num_pools; i++) {
@@ -210,7 +225,7 @@ static void cmem_scrub_work(struct kthread_work *work)
 	block->scrub_urgent = false;
 
 	/* What was freed since the last time gets its while, too. */
-	if (block->present && cmem_scrub_left(block))
+	if (block->present && (block->soiled || cmem_scrub_left(block)))
 		cmem_scrub_kick(block);
 	mutex_unlock(&block->lock);
 }
@@ -221,7 +236,7 @@ static void cmem_scrub_work(struct kthread_work *work)
  */
 void cmem_scrub_kick(struct cmem_block *block)
 {
-	if (block->scrub_queued)
+	if (block->scrub_queued || block->scrub_rests)
 		return;
 
 	block->scrub_queued = true;
@@ -235,12 +250,50 @@ void cmem_scrub_kick(struct cmem_block *block)
  */
 void cmem_scrub_hurry(struct cmem_block *block)
 {
-	if (block->scrub_urgent)
+	if (block->scrub_urgent || block->scrub_rests)
 		return;
 
 	block->scrub_urgent = true;
 	block->scrub_queued = true;
 	kthread_mod_delayed_work(block->scrubber, &block->scrub_work, 0);
+}
+
+/**
+ * cmem_scrub_rest - clean nothing until cmem_scrub_wake()
+ * @block: the block, not locked
+ *
+ * Returns when what was being cleaned is, or has been given up. Nobody may remove the
+ * block meanwhile.
+ */
+void cmem_scrub_rest(struct cmem_block *block)
+{
+	mutex_lock(&block->lock);
+	block->scrub_rests = true;
+	WRITE_ONCE(block->scrub_cancel, true);
+	mutex_unlock(&block->lock);
+
+	if (block->scrubber)
+		kthread_cancel_delayed_work_sync(&block->scrub_work);
+}
+
+/**
+ * cmem_scrub_wake - go on cleaning
+ * @block: the block, not locked
+ */
+void cmem_scrub_wake(struct cmem_block *block)
+{
+	mutex_lock(&block->lock);
+	block->scrub_rests = false;
+	block->scrub_queued = false;
+	block->scrub_urgent = false;
+	/* What comes of CMA is cleaned when it is allocated. */
+	if (block->present && block->scrubber) {
+		if (block->soiled)
+			cmem_scrub_hurry(block);
+		else if (cmem_scrub_left(block))
+			cmem_scrub_kick(block);
+	}
+	mutex_unlock(&block->lock);
 }
 
 /**

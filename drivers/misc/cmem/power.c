@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What becomes of blocks while the machine sleeps.
+ *
+ * Suspend to RAM, or to idle, leaves memory as it is. A hibernation image has what the
+ * kernel has mapped, and CMA: carveouts and on-chip memory are not in it. And it is made
+ * and restored through a cached mapping, beside which a program's own that is not cached,
+ * where devices do not snoop, sees something else. A buffer that would not come back as it
+ * was is one that somebody counts on, so hibernation is refused while there is one.
+ *
+ * The bookkeeping is in the image. What it calls clean is not clean any more in memory
+ * that is not; and of memory that is, the zeros may be in the cache, not written back. So
+ * after a hibernation nothing that is free counts as clean.
+ *
+ * The scrubber rests meanwhile: what it was in the midst of would be half old and half
+ * zeroed afterwards, and be called clean in the end.
+ */
+#define pr_fmt(fmt) "cmem: " fmt
+
+#include <linux/device.h>
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/pm.h>
+#include <linux/pm_domain.h>
+#include <linux/suspend.h>
+
+#include "cmem.h"
+
+/* An image of this kernel is being made. It is none that is just being resumed. */
+static bool cmem_hibernating;
+
+static bool cmem_power_survives(const struct cmem_block *block,
+				const struct cmem_buffer *buffer)
+{
+	switch (block->kind) {
+	case CMEM_KIND_CMA:
+		break;
+	case CMEM_KIND_RESERVED:
+		/* That may be highmem, or have been left out of the kernel's mapping. */
+		if (IS_ENABLED(CONFIG_ARM))
+			return false;
+		break;
+	default:
+		return false;
+	}
+	return block->coherent || buffer->flags & CMEM_BUFFER_CACHED;
+}
+
+/* A buffer that would not survive. The block is locked. */
+static const struct cmem_buffer *cmem_power_find(struct cmem_block *block)
+{
+	unsigned int i, pools = block->num_pools;
+	struct cmem_heap_buffer *from;
+	unsigned long page = 0;
+	u32 slot;
+
+	if (block->kind == CMEM_KIND_CMA)
+		pools = 0;
+	for (i = 0; i < pools; i++) {
+		const struct cmem_carved_pool *pool = &block->pools[i];
+
+		for (slot = 0; slot < pool->slots.count; slot++)
+			if (pool->buffers[slot].flags & CMEM_BUFFER_LIVE &&
+			    !cmem_power_survives(block, &pool->buffers[slot]))
+				return &pool->buffers[slot];
+	}
+
+	while (page < block->num_pages) {
+		from = cmem_heap_next(&block->heap, &page, block->num_pages - 1);
+		if (!from)
+			break;
+		if (from->buffer.flags & CMEM_BUFFER_LIVE &&
+		    !cmem_power_survives(block, &from->buffer))
+			return &from->buffer;
+		page += from->pages;
+	}
+	return NULL;
+}
+
+static int cmem_power_check_block(struct cmem_block *block)
+{
+	const struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	phys_addr_t phys;
+
+	guard(mutex)(&block->lock);
+	if (!block->present)
+		return 0;
+	buffer = cmem_power_find(block);
+	if (!buffer)
+		return 0;
+
+	cmem_buffer_locate(buffer, &extent);
+	phys = PFN_PHYS(extent.pfn);
+	pr_err("block %d: no hibernation while its %#llx bytes at %pa are in use: %s\n",
+	       block->id, (u64)extent.pages << PAGE_SHIFT, &phys,
+	       block->kind == CMEM_KIND_CARVEOUT || block->kind == CMEM_KIND_SRAM ||
+	       IS_ENABLED(CONFIG_ARM) ?
+	       "the image would not have this memory" :
+	       "they are mapped non-cached, and the image is made through the cache");
+	return -EBUSY;
+}
+
+static int cmem_power_rest_block(struct cmem_block *block)
+{
+	cmem_scrub_rest(block);
+	return 0;
+}
+
+/* Processes are frozen, and no device is suspended yet. */
+static int cmem_power_prepare(struct device *dev)
+{
+	return cmem_block_for_each(cmem_power_rest_block);
+}
+
+/* Once more: programs went on after they were asked for the first time. */
+static int cmem_power_freeze(struct device *dev)
+{
+	return cmem_hibernating ? cmem_block_for_each(cmem_power_check_block) : 0;
+}
+
+static int cmem_power_soil_block(struct cmem_block *block)
+{
+	guard(mutex)(&block->lock);
+	block->soiled = block->present;
+	return 0;
+}
+
+/* The image is in memory again. Processes are still frozen. */
+static int cmem_power_restore(struct device *dev)
+{
+	return cmem_block_for_each(cmem_power_soil_block);
+}
+
+static int cmem_power_wake_block(struct cmem_block *block)
+{
+	cmem_scrub_wake(block);
+	return 0;
+}
+
+static void cmem_power_complete(struct device *dev)
+{
+	cmem_block_for_each(cmem_power_wake_block);
+}
+
+static struct dev_pm_domain cmem_power_domain = {
+	.ops = {
+		.prepare = cmem_power_prepare,
+		.freeze = cmem_power_freeze,
+		.restore = cmem_power_restore,
+		.complete = cmem_power_complete,
+	},
+};
+
+static int cmem_power_notify(struct notifier_block *notifier,
+			     unsigned long event, void *data)
+{
+	int ret = 0;
+
+	switch (event) {
+	case PM_HIBERNATION_PREPARE:
+		ret = cmem_block_for_each(cmem_power_check_block);
+		cmem_hibernating = !ret;
+		break;
+	case PM_POST_HIBERNATION:
+		cmem_hibernating = false;
+		break;
+	}
+	return notifier_from_errno(ret);
+}
+
+static struct notifier_block cmem_power_notifier = {
+	.notifier_call = cmem_power_notify,
+};
+
+/**
+ * cmem_power_init - be told when the machine sleeps
+ * @dev: a device of ours that has no driver
+ */
+void __init cmem_power_init(struct device *dev)
+{
+	device_lock(dev);
+	dev_pm_domain_set(dev, &cmem_power_domain);
+	device_unlock(dev);
+	register_pm_notifier(&cmem_power_notifier);
+}
