@@ -168,6 +168,12 @@ static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
 	return buffer && buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
 }
 
+/* What is only mapped, or a DMA-BUF, has no owner any more, and gets none by its address. */
+static bool cmem_buffer_is_registered(const struct cmem_buffer *buffer)
+{
+	return buffer->file || !hlist_empty(&buffer->sharers);
+}
+
 /* Find the live buffer that starts at a page frame, for its registrants. */
 static struct cmem_buffer *cmem_buffer_lookup_start(struct cmem_block *block,
 						    unsigned long pfn,
@@ -180,10 +186,7 @@ static struct cmem_buffer *cmem_buffer_lookup_start(struct cmem_block *block,
 		return NULL;
 
 	cmem_buffer_locate(buffer, extent);
-	if (extent->pfn != pfn)
-		return NULL;
-	/* What is only mapped has no owner any more, and gets none. */
-	if (!buffer->file && hlist_empty(&buffer->sharers))
+	if (extent->pfn != pfn || !cmem_buffer_is_registered(buffer))
 		return NULL;
 	return buffer;
 }
@@ -473,7 +476,10 @@ static bool cmem_request_cached(const struct cmem_block *block,
 	       block->kind != CMEM_KIND_SRAM;
 }
 
-/* Give it to a file, or, without one, to the caller, who may show it to anybody. */
+/*
+ * Give it to a file, or, without one, to the caller, who may show it to anybody. The
+ * caller holds it beside the file: other threads know its address, too.
+ */
 static void cmem_buffer_admit(struct cmem_file *file,
 			      struct cmem_buffer *buffer,
 			      struct cmem_request *request)
@@ -489,7 +495,7 @@ static void cmem_buffer_admit(struct cmem_file *file,
 	    request->extent.block->quarantine_config.all)
 		flags |= CMEM_BUFFER_QUARANTINE;
 
-	refcount_set(&buffer->refs, 1);
+	refcount_set(&buffer->refs, file ? 2 : 1);
 	request->buffer = buffer;
 	buffer->file = file;
 	if (!file) {
@@ -641,7 +647,9 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
  * @id: the number of the block
  * @request: what is wanted; where to put what was found
  *
- * May sleep, and waits for memory that is being cleaned when there is no other.
+ * May sleep, and waits for memory that is being cleaned when there is no other. When
+ * all went well, the caller holds the buffer, and puts it when the user knows of it, or
+ * after cmem_buffer_undo_alloc().
  *
  * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
  */
@@ -700,6 +708,29 @@ static void cmem_buffer_unregister(struct cmem_file *file,
 
 	if (refcount_dec_and_test(&buffer->refs))
 		cmem_buffer_release(buffer);
+}
+
+/**
+ * cmem_buffer_undo_alloc - drop the registration that an allocation made
+ * @file: whose
+ * @buffer: what cmem_buffer_alloc() found, still held by the caller
+ *
+ * If another thread has dropped it already, there is nothing to do. Since the buffer is
+ * held, no other can be at its address by now.
+ */
+void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer)
+{
+	struct cmem_extent extent;
+
+	cmem_buffer_locate(buffer, &extent);
+	mutex_lock(&extent.block->lock);
+	if (buffer->file == file) {
+		trace_cmem_free(file, &extent, buffer->flags);
+		if (!--buffer->count)
+			cmem_buffer_unregister(file, buffer, NULL,
+					       extent.pages);
+	}
+	mutex_unlock(&extent.block->lock);
 }
 
 /**
@@ -805,74 +836,66 @@ static int cmem_buffer_register_locked(struct cmem_file *file,
 }
 
 /**
- * cmem_buffer_register - register for a buffer
- * @file: who
+ * cmem_buffer_get_to_register - hold a buffer that a file may register for
+ * @file: the file
  * @pfn: page frame number of the buffer's first page
- * @extent: where to put where it is
- * @flags: where to put bits of enum cmem_alloc_flags
  *
- * Return: 0, or as struct cmem_register in the UAPI header says.
+ * Return: the buffer; -ENOENT when no buffer that somebody is registered for starts
+ * there, -EPERM when the file must not.
  */
-int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
-			 struct cmem_extent *extent, u32 *flags)
+struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
+						unsigned long pfn)
 {
 	struct cmem_buffer *buffer;
-	struct cmem_sharer *spare;
+	struct cmem_extent extent;
 	struct cmem_block *block;
+
+	block = cmem_block_lock_pfn(pfn);
+	if (!block)
+		return ERR_PTR(-ENOENT);
+
+	buffer = cmem_buffer_lookup_start(block, pfn, &extent);
+	if (!buffer)
+		buffer = ERR_PTR(-ENOENT);
+	else if (buffer->file != file && !cmem_buffer_sharer(buffer, file) &&
+		 !cmem_buffer_may_register(file, buffer))
+		buffer = ERR_PTR(-EPERM);
+	else
+		cmem_buffer_get(buffer);
+	mutex_unlock(&block->lock);
+	return buffer;
+}
+
+/**
+ * cmem_buffer_register - register for a buffer
+ * @file: who
+ * @buffer: a buffer that the caller holds
+ * @by_address: the file knows no more of it than its address
+ *
+ * What can fail for other reasons goes before: a registration is never undone.
+ *
+ * Return: 0, -ENOMEM or -EOVERFLOW; with @by_address -ENOENT when nobody is registered
+ * any more, and -EPERM, as struct cmem_register in the UAPI header says.
+ */
+int cmem_buffer_register(struct cmem_file *file, struct cmem_buffer *buffer,
+			 bool by_address)
+{
+	struct cmem_sharer *spare;
+	struct cmem_extent extent;
 	int ret = -ENOENT;
 
 	spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
 	if (!spare)
 		return -ENOMEM;
 
-	block = cmem_block_lock_pfn(pfn);
-	if (!block)
-		goto out;
-	buffer = cmem_buffer_lookup_start(block, pfn, extent);
-	if (buffer) {
+	cmem_buffer_locate(buffer, &extent);
+	mutex_lock(&extent.block->lock);
+	if (!by_address || cmem_buffer_is_registered(buffer))
 		ret = cmem_buffer_register_locked(file, buffer, &spare,
-						  extent->pages, true);
-		if (!ret) {
-			*flags = cmem_buffer_abi_flags(buffer);
-			trace_cmem_register(file, extent, buffer->flags);
-		}
-	}
-	mutex_unlock(&block->lock);
-out:
-	if (spare)
-		kmem_cache_free(cmem_sharer_cache, spare);
-	return ret;
-}
-
-/**
- * cmem_buffer_register_held - register for a buffer that one has been given
- * @file: who
- * @buffer: a buffer that the caller holds
- * @extent: where to put where it is
- * @flags: where to put bits of enum cmem_alloc_flags
- *
- * Return: 0, -EOVERFLOW or -ENOMEM, as struct cmem_register in the UAPI header says.
- */
-int cmem_buffer_register_held(struct cmem_file *file, struct cmem_buffer *buffer,
-			      struct cmem_extent *extent, u32 *flags)
-{
-	struct cmem_block *block = cmem_buffer_block(buffer);
-	struct cmem_sharer *spare;
-	int ret;
-
-	spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
-	if (!spare)
-		return -ENOMEM;
-
-	cmem_buffer_locate(buffer, extent);
-	mutex_lock(&block->lock);
-	ret = cmem_buffer_register_locked(file, buffer, &spare, extent->pages,
-					  false);
-	if (!ret) {
-		*flags = cmem_buffer_abi_flags(buffer);
-		trace_cmem_register(file, extent, buffer->flags);
-	}
-	mutex_unlock(&block->lock);
+						  extent.pages, by_address);
+	if (!ret)
+		trace_cmem_register(file, &extent, buffer->flags);
+	mutex_unlock(&extent.block->lock);
 	if (spare)
 		kmem_cache_free(cmem_sharer_cache, spare);
 	return ret;

@@ -586,11 +586,12 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		      struct cmem_request *request);
 struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
 					      struct cmem_request *request);
+void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer);
 int cmem_buffer_free(struct cmem_file *file, unsigned long pfn);
-int cmem_buffer_register(struct cmem_file *file, unsigned long pfn,
-			 struct cmem_extent *extent, u32 *flags);
-int cmem_buffer_register_held(struct cmem_file *file, struct cmem_buffer *buffer,
-			      struct cmem_extent *extent, u32 *flags);
+struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
+						unsigned long pfn);
+int cmem_buffer_register(struct cmem_file *file, struct cmem_buffer *buffer,
+			 bool by_address);
 struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
 					       unsigned long pfn);
 struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,

@@ -458,34 +458,34 @@ struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 }
 
 /**
- * cmem_dmabuf_register - register for the buffer that a DMA-BUF is of
- * @file: who
+ * cmem_dmabuf_get_buffer - hold the buffer that a DMA-BUF is of, to register for it
+ * @file: who is to be registered
  * @fd: file descriptor of the DMA-BUF
- * @extent: where to put where it is
- * @flags: where to put bits of enum cmem_alloc_flags
  *
- * Return: 0, or as struct cmem_register in the UAPI header says.
+ * Return: the buffer, or an errno, as struct cmem_register in the UAPI header says.
  */
-int cmem_dmabuf_register(struct cmem_file *file, int fd,
-			 struct cmem_extent *extent, u32 *flags)
+struct cmem_buffer *cmem_dmabuf_get_buffer(struct cmem_file *file, int fd)
 {
 	struct dma_buf *dmabuf = dma_buf_get(fd);
 	const struct cmem_dmabuf *exported;
-	int ret = -EINVAL;
+	struct cmem_buffer *buffer;
 
 	if (IS_ERR(dmabuf))
-		return PTR_ERR(dmabuf);
-	if (dmabuf->ops != &cmem_dmabuf_ops)
+		return ERR_CAST(dmabuf);
+	if (dmabuf->ops != &cmem_dmabuf_ops) {
+		buffer = ERR_PTR(-EINVAL);
 		goto out;
-
+	}
 	/* A registration is good for all that the file is open for. */
-	ret = -EPERM;
 	if (file->filp->f_mode & (FMODE_READ | FMODE_WRITE) &
-	    ~dmabuf->file->f_mode)
+	    ~dmabuf->file->f_mode) {
+		buffer = ERR_PTR(-EPERM);
 		goto out;
+	}
 	exported = dmabuf->priv;
-	ret = cmem_buffer_register_held(file, exported->buffer, extent, flags);
+	buffer = exported->buffer;
+	cmem_buffer_get(buffer);
 out:
 	dma_buf_put(dmabuf);
-	return ret;
+	return buffer;
 }

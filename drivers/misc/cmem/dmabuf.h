@@ -9,7 +9,6 @@
 
 struct cmem_block;
 struct cmem_buffer;
-struct cmem_extent;
 struct cmem_file;
 struct dma_buf;
 
@@ -17,8 +16,7 @@ struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 				 bool heap, int flags);
 struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 				   int flags);
-int cmem_dmabuf_register(struct cmem_file *file, int fd,
-			 struct cmem_extent *extent, u32 *flags);
+struct cmem_buffer *cmem_dmabuf_get_buffer(struct cmem_file *file, int fd);
 
 #ifdef CONFIG_DMABUF_HEAPS
 void cmem_dma_heap_add(struct cmem_block *block);

@@ -242,8 +242,8 @@ unsigned long cmem_legacy_pgoff(unsigned long pgoff)
  * @in: what was passed
  * @out: what is to be returned
  * @out_size: bytes that this takes in user space
- * @registered: to be undone if the call fails
- * @pfn: for the buffer that starts here
+ * @allocated: a buffer, held, whose allocation is undone if the call fails
+ * @to_register: a buffer, held, to be registered for when all else is done
  * @exported: @dmabuf is to be given to the program, in the last of @out
  * @dmabuf: a DMA-BUF
  */
@@ -255,8 +255,8 @@ struct cmem_legacy_call {
 	u64 in[CMEM_LEGACY_FIELDS];
 	u64 out[CMEM_LEGACY_FIELDS];
 	size_t out_size;
-	bool registered;
-	unsigned long pfn;
+	struct cmem_buffer *allocated;
+	struct cmem_buffer *to_register;
 	bool exported;
 	struct dma_buf *dmabuf;
 };
@@ -272,8 +272,7 @@ static int cmem_legacy_take(struct cmem_legacy_call *call, u64 block,
 	if (ret)
 		return ret;
 
-	call->registered = true;
-	call->pfn = request->extent.pfn;
+	call->allocated = request->buffer;
 	call->out[0] = PFN_PHYS(request->extent.pfn);
 	call->out[1] = (u64)request->extent.pages << PAGE_SHIFT;
 	return 0;
@@ -488,21 +487,18 @@ static int cmem_legacy_get_block(struct cmem_legacy_call *call)
 static int cmem_legacy_reg_user(struct cmem_legacy_call *call)
 {
 	u64 phys = cmem_legacy_address(call->in[0], call->long_size);
-	struct cmem_extent extent;
-	u32 flags;
+	struct cmem_buffer *buffer;
 	int ret;
 
 	ret = cmem_check_phys(phys);
 	if (ret)
 		return ret;
-	ret = cmem_buffer_register(call->file, phys >> PAGE_SHIFT, &extent,
-				   &flags);
-	if (ret)
-		return ret;
+	buffer = cmem_buffer_get_to_register(call->file, phys >> PAGE_SHIFT);
+	if (IS_ERR(buffer))
+		return PTR_ERR(buffer);
 
-	call->registered = true;
-	call->pfn = extent.pfn;
-	call->out[0] = (u64)extent.pages << PAGE_SHIFT;
+	call->to_register = buffer;
+	call->out[0] = cmem_buffer_length(buffer);
 	if (call->long_size < sizeof(u64) && call->out[0] > U32_MAX)
 		return -EOVERFLOW;
 	return 0;
@@ -551,6 +547,23 @@ static int cmem_legacy_export_dmabuf(struct cmem_legacy_call *call)
 	call->out[0] = address;
 	call->out[1] = fd;
 	return 0;
+}
+
+/* The program has its answer, or could not be given one. */
+static int cmem_legacy_finish_buffer(struct cmem_legacy_call *call, int ret)
+{
+	if (call->allocated) {
+		if (ret)
+			cmem_buffer_undo_alloc(call->file, call->allocated);
+		cmem_buffer_put(call->allocated);
+	}
+	if (call->to_register) {
+		if (!ret)
+			ret = cmem_buffer_register(call->file,
+						   call->to_register, true);
+		cmem_buffer_put(call->to_register);
+	}
+	return ret;
 }
 
 /* The call is over: a file descriptor becomes the program's, or nobody's. */
@@ -713,8 +726,7 @@ long cmem_legacy_ioctl(struct cmem_file *file, unsigned int cmd,
 		if (copy_to_user(user, data, call.out_size))
 			ret = -EFAULT;
 	}
-	if (ret && call.registered)
-		cmem_buffer_free(file, call.pfn);
+	ret = cmem_legacy_finish_buffer(&call, ret);
 	if (call.exported)
 		cmem_legacy_finish_export(&call, !ret);
 	if (ret)

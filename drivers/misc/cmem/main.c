@@ -226,7 +226,8 @@ static int cmem_alloc(struct cmem_command *command)
 	alloc->mmap_offset = alloc->phys_addr;
 	ret = cmem_respond(command);
 	if (ret)
-		cmem_buffer_free(command->file, alloc->phys_addr >> PAGE_SHIFT);
+		cmem_buffer_undo_alloc(command->file, request.buffer);
+	cmem_buffer_put(request.buffer);
 	return ret;
 }
 
@@ -243,44 +244,46 @@ static int cmem_free(struct cmem_command *command)
 	return cmem_buffer_free(command->file, free->phys_addr >> PAGE_SHIFT);
 }
 
-static int cmem_register_for(struct cmem_file *file,
-			     struct cmem_register *reg,
-			     struct cmem_extent *extent)
+static struct cmem_buffer *cmem_find_to_register(struct cmem_file *file,
+						 const struct cmem_register *reg)
 {
 	int ret;
 
 	if (reg->flags & CMEM_REGISTER_DMABUF)
-		return cmem_dmabuf_register(file, reg->dmabuf_fd, extent,
-					    &reg->buffer_flags);
+		return cmem_dmabuf_get_buffer(file, reg->dmabuf_fd);
 	if (reg->dmabuf_fd)
-		return -EOPNOTSUPP;
+		return ERR_PTR(-EOPNOTSUPP);
 	ret = cmem_check_phys(reg->phys_addr);
 	if (ret)
-		return ret;
-	return cmem_buffer_register(file, reg->phys_addr >> PAGE_SHIFT, extent,
-				    &reg->buffer_flags);
+		return ERR_PTR(ret);
+	return cmem_buffer_get_to_register(file, reg->phys_addr >> PAGE_SHIFT);
 }
 
 static int cmem_register(struct cmem_command *command)
 {
 	struct cmem_register *reg = command->data;
+	bool by_address = !(reg->flags & CMEM_REGISTER_DMABUF);
+	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 	int ret;
 
 	if (reg->flags & ~CMEM_REGISTER_DMABUF)
 		return -EOPNOTSUPP;
-	ret = cmem_register_for(command->file, reg, &extent);
-	if (ret)
-		return ret;
+	buffer = cmem_find_to_register(command->file, reg);
+	if (IS_ERR(buffer))
+		return PTR_ERR(buffer);
 
+	cmem_buffer_locate(buffer, &extent);
 	reg->phys_addr = PFN_PHYS(extent.pfn);
 	reg->length = (u64)extent.pages << PAGE_SHIFT;
 	reg->mmap_offset = reg->phys_addr;
 	reg->block = extent.id;
 	reg->pool = extent.pool;
+	reg->buffer_flags = cmem_buffer_abi_flags(buffer);
 	ret = cmem_respond(command);
-	if (ret)
-		cmem_buffer_free(command->file, extent.pfn);
+	if (!ret)
+		ret = cmem_buffer_register(command->file, buffer, by_address);
+	cmem_buffer_put(buffer);
 	return ret;
 }
 
