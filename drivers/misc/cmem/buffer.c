@@ -584,6 +584,7 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 				  struct cmem_request *request)
 {
 	struct cmem_heap_buffer *spare = NULL;
+	unsigned int tries = CMEM_ROOM_TRIES;
 	struct cmem_buffer *buffer;
 	unsigned int round;
 	int ret;
@@ -593,7 +594,8 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 
 	if (request->pool == CMEM_POOL_HEAP ||
 	    request->flags & CMEM_ALLOC_HEAP_FALLBACK) {
-		spare = kmem_cache_zalloc(cmem_heap_buffer_cache, GFP_KERNEL);
+		spare = kmem_cache_zalloc(cmem_heap_buffer_cache,
+					  CMEM_GFP_USER);
 		if (!spare)
 			return -ENOMEM;
 	}
@@ -613,6 +615,11 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 			cmem_buffer_admit(file, buffer, request);
 		round = block->scrub_round;
 		mutex_unlock(&block->lock);
+		if (ret == -ENOBUFS) {
+			ret = tries-- ? cmem_heap_make_room() : -ENOMEM;
+			if (!ret)
+				continue;
+		}
 		if (ret != -EAGAIN)
 			break;
 

@@ -293,6 +293,25 @@ static void cmem_cma_release(struct cmem_cma_buffer *buffer)
 	kfree(buffer);
 }
 
+/* Put a buffer into the tree. */
+static int cmem_cma_note(struct cmem_cma *cma, struct cmem_heap_buffer *from)
+{
+	unsigned int tries = CMEM_ROOM_TRIES;
+	int ret;
+
+	for (;;) {
+		mutex_lock(&cma->block.lock);
+		ret = cmem_heap_insert(&cma->block.heap, from->start,
+				       from->pages, from);
+		mutex_unlock(&cma->block.lock);
+		if (ret != -ENOBUFS)
+			return ret;
+		ret = tries-- ? cmem_heap_make_room() : -ENOMEM;
+		if (ret)
+			return ret;
+	}
+}
+
 /* Get clean pages of an area, which has been charged for them. */
 static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 			 const struct cmem_request *request, unsigned long pages,
@@ -305,7 +324,7 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 	struct page *page;
 	int ret;
 
-	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL_ACCOUNT);
+	buffer = kzalloc(sizeof(*buffer), CMEM_GFP_USER);
 	if (!buffer)
 		return -ENOMEM;
 
@@ -326,10 +345,7 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 	if (ret)
 		goto err_release;
 
-	mutex_lock(&cma->block.lock);
-	ret = cmem_heap_insert(&cma->block.heap, buffer->buffer.start, pages,
-			       &buffer->buffer);
-	mutex_unlock(&cma->block.lock);
+	ret = cmem_cma_note(cma, &buffer->buffer);
 	if (ret)
 		goto err_release;
 	*from = &buffer->buffer;

@@ -579,6 +579,15 @@ struct cmem_request {
 	struct cmem_buffer *buffer;
 };
 
+/*
+ * For what a buffer takes of the kernel's memory. The limit of the user's memory cgroup
+ * is ENOMEM, which he can deal with, and kills none of its processes.
+ */
+#define CMEM_GFP_USER	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* How often to make room for bookkeeping that others may take */
+#define CMEM_ROOM_TRIES	8
+
 /* A tag with which nobody leaves memory: owners are numbered from 1. */
 #define CMEM_TAG_NOBODY	1
 

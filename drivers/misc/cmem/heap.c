@@ -16,10 +16,15 @@
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/xarray.h>
 
 #include "cmem.h"
 #include "heap.h"
+
+/* Bytes of the nodes that a split of a high tree takes */
+#define CMEM_HEAP_ROOM		SZ_4K
 
 /* Entries to look at before the search for dirty pages lets others in */
 #define CMEM_HEAP_SEARCH_STEPS	512
@@ -63,8 +68,9 @@ static bool cmem_heap_is_own(void *entry, u64 tag)
 }
 
 /*
- * For a change that must not fail. Most need no memory: the extent is there as
- * it is, only its entry changes.
+ * For a change that must not fail. It needs no memory: the extent is there as it is,
+ * only its entry changes. But where one becomes a gap, neighbours may have to be
+ * joined in new nodes.
  */
 static void cmem_heap_store(struct cmem_heap *heap, unsigned long start,
 			    unsigned long pages, void *entry)
@@ -72,6 +78,43 @@ static void cmem_heap_store(struct cmem_heap *heap, unsigned long start,
 	MA_STATE(mas, &heap->extents, start, start + pages - 1);
 
 	WARN_ON_ONCE(mas_store_gfp(&mas, entry, GFP_KERNEL | __GFP_NOFAIL));
+}
+
+/*
+ * For what a user wants to be noted. The tree's nodes are charged to his memory cgroup,
+ * which mas_store_gfp() would do only with those that it does not get at the first try.
+ * To wait for memory, with the block locked, would make all others wait for a group
+ * that is at its limit.
+ */
+static int cmem_heap_store_user(struct cmem_heap *heap, unsigned long start,
+				unsigned long pages, void *user)
+{
+	MA_STATE(mas, &heap->extents, start, start + pages - 1);
+
+	if (mas_preallocate(&mas, user,
+			    GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN))
+		return -ENOBUFS;
+	mas_store_prealloc(&mas, user);
+	return 0;
+}
+
+/**
+ * cmem_heap_make_room - have memory for bookkeeping, after -ENOBUFS
+ *
+ * Makes the kernel, or the caller's memory cgroup, find more than one entry takes, and
+ * leaves it there. Others may take it: it is for the caller to say how often he tries.
+ * May sleep for long. To be called with nothing locked.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int cmem_heap_make_room(void)
+{
+	void *room = kmalloc(CMEM_HEAP_ROOM, CMEM_GFP_USER);
+
+	if (!room)
+		return -ENOMEM;
+	kfree(room);
+	return 0;
 }
 
 /**
@@ -263,10 +306,9 @@ static void cmem_heap_forget_recent(struct cmem_heap *heap, unsigned long start,
 static int cmem_heap_claim(struct cmem_heap *heap, unsigned long start,
 			   unsigned long pages, unsigned long dirty, void *user)
 {
-	MA_STATE(mas, &heap->extents, start, start + pages - 1);
 	int ret;
 
-	ret = mas_store_gfp(&mas, user, GFP_KERNEL_ACCOUNT);
+	ret = cmem_heap_store_user(heap, start, pages, user);
 	if (ret)
 		return ret;
 
@@ -292,7 +334,8 @@ static int cmem_heap_claim(struct cmem_heap *heap, unsigned long start,
  *
  * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the pages must be cleaned
  * first, -EAGAIN when there will be room as soon as some pages are cleaned,
- * -ENOMEM when there is none, or no memory for the bookkeeping.
+ * -ENOMEM when there is none, -ENOBUFS when there is no memory for the bookkeeping:
+ * cmem_heap_make_room() may help.
  */
 int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		   unsigned long align, u64 tag, void *user,
@@ -312,10 +355,17 @@ int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		unsigned long rest = heap->recent_pages - pages;
 
 		*start = heap->recent;
-		ret = cmem_heap_claim(heap, *start, pages, pages, user);
-		if (ret)
-			return ret;
-		heap->recent += pages;
+		if (!rest) {
+			/* That is the extent as it is. */
+			cmem_heap_store(heap, *start, pages, user);
+			heap->free -= pages;
+			heap->dirty -= pages;
+		} else {
+			ret = cmem_heap_claim(heap, *start, pages, pages, user);
+			if (ret)
+				return ret;
+			heap->recent += pages;
+		}
 		heap->recent_pages = rest;
 		return CMEM_TAKEN_READY;
 	}
@@ -371,14 +421,12 @@ void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
  * @pages: how many, at least 1, none of them noted already
  * @user: as for cmem_heap_take()
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or -ENOBUFS, as cmem_heap_take().
  */
 int cmem_heap_insert(struct cmem_heap *heap, unsigned long start,
 		     unsigned long pages, void *user)
 {
-	MA_STATE(mas, &heap->extents, start, start + pages - 1);
-
-	return mas_store_gfp(&mas, user, GFP_KERNEL_ACCOUNT);
+	return cmem_heap_store_user(heap, start, pages, user);
 }
 
 /**

@@ -44,7 +44,8 @@ enum cmem_heap_state {
  * @recent_old: it has been free since before the last ageing
  * @cursor: page offset where the search for dirty pages goes on
  *
- * The caller serialises all calls. May sleep: the tree allocates.
+ * The caller serialises all calls. May sleep: the tree allocates. What a user takes is
+ * charged to his memory cgroup with its entries in the tree.
  */
 struct cmem_heap {
 	struct maple_tree extents;
@@ -71,6 +72,7 @@ int cmem_heap_open(struct cmem_heap *heap, bool untouched);
 int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		   unsigned long align, u64 tag, void *user,
 		   unsigned long *start);
+int cmem_heap_make_room(void);
 int cmem_heap_insert(struct cmem_heap *heap, unsigned long start,
 		     unsigned long pages, void *user);
 void cmem_heap_erase(struct cmem_heap *heap, unsigned long start,
