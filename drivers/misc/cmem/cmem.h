@@ -717,6 +717,7 @@ int cmem_procfs_init(void);
 void cmem_procfs_exit(void);
 void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
 struct cmem_file *cmem_file_of(const struct file *filp);
+bool cmem_is_device(dev_t dev);
 
 #ifdef CONFIG_DEBUG_FS
 void cmem_debugfs_init(void);

@@ -30,6 +30,8 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/init.h>
+#include <linux/kdev_t.h>
+#include <linux/major.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
@@ -594,6 +596,17 @@ static long cmem_compat_ioctl(struct file *filp, unsigned int cmd,
 	return cmem_ioctl(filp, cmd, arg);
 }
 #endif
+
+/**
+ * cmem_is_device - tell if a number is that of /dev/cmem
+ * @dev: number of a device
+ *
+ * Return: true if it is.
+ */
+bool cmem_is_device(dev_t dev)
+{
+	return dev == MKDEV(MISC_MAJOR, cmem_misc.minor);
+}
 
 static int cmem_open(struct inode *inode, struct file *filp)
 {

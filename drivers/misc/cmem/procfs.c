@@ -7,12 +7,17 @@
  * and, within these, by chunks, so that a block with very many buffers is
  * neither locked for long nor printed into one huge page. What is seen of one
  * chunk is consistent, no more.
+ *
+ * Everybody may read it, as always. Addresses are for those who could open /dev/cmem,
+ * where they can be asked for as well, and for those who see them in /proc/iomem.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/mm.h>
+#include <linux/namei.h>
+#include <linux/path.h>
 #include <linux/proc_fs.h>
 #include <linux/security.h>
 #include <linux/seq_file.h>
@@ -24,6 +29,18 @@
 
 /* Behind the pools of a block */
 #define CMEM_PROC_HEAP		CMEM_MAX_POOLS
+
+/**
+ * struct cmem_proc_reader - an open /proc/cmem
+ * @block: the block that the position is in
+ * @addresses: who opened it may see addresses
+ * @all: and those of everybody's buffers
+ */
+struct cmem_proc_reader {
+	struct cmem_block *block;
+	bool addresses;
+	bool all;
+};
 
 /**
  * struct cmem_proc_place - a position in /proc/cmem
@@ -77,6 +94,7 @@ static struct cmem_block *cmem_proc_cma_block(void)
 
 static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 {
+	struct cmem_proc_reader *reader = m->private;
 	struct cmem_proc_place place = cmem_proc_place(*pos);
 	struct cmem_block *block = NULL;
 	unsigned int num_pools;
@@ -94,7 +112,7 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 				.block = S32_MAX, .cma = true,
 			};
 	}
-	m->private = block;
+	reader->block = block;
 	if (!block)
 		return NULL;
 
@@ -116,7 +134,8 @@ static void cmem_proc_stop(struct seq_file *m, void *v)
 static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	struct cmem_proc_place place = cmem_proc_place(*pos);
-	struct cmem_block *block = m->private;
+	const struct cmem_proc_reader *reader = m->private;
+	struct cmem_block *block = reader->block;
 	unsigned long start, count = 0;
 
 	mutex_lock(&block->lock);
@@ -153,20 +172,24 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 	return cmem_proc_start(m, pos);
 }
 
-/* As short as it is, which %pa would not do */
+/* As short as it is, which %pa would not do; zero for others, as in /proc/iomem */
 static void cmem_proc_address(struct seq_file *m, const struct cmem_block *block,
 			      unsigned long page)
 {
-	seq_printf(m, "phys addr %#llx", (u64)cmem_block_phys(block, page));
+	const struct cmem_proc_reader *reader = m->private;
+	u64 phys = reader->addresses ? cmem_block_phys(block, page) : 0;
+
+	seq_printf(m, "phys addr %#llx", phys);
 }
 
 /* An address is for those who could get at the buffer. */
-static void cmem_proc_busy(struct seq_file *m, const struct cmem_buffer *buffer,
-			   bool all)
+static void cmem_proc_busy(struct seq_file *m, const struct cmem_buffer *buffer)
 {
+	const struct cmem_proc_reader *reader = m->private;
 	struct cmem_extent extent;
 
-	if (!all && !cmem_buffer_has_user(buffer, m->file)) {
+	if (reader->addresses && !reader->all &&
+	    !cmem_buffer_has_user(buffer, m->file)) {
 		seq_puts(m, "phys addr hidden");
 		return;
 	}
@@ -185,7 +208,7 @@ static void cmem_proc_separate(struct seq_file *m, const struct cmem_block *bloc
 /* Where free buffers of CMA will be, nobody knows yet: only how many there are. */
 static void cmem_proc_show_cma_pool(struct seq_file *m,
 				    const struct cmem_carved_pool *pool,
-				    const struct cmem_proc_place *place, bool all)
+				    const struct cmem_proc_place *place)
 {
 	unsigned long start, pages, page, end;
 	struct cmem_heap_buffer *from;
@@ -204,13 +227,13 @@ static void cmem_proc_show_cma_pool(struct seq_file *m,
 		if (!from)
 			break;
 		seq_printf(m, "id %lu: ", (page - start) / pool->pages);
-		cmem_proc_busy(m, &from->buffer, all);
+		cmem_proc_busy(m, &from->buffer);
 		seq_putc(m, '\n');
 	}
 }
 
 static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
-				const struct cmem_proc_place *place, bool all)
+				const struct cmem_proc_place *place)
 {
 	const struct cmem_carved_pool *pool = &block->pools[place->pool];
 	u32 slot = place->chunk * CMEM_PROC_CHUNK;
@@ -230,7 +253,7 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 	}
 
 	if (place->cma) {
-		cmem_proc_show_cma_pool(m, pool, place, all);
+		cmem_proc_show_cma_pool(m, pool, place);
 		return;
 	}
 	for (; slot < end; slot++) {
@@ -241,7 +264,7 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 			continue;
 		seq_printf(m, "id %u: ", slot);
 		if (taken)
-			cmem_proc_busy(m, buffer, all);
+			cmem_proc_busy(m, buffer);
 		else
 			cmem_proc_address(m, block, pool->start +
 					  slot * pool->pages);
@@ -250,7 +273,7 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 }
 
 static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
-				const struct cmem_proc_place *place, bool all)
+				const struct cmem_proc_place *place)
 {
 	unsigned long page = (unsigned long)place->chunk * CMEM_PROC_CHUNK;
 	unsigned long end, start = 0, pages = block->num_pages;
@@ -278,7 +301,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 		from = cmem_heap_next(heap, &page, end - 1);
 		if (!from)
 			break;
-		cmem_proc_busy(m, &from->buffer, all);
+		cmem_proc_busy(m, &from->buffer);
 		seq_printf(m, " size %#llx\n", (u64)from->pages << PAGE_SHIFT);
 	}
 }
@@ -286,19 +309,15 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 static int cmem_proc_show(struct seq_file *m, void *v)
 {
 	struct cmem_proc_place place = cmem_proc_place(*(loff_t *)v);
-	struct cmem_block *block = m->private;
-	bool all;
-
-	/* To look is no attempt to use it, so nothing to audit. */
-	all = !security_capable(m->file->f_cred, &init_user_ns, CAP_SYS_RAWIO,
-				CAP_OPT_NOAUDIT);
+	const struct cmem_proc_reader *reader = m->private;
+	struct cmem_block *block = reader->block;
 
 	/* What was there a moment ago may have gone, or be another block now. */
 	mutex_lock(&block->lock);
 	if (block->present && place.pool == CMEM_PROC_HEAP)
-		cmem_proc_show_heap(m, block, &place, all);
+		cmem_proc_show_heap(m, block, &place);
 	else if (block->present && place.pool < block->num_pools)
-		cmem_proc_show_pool(m, block, &place, all);
+		cmem_proc_show_pool(m, block, &place);
 	mutex_unlock(&block->lock);
 	return 0;
 }
@@ -310,9 +329,52 @@ static const struct seq_operations cmem_proc_ops = {
 	.show = cmem_proc_show,
 };
 
+/* To look is no attempt to use it, so nothing to audit. */
+static bool cmem_proc_capable(int capability)
+{
+	return !security_capable(current_cred(), &init_user_ns, capability,
+				 CAP_OPT_NOAUDIT);
+}
+
+/* Whether the caller could open /dev/cmem for reading, as that is where he is */
+static bool cmem_proc_has_device(void)
+{
+	struct path path;
+	struct inode *inode;
+	bool has;
+
+	if (kern_path("/dev/cmem", LOOKUP_FOLLOW, &path))
+		return false;
+	inode = d_backing_inode(path.dentry);
+	has = S_ISCHR(inode->i_mode) && cmem_is_device(inode->i_rdev) &&
+	      may_open_dev(&path) && !path_permission(&path, MAY_READ);
+	path_put(&path);
+	return has;
+}
+
+static int cmem_proc_open(struct inode *inode, struct file *filp)
+{
+	struct cmem_proc_reader *reader;
+
+	reader = __seq_open_private(filp, &cmem_proc_ops, sizeof(*reader));
+	if (!reader)
+		return -ENOMEM;
+	reader->addresses = cmem_proc_capable(CAP_SYS_ADMIN) ||
+			    cmem_proc_has_device();
+	reader->all = cmem_proc_capable(CAP_SYS_RAWIO);
+	return 0;
+}
+
+static const struct proc_ops cmem_proc_proc_ops = {
+	.proc_open = cmem_proc_open,
+	.proc_read_iter = seq_read_iter,
+	.proc_lseek = seq_lseek,
+	.proc_release = seq_release_private,
+};
+
 int __init cmem_procfs_init(void)
 {
-	return proc_create_seq("cmem", 0444, NULL, &cmem_proc_ops) ? 0 : -ENOMEM;
+	return proc_create("cmem", 0444, NULL, &cmem_proc_proc_ops) ? 0 : -ENOMEM;
 }
 
 void __init cmem_procfs_exit(void)

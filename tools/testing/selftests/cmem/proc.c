@@ -440,4 +440,103 @@ TEST_F(proc, fdinfo_counts_each_buffer_of_the_file_once)
 	close(other);
 }
 
+/* Writes zero for each address of a text. */
+static void hide_addresses(struct text *t)
+{
+	static const char word[] = "phys addr 0x";
+	char *from = t->bytes, *to = t->bytes;
+
+	while (*from) {
+		if (strncmp(from, word, strlen(word))) {
+			*to++ = *from++;
+			continue;
+		}
+		from += strlen(word);
+		from += strspn(from, "0123456789abcdef");
+		memcpy(to, word, strlen(word));
+		to += strlen(word);
+		*to++ = '0';
+	}
+	*to = 0;
+	t->length = to - t->bytes;
+}
+
+/* From now on a user who can't open the device, whatever group that is of */
+static int become_stranger(void)
+{
+	if (setgroups(0, NULL) || setresgid(OTHER_UID, OTHER_UID, OTHER_UID))
+		return -errno;
+	return become_user(OTHER_UID);
+}
+
+TEST_F(proc, addresses_are_zero_for_who_cannot_open_the_device)
+{
+	static struct cmem_alloc buf[256];
+	struct text all = {}, seen = {};
+	pid_t pid;
+
+	take_some(_metadata, self->fd, &self->before, buf, ARRAY_SIZE(buf));
+	ASSERT_TRUE(slurp(PROC, 4096, &all));
+	IN_CHILD(pid) {
+		ASSERT_EQ(0, become_stranger());
+		ASSERT_EQ(-1, cmem_open());
+		ASSERT_TRUE(slurp(PROC, 4096, &seen));
+		hide_addresses(&all);
+		expect_text(_metadata, &all, &seen);
+		ASSERT_FALSE(has_failed(_metadata));
+	}
+	join_child(pid);
+	free(all.bytes);
+}
+
+TEST_F(proc, who_opened_it_is_who_sees_addresses)
+{
+	struct text all = {}, seen = {};
+	int sockets[2], fd;
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets));
+	ASSERT_TRUE(slurp(PROC, 4096, &all));
+	IN_CHILD(pid) {
+		ASSERT_EQ(0, become_stranger());
+		ASSERT_EQ(0, send_fd(sockets[0], open(PROC, O_RDONLY | O_CLOEXEC)));
+	}
+	join_child(pid);
+	fd = receive_fd(sockets[1]);
+	ASSERT_LE(0, fd);
+	seen.bytes = calloc(1, all.length + 4096);
+	ASSERT_POINTER(seen.bytes);
+	for (ssize_t got = 1; got > 0; seen.length += got)
+		got = read(fd, seen.bytes + seen.length, all.length + 4095 - seen.length);
+	hide_addresses(&all);
+	expect_text(_metadata, &all, &seen);
+	close(fd);
+	close(sockets[0]);
+	close(sockets[1]);
+	free(all.bytes);
+	free(seen.bytes);
+}
+
+TEST_F(proc, the_group_of_the_device_sees_addresses)
+{
+	struct text all = {}, seen = {};
+	pid_t pid;
+
+	/* Nothing is busy, so that nothing is hidden. */
+	ASSERT_TRUE(slurp(PROC, 4096, &all));
+	IN_CHILD(pid) {
+		int fd;
+
+		ASSERT_EQ(0, become_user(OTHER_UID));
+		fd = cmem_open();
+		if (fd >= 0) {
+			ASSERT_TRUE(slurp(PROC, 4096, &seen));
+			expect_text(_metadata, &all, &seen);
+			ASSERT_FALSE(has_failed(_metadata));
+		}
+	}
+	join_child(pid);
+	free(all.bytes);
+}
+
 TEST_HARNESS_MAIN
