@@ -377,6 +377,7 @@ static void cmem_block_empty(struct cmem_block *block)
 	unsigned int i;
 
 	cmem_scrub_stop(block);
+	cmem_dmem_unregister(&block->dmem);
 	cmem_alias_exit(block);
 	if (block->claimed)
 		release_mem_region(PFN_PHYS(block->base_pfn),
@@ -384,6 +385,7 @@ static void cmem_block_empty(struct cmem_block *block)
 	block->claimed = NULL;
 
 	mutex_lock(&block->lock);
+	cmem_quota_exit(block);
 	cmem_heap_destroy(&block->heap);
 	for (i = 0; i < block->num_pools; i++) {
 		cmem_pool_destroy(&block->pools[i].slots);
@@ -414,6 +416,7 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 	block->keep_contents = config->keep_contents;
 	block->is_memory = config->is_memory;
 	block->is_ram = config->is_ram;
+	block->own_quota = config->quota;
 	block->coherent = coherent;
 	block->has_pages = config->has_pages;
 	WRITE_ONCE(block->base_pfn, PHYS_PFN(config->base));
@@ -441,6 +444,13 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 		else
 			dev_err(dev, "block %d: the kernel has no room to map it: %pe\n",
 				block->id, ERR_PTR(ret));
+		goto err_empty;
+	}
+	ret = cmem_dmem_register(&block->dmem, block->id,
+				 cmem_block_length(block));
+	if (ret) {
+		dev_err(dev, "block %d: no region of the dmem cgroup controller for it: %pe\n",
+			block->id, ERR_PTR(ret));
 		goto err_empty;
 	}
 	ret = cmem_scrub_start(block);
@@ -508,6 +518,7 @@ static struct cmem_block *cmem_block_alloc(s32 id)
 	cmem_quarantine_init(block);
 	INIT_WORK(&block->names_work, cmem_block_make_names);
 	init_completion(&block->named);
+	cmem_quota_init(block);
 	return block;
 }
 
@@ -544,6 +555,7 @@ static int cmem_block_make(struct device *dev,
 	if (!again)
 		list_add_tail_rcu(&block->in_blocks, place ? &place->in_blocks :
 							     &cmem_blocks);
+	cmem_quota_apply(block);
 
 	dev_info(dev, "block %d: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
 		 block->id, config->length, &config->base, block->num_pools,

@@ -41,7 +41,8 @@ struct cmem_sharer {
 
 static_assert(CMEM_MAX_REGISTRATIONS <= U16_MAX);
 #ifdef CONFIG_64BIT
-static_assert(sizeof(struct cmem_buffer) + sizeof(struct cmem_slot) <= 60);
+static_assert(sizeof(struct cmem_buffer) + sizeof(struct cmem_slot) <=
+	      64 + sizeof(struct cmem_dmem_charge));
 #endif
 
 static struct kmem_cache *cmem_heap_buffer_cache;
@@ -104,6 +105,7 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
 {
 	file->owner = atomic64_inc_return(&cmem_last_owner);
 	file->filp = filp;
+	file->user = cmem_quota_user(filp->f_cred);
 	mutex_init(&file->sync_lock);
 	spin_lock_init(&file->lock);
 	INIT_LIST_HEAD(&file->allocated);
@@ -287,9 +289,12 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 	struct cmem_block *block = cmem_buffer_block(buffer);
 
 	buffer->flags = 0;
+	cmem_dmem_uncharge(&buffer->dmem, cmem_buffer_length(buffer));
 	if (pool) {
 		u32 slot = buffer - pool->buffers;
 
+		cmem_quota_uncharge(block, pool->slots.slots[slot].user,
+				    pool->pages);
 		cmem_pool_put(&pool->slots, slot,
 			      shared ? 0 : pool->slots.slots[slot].tag);
 		cmem_scrub_kick(block);
@@ -298,6 +303,7 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 	} else {
 		struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
 
+		cmem_quota_uncharge(block, from->user, from->pages);
 		cmem_heap_put(&block->heap, from->start, from->pages,
 			      shared ? 0 : from->tag);
 		kmem_cache_free(cmem_heap_buffer_cache, from);
@@ -374,19 +380,27 @@ void cmem_buffer_abandon(struct cmem_buffer *buffer)
 	mutex_unlock(&block->lock);
 }
 
-static int cmem_buffer_take_pool(struct cmem_carved_pool *pool, u64 tag,
+static int cmem_buffer_take_pool(struct cmem_carved_pool *pool,
+				 const struct cmem_request *request,
 				 struct cmem_buffer **buffer)
 {
 	struct cmem_block *block = pool->block;
+	u64 length = (u64)pool->pages << PAGE_SHIFT;
 	u32 clean = pool->slots.num_clean;
+	struct cmem_dmem_charge dmem;
 	u32 slot;
 	int ret;
 
-	ret = cmem_pool_take(&pool->slots, tag, &slot);
+	if (!cmem_quota_allows(block, request, pool->pages) ||
+	    cmem_dmem_charge(&block->dmem, &dmem, length))
+		return -ENOMEM;
+
+	ret = cmem_pool_take(&pool->slots, request->tag, &slot);
 	if (ret < 0) {
+		cmem_dmem_uncharge(&dmem, length);
 		/* His own need not be cleaned for him. */
 		if (ret == -EAGAIN && block->scrubbing_pool == pool &&
-		    pool->slots.slots[block->scrubbing_slot].tag == tag)
+		    pool->slots.slots[block->scrubbing_slot].tag == request->tag)
 			WRITE_ONCE(block->scrub_cancel, true);
 		return ret;
 	}
@@ -395,7 +409,10 @@ static int cmem_buffer_take_pool(struct cmem_carved_pool *pool, u64 tag,
 	if ((ret == CMEM_TAKEN_DIRTY || pool->slots.num_clean != clean) &&
 	    pool->slots.num_clean < cmem_pool_to_clean(&pool->slots) / 2)
 		cmem_scrub_hurry(block);
+	pool->slots.slots[slot].user = request->user;
+	request->account->pages += pool->pages;
 	*buffer = &pool->buffers[slot];
+	(*buffer)->dmem = dmem;
 	return ret;
 }
 
@@ -416,8 +433,9 @@ static bool cmem_pool_serves(const struct cmem_carved_pool *pool,
 	       (pool->slots.count == 1 || IS_ALIGNED(pool->pages, align));
 }
 
-static int cmem_buffer_take_best(struct cmem_block *block, unsigned long pages,
-				 unsigned long align, u64 tag,
+static int cmem_buffer_take_best(struct cmem_block *block,
+				 const struct cmem_request *request,
+				 unsigned long align,
 				 struct cmem_buffer **buffer)
 {
 	int ret = -ENOENT;
@@ -426,44 +444,65 @@ static int cmem_buffer_take_best(struct cmem_block *block, unsigned long pages,
 	for (i = 0; i < block->num_pools; i++) {
 		struct cmem_carved_pool *pool = &block->pools[block->by_size[i]];
 
-		if (!cmem_pool_serves(pool, pages, align))
+		if (!cmem_pool_serves(pool, request->pages, align))
 			continue;
-		ret = cmem_buffer_take_pool(pool, tag, buffer);
+		ret = cmem_buffer_take_pool(pool, request, buffer);
 		if (ret != -ENOMEM)
 			return ret;
 	}
 	return ret;
 }
 
+static int cmem_buffer_take_heap(struct cmem_block *block,
+				 const struct cmem_request *request,
+				 unsigned long align,
+				 struct cmem_heap_buffer *from)
+{
+	u64 length = (u64)request->pages << PAGE_SHIFT;
+	int ret;
+
+	if (!cmem_quota_allows(block, request, request->pages) ||
+	    cmem_dmem_charge(&block->dmem, &from->buffer.dmem, length))
+		return -ENOMEM;
+
+	ret = cmem_heap_take(&block->heap, request->pages, align, request->tag,
+			     from, &from->start);
+	if (ret < 0) {
+		cmem_dmem_uncharge(&from->buffer.dmem, length);
+		return ret;
+	}
+
+	from->block = block;
+	from->pool = CMEM_POOL_HEAP;
+	from->user = request->user;
+	from->pages = request->pages;
+	from->tag = request->tag;
+	request->account->pages += request->pages;
+	return ret;
+}
+
 /* Take memory as checked. @spare is what a heap buffer would be kept in. */
 static int cmem_buffer_take(struct cmem_block *block,
-			    const struct cmem_request *request, u64 tag,
+			    const struct cmem_request *request,
 			    struct cmem_heap_buffer **spare,
 			    struct cmem_buffer **buffer)
 {
 	unsigned long align = cmem_request_align(request);
 	struct cmem_heap_buffer *from = *spare;
-	unsigned long pages = request->pages;
 	int ret = -ENOMEM;
 
 	if (request->pool >= 0)
-		ret = cmem_buffer_take_pool(&block->pools[request->pool], tag,
-					    buffer);
+		ret = cmem_buffer_take_pool(&block->pools[request->pool],
+					    request, buffer);
 	else if (request->pool == CMEM_POOL_BEST)
-		ret = cmem_buffer_take_best(block, pages, align, tag, buffer);
+		ret = cmem_buffer_take_best(block, request, align, buffer);
 	if (!from || (ret != -ENOMEM && ret != -ENOENT))
 		return ret;
 
-	ret = cmem_heap_take(&block->heap, pages, align, tag, from,
-			     &from->start);
+	ret = cmem_buffer_take_heap(block, request, align, from);
 	if (ret < 0)
 		return ret;
-
 	*spare = NULL;
-	from->block = block;
-	from->pool = CMEM_POOL_HEAP;
-	from->pages = pages;
-	from->tag = tag;
 	*buffer = &from->buffer;
 	return ret;
 }
@@ -605,21 +644,19 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 		mutex_lock(&block->lock);
 		ret = cmem_request_check(block, request);
 		if (!ret)
-			ret = cmem_buffer_take(block, request,
-					       cmem_buffer_tag(file, block,
-							       request),
-					       &spare, &buffer);
+			ret = cmem_quota_begin(block, request);
+		if (!ret) {
+			request->tag = cmem_buffer_tag(file, block, request);
+			ret = cmem_buffer_take(block, request, &spare, &buffer);
+		}
 		if (ret == CMEM_TAKEN_READY && block->soiled)
 			ret = CMEM_TAKEN_DIRTY;
 		if (ret == CMEM_TAKEN_READY)
 			cmem_buffer_admit(file, buffer, request);
 		round = block->scrub_round;
 		mutex_unlock(&block->lock);
-		if (ret == -ENOBUFS) {
-			ret = tries-- ? cmem_heap_make_room() : -ENOMEM;
-			if (!ret)
-				continue;
-		}
+		if (cmem_try_again(&ret, &tries))
+			continue;
 		if (ret != -EAGAIN)
 			break;
 
@@ -665,6 +702,8 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 {
 	struct cmem_block *block = cmem_block_find(id);
 
+	request->cred = file->filp->f_cred;
+	request->user = file->user;
 	return block ? cmem_buffer_alloc_from(file, block, request) : -ENOENT;
 }
 
@@ -673,7 +712,7 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
  * @block: a block, which need not be present
  * @request: what is wanted; where to put what was found
  *
- * May sleep as cmem_buffer_alloc() may.
+ * The caller's user is charged for it. May sleep as cmem_buffer_alloc() may.
  *
  * Return: the buffer, clean, marked as shared and held by the caller; or an errno, as
  * struct cmem_alloc in the UAPI header says.
@@ -681,8 +720,11 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
 					      struct cmem_request *request)
 {
-	int ret = cmem_buffer_alloc_from(NULL, block, request);
+	int ret;
 
+	request->cred = current_cred();
+	request->user = cmem_quota_user(request->cred);
+	ret = cmem_buffer_alloc_from(NULL, block, request);
 	return ret ? ERR_PTR(ret) : request->buffer;
 }
 

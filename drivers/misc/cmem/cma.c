@@ -29,6 +29,8 @@
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
 
 #ifdef CONFIG_ARM
 #include <asm/dcache_poc.h>
@@ -46,7 +48,8 @@
  * @cma: the area, NULL if there is none
  * @base_pfn: page frame number of its first page
  * @num_pages: its length. The kernel made it a multiple of what CMA works with.
- * @limit: pages that were asked for: as many as can be in our buffers
+ * @limit: pages that were asked for: as many as can be in our buffers. Of the global
+ *	area it is our share, under the block's lock.
  * @used: pages in our buffers, those that are on their way included, under the
  *	block's lock
  */
@@ -86,6 +89,12 @@ struct cmem_cma_buffer {
 
 static struct cmem_cma *cmem_cma;
 
+/*
+ * Of the global area, which is every driver's, we take a part: so much that the others
+ * can't be left without any by programs.
+ */
+static struct cmem_amount cmem_cma_share = { .given = true, .percent = 25 };
+
 /**
  * cmem_cma_block - the block of CMA areas
  *
@@ -122,6 +131,12 @@ static struct cmem_cma *cmem_cma_of(struct cmem_block *block)
 	return container_of(block, struct cmem_cma, block);
 }
 
+/* What our buffers can still get of an area. The share may be less than they have. */
+static unsigned long cmem_cma_left(const struct cmem_cma_area *area)
+{
+	return area->limit - min(area->used, area->limit);
+}
+
 /**
  * cmem_cma_length - bytes that buffers can have in all areas
  * @block: the block
@@ -135,7 +150,8 @@ u64 cmem_cma_length(struct cmem_block *block)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
-		pages += cma->areas[i].limit;
+		pages += max(READ_ONCE(cma->areas[i].limit),
+			     READ_ONCE(cma->areas[i].used));
 	return pages << PAGE_SHIFT;
 }
 
@@ -143,7 +159,7 @@ u64 cmem_cma_length(struct cmem_block *block)
  * cmem_cma_largest - the longest run of pages that no buffer of ours is in
  * @block: the block, locked
  *
- * Return: its length in pages, in the heap's area.
+ * Return: its length in pages, in the heap's area, and no more than can be had of it.
  */
 unsigned long cmem_cma_largest(struct cmem_block *block)
 {
@@ -157,7 +173,7 @@ unsigned long cmem_cma_largest(struct cmem_block *block)
 		pfn += from->pages;
 		run = pfn;
 	}
-	return max(largest, end - run);
+	return min(max(largest, end - run), cmem_cma_left(area));
 }
 
 /**
@@ -191,10 +207,11 @@ void cmem_cma_area(struct cmem_block *block, unsigned int number,
 static void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *area)
 {
 	unsigned int number = area - cma->areas;
-	unsigned long left = area->limit - area->used;
+	unsigned long left = cmem_cma_left(area);
 	struct cmem_block *block = &cma->block;
 
 	if (number == CMEM_CMA_HEAP) {
+		block->heap.size = area->used + left;
 		block->heap.free = left;
 		block->heap.dirty = left;
 	} else {
@@ -204,25 +221,34 @@ static void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *are
 	}
 }
 
-static bool cmem_cma_charge(struct cmem_cma *cma, struct cmem_cma_area *area,
-			    unsigned long pages)
+static int cmem_cma_charge(struct cmem_cma *cma, struct cmem_cma_area *area,
+			   struct cmem_request *request, unsigned long pages)
 {
-	bool fits;
+	struct cmem_block *block = &cma->block;
+	unsigned int tries = CMEM_ROOM_TRIES;
+	int ret;
 
-	mutex_lock(&cma->block.lock);
-	fits = pages <= area->limit - area->used;
-	if (fits) {
-		area->used += pages;
-		cmem_cma_count(cma, area);
-	}
-	mutex_unlock(&cma->block.lock);
-	return fits;
+	do {
+		mutex_lock(&block->lock);
+		ret = cmem_quota_begin(block, request);
+		if (!ret && (pages > cmem_cma_left(area) ||
+			     !cmem_quota_allows(block, request, pages)))
+			ret = -ENOMEM;
+		if (!ret) {
+			request->account->pages += pages;
+			area->used += pages;
+			cmem_cma_count(cma, area);
+		}
+		mutex_unlock(&block->lock);
+	} while (cmem_try_again(&ret, &tries));
+	return ret;
 }
 
 /* The block is locked. */
 static void cmem_cma_uncharge(struct cmem_cma *cma, struct cmem_cma_area *area,
-			      unsigned long pages)
+			      kuid_t user, unsigned long pages)
 {
+	cmem_quota_uncharge(&cma->block, user, pages);
 	area->used -= pages;
 	cmem_cma_count(cma, area);
 }
@@ -290,7 +316,6 @@ static void cmem_cma_release(struct cmem_cma_buffer *buffer)
 	if (buffer->remapped)
 		cmem_cma_remap(page, from->pages, true);
 	cma_release(buffer->area->cma, page, from->pages);
-	kfree(buffer);
 }
 
 /* Put a buffer into the tree. */
@@ -299,17 +324,13 @@ static int cmem_cma_note(struct cmem_cma *cma, struct cmem_heap_buffer *from)
 	unsigned int tries = CMEM_ROOM_TRIES;
 	int ret;
 
-	for (;;) {
+	do {
 		mutex_lock(&cma->block.lock);
 		ret = cmem_heap_insert(&cma->block.heap, from->start,
 				       from->pages, from);
 		mutex_unlock(&cma->block.lock);
-		if (ret != -ENOBUFS)
-			return ret;
-		ret = tries-- ? cmem_heap_make_room() : -ENOMEM;
-		if (ret)
-			return ret;
-	}
+	} while (cmem_try_again(&ret, &tries));
+	return ret;
 }
 
 /* Get clean pages of an area, which has been charged for them. */
@@ -328,17 +349,22 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 	if (!buffer)
 		return -ENOMEM;
 
+	ret = cmem_dmem_charge(&cma->block.dmem, &buffer->buffer.buffer.dmem,
+			       (u64)pages << PAGE_SHIFT);
+	if (ret)
+		goto err_free;
 	page = cmem_cma_alloc(area, heap, pages,
 			      min_t(unsigned int, ilog2(align) - PAGE_SHIFT,
 				    BITS_PER_LONG - 2));
 	if (!page) {
-		kfree(buffer);
-		return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+		ret = fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+		goto err_dmem;
 	}
 
 	buffer->area = area;
 	buffer->buffer.block = &cma->block;
 	buffer->buffer.pool = heap ? CMEM_POOL_HEAP : (s32)number;
+	buffer->buffer.user = request->user;
 	buffer->buffer.start = page_to_pfn(page);
 	buffer->buffer.pages = pages;
 	ret = cmem_cma_clean(cma, buffer, page, request->flags);
@@ -353,30 +379,52 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 
 err_release:
 	cmem_cma_release(buffer);
+err_dmem:
+	cmem_dmem_uncharge(&buffer->buffer.buffer.dmem, (u64)pages << PAGE_SHIFT);
+err_free:
+	kfree(buffer);
 	return ret;
 }
 
+/* Once: a program may go on asking. */
+static void cmem_cma_tell_share(const struct cmem_cma *cma,
+				const struct cmem_cma_area *area)
+{
+	if (area != &cma->areas[CMEM_CMA_HEAP] || cma->own_heap || !area->cma ||
+	    area->limit == area->num_pages)
+		return;
+	pr_notice_once("block %d: the heap gets no more than %#llx of the %#llx bytes of the global CMA area: cmem.cma_share= is more, cmem_cma_heapsize= is an area of its own\n",
+		       CMEM_BLOCK_CMA, (u64)area->limit << PAGE_SHIFT,
+		       (u64)area->num_pages << PAGE_SHIFT);
+}
+
 static int cmem_cma_take_from(struct cmem_cma *cma, unsigned int number,
-			      const struct cmem_request *request,
+			      struct cmem_request *request,
 			      struct cmem_heap_buffer **from)
 {
 	struct cmem_cma_area *area = &cma->areas[number];
 	unsigned long pages;
 	int ret;
 
-	if (request->length > (u64)area->limit << PAGE_SHIFT)
+	if (request->length > (u64)READ_ONCE(area->limit) << PAGE_SHIFT) {
+		cmem_cma_tell_share(cma, area);
 		return -ENOMEM;
+	}
 	pages = DIV_ROUND_UP_ULL(request->length, PAGE_SIZE);
 	/* A pool's buffer is as long as all of them, or longer if asked for. */
 	if (number != CMEM_CMA_HEAP)
 		pages = max(pages, cma->block.pools[number].pages);
 
-	if (!cmem_cma_charge(cma, area, pages))
-		return -ENOMEM;
+	ret = cmem_cma_charge(cma, area, request, pages);
+	if (ret) {
+		if (pages > cmem_cma_left(area))
+			cmem_cma_tell_share(cma, area);
+		return ret;
+	}
 	ret = cmem_cma_fill(cma, area, request, pages, from);
 	if (ret) {
 		mutex_lock(&cma->block.lock);
-		cmem_cma_uncharge(cma, area, pages);
+		cmem_cma_uncharge(cma, area, request->user, pages);
 		mutex_unlock(&cma->block.lock);
 	}
 	return ret;
@@ -415,7 +463,11 @@ static int cmem_cma_check(struct cmem_cma *cma,
 	    request->pool >= (s32)cma->block.num_pools)
 		return -ENOENT;
 	if (request->pool < 0) {
+		/* More than our share of the global area is not wrong, but not there. */
 		length = cmem_cma_length(&cma->block);
+		if (!cma->own_heap)
+			length += (u64)cma->areas[CMEM_CMA_HEAP].num_pages <<
+				  PAGE_SHIFT;
 		return !request->length || request->length > length ? -EINVAL : 0;
 	}
 	length = cma->areas[array_index_nospec(request->pool,
@@ -473,8 +525,9 @@ void cmem_cma_put(struct cmem_heap_buffer *from)
 	struct cmem_cma *cma = cmem_cma_of(from->block);
 
 	cmem_heap_erase(&cma->block.heap, from->start, from->pages);
-	cmem_cma_uncharge(cma, buffer->area, from->pages);
+	cmem_cma_uncharge(cma, buffer->area, from->user, from->pages);
 	cmem_cma_release(buffer);
+	kfree(buffer);
 }
 
 static void cmem_cma_set_area(struct cmem_cma_area *area, struct cma *cma)
@@ -487,6 +540,72 @@ static void cmem_cma_set_area(struct cmem_cma_area *area, struct cma *cma)
 	area->num_pages = cma_get_size(cma) >> PAGE_SHIFT;
 	area->limit = area->num_pages;
 }
+
+/* The heap of a block that has no area for it is a part of the global one. */
+static void cmem_cma_set_share(struct cmem_cma_area *heap, struct cma *cma)
+{
+	unsigned long share;
+
+	share = cmem_amount_pages(&cmem_cma_share,
+				  cma_get_size(cma) >> PAGE_SHIFT);
+	if (!share)
+		return;
+	cmem_cma_set_area(heap, cma);
+	heap->limit = min(heap->limit, share);
+}
+
+static int cmem_cma_share_set(const char *val, const struct kernel_param *kp)
+{
+	struct cmem_block *block = cmem_cma_block();
+	size_t length = strcspn(val, "\n");
+	struct cmem_amount share;
+	struct cmem_cma_area *heap;
+	char word[40];
+
+	if (length >= sizeof(word))
+		length = sizeof(word) - 1;
+	strscpy(word, val, length + 1);
+	if (cmem_amount_parse(word, &share)) {
+		pr_err("cma_share=%s: must be bytes, with K, M or G behind, or a percentage such as 25%%\n",
+		       word);
+		return -EINVAL;
+	}
+	/* When the kernel boots, the parameters come before the block. */
+	if (system_state < SYSTEM_RUNNING && !block) {
+		cmem_cma_share = share;
+		return 0;
+	}
+	if (!block || cmem_cma_of(block)->own_heap ||
+	    !cmem_cma_of(block)->areas[CMEM_CMA_HEAP].cma) {
+		pr_err("cma_share=%s: the heap of block %d is no part of the global CMA area\n",
+		       word, CMEM_BLOCK_CMA);
+		return -ENODEV;
+	}
+
+	heap = &cmem_cma_of(block)->areas[CMEM_CMA_HEAP];
+	mutex_lock(&block->lock);
+	cmem_cma_share = share;
+	WRITE_ONCE(heap->limit, min(cmem_amount_pages(&share, heap->num_pages),
+				    heap->num_pages));
+	cmem_cma_count(cmem_cma_of(block), heap);
+	mutex_unlock(&block->lock);
+	cmem_quota_apply(block);
+	return 0;
+}
+
+static int cmem_cma_share_get(char *buffer, const struct kernel_param *kp)
+{
+	int length = cmem_amount_emit(&cmem_cma_share, buffer, 0);
+
+	return length + sysfs_emit_at(buffer, length, "\n");
+}
+
+static const struct kernel_param_ops cmem_cma_share_ops = {
+	.set = cmem_cma_share_set,
+	.get = cmem_cma_share_get,
+};
+module_param_cb(cma_share, &cmem_cma_share_ops, NULL, 0644);
+MODULE_PARM_DESC(cma_share, "what block -1 may take of the kernel's global CMA area if that is its heap: bytes with K, M or G, or a percentage (default 25%)");
 
 static struct cmem_cma *cmem_cma_new(unsigned int num_pools)
 {
@@ -550,7 +669,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 	cma->own_heap = heap->cma && heap->cma != global;
 	/* A pool may have it: linux,cma-default makes any area the global one. */
 	if (global && !cma->no_heap && !cmem_cma_has_area(cma, global) && !heap->cma)
-		cmem_cma_set_area(heap, global);
+		cmem_cma_set_share(heap, global);
 	if (!heap->cma && !block->num_pools) {
 		cmem_cma_free(cma);
 		return;
@@ -558,6 +677,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 
 	mutex_init(&block->lock);
 	cmem_quarantine_init(block);
+	cmem_quota_init(block);
 	block->id = CMEM_BLOCK_CMA;
 	block->kind = CMEM_KIND_CMA;
 	block->coherent = coherent;
@@ -566,7 +686,6 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 		block->num_pages = max(block->num_pages, cma->areas[i].base_pfn +
 				       cma->areas[i].num_pages);
 	cmem_heap_init(&block->heap, 0, block->num_pages, &block->lock);
-	block->heap.size = heap->num_pages;
 	cmem_block_sort_pools(block);
 	mutex_lock(&block->lock);
 	for (i = 0; i < block->num_pools; i++)
@@ -577,11 +696,15 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 		block->quarantine_config.num_rprocs = 0;
 	block->present = true;
 	mutex_unlock(&block->lock);
+	if (cmem_dmem_register(&block->dmem, block->id, cmem_cma_length(block)))
+		pr_err("block %d: no memory for its region of the dmem cgroup controller\n",
+		       block->id);
 	/* From here on, cmem_cma_block() finds all of it. */
 	smp_store_release(&cmem_cma, cma);
+	cmem_quota_apply(block);
 
 	pr_info("block %d: %u pools, heap of %#llx bytes in %s CMA area\n",
-		block->id, block->num_pools, (u64)heap->num_pages << PAGE_SHIFT,
+		block->id, block->num_pools, (u64)heap->limit << PAGE_SHIFT,
 		cma->own_heap ? "its own" : heap->cma ? "the global" : "no");
 	cmem_debugfs_add_block(block);
 	cmem_dma_heap_add(block);
@@ -799,8 +922,10 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 	if (!config)
 		return -ENOMEM;
 	config->id = CMEM_BLOCK_CMA;
-	ret = cmem_config_of_pools(dev, dev->of_node, pool_cells, U64_MAX,
-				   config);
+	ret = cmem_config_of_quota(dev, dev->of_node, pool_cells, config);
+	if (!ret)
+		ret = cmem_config_of_pools(dev, dev->of_node, pool_cells,
+					   U64_MAX, config);
 	if (!ret)
 		ret = cmem_config_of_quarantine(dev, dev->of_node, config);
 	if (ret)
@@ -817,6 +942,7 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 		ret = -ENOMEM;
 		goto out;
 	}
+	cma->block.own_quota = config->quota;
 	ret = cmem_cma_of_areas(dev, cma, config);
 	if (ret)
 		cmem_cma_free(cma);

@@ -15,6 +15,7 @@
  * Locks nest in this order:
  *
  *	cmem_blocks_lock	(a mutex, in block.c, while a block is made or removed)
+ *	cmem_quota_lock		(a mutex, in quota.c, while quotas are set)
  *	cmem_file.sync_lock	(a mutex, for SYNC_ALL alone)
  *	mmap_lock		(taken by the callers of vma.c, and in sync.c)
  *	dma_resv		(of a DMA-BUF, by its importers)
@@ -39,15 +40,19 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 #include <uapi/linux/cmem.h>
 
 #include "config.h"
+#include "dmem.h"
 #include "heap.h"
 #include "pool.h"
 
 struct cmem_rproc;
+struct cred;
 struct dentry;
 struct device;
 struct device_node;
@@ -122,6 +127,11 @@ struct cmem_carved_pool {
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
  * @heap: the rest of the memory
+ * @quota: pages of it that each user may have, ULONG_MAX for all
+ * @own_quota: what it says of that by itself
+ * @accounts: a struct cmem_account for each user who has something, by uid
+ * @account: that of the user who came last
+ * @dmem: it as a region of the dmem cgroup controller
  * @scrubbing_pool: the pool of the buffer that is being cleaned now, or NULL
  * @scrubbing_slot: which buffer of it
  * @scrub_cancel: its last owner wants it back as it is
@@ -174,6 +184,11 @@ struct cmem_block {
 	struct cmem_carved_pool *pools;
 	u8 by_size[CMEM_MAX_POOLS];
 	struct cmem_heap heap;
+	unsigned long quota;
+	struct cmem_amount own_quota;
+	struct xarray accounts;
+	struct cmem_account *account;
+	struct cmem_dmem_region dmem;
 	struct cmem_carved_pool *scrubbing_pool;
 	u32 scrubbing_slot;
 	bool scrub_cancel;
@@ -376,6 +391,7 @@ cmem_region_find(const struct cmem_block_config *config);
  * struct cmem_file - an open file of /dev/cmem: an owner of buffers
  * @owner: number of this file, never used again for another
  * @filp: the file, which says who opened it
+ * @user: who is charged for what it allocates
  * @sync_lock: one walk at a time over all buffers, for SYNC_ALL: it changes
  *	their order
  * @lock: covers what follows
@@ -388,6 +404,7 @@ cmem_region_find(const struct cmem_block_config *config);
 struct cmem_file {
 	u64 owner;
 	const struct file *filp;
+	kuid_t user;
 	struct mutex sync_lock;
 	spinlock_t lock;
 	struct list_head allocated;
@@ -434,9 +451,10 @@ enum cmem_buffer_flags {
  * @since: in quarantine: since when, in seconds since boot
  * @since_ms: and how many milliseconds more
  * @stops: in quarantine: what cmem_rproc_stops() was then
+ * @dmem: which cgroup is charged for it: no bytes where there is no such controller
  *
  * One for each buffer of a pool is there from the beginning, so it is kept
- * small: 48 bytes, with the slot 60. All but @in_file is under the block's
+ * small: 48 bytes, with the slot 64. All but @in_file is under the block's
  * lock.
  */
 struct cmem_buffer {
@@ -456,6 +474,7 @@ struct cmem_buffer {
 		struct hlist_head sharers;
 		unsigned long stops;
 	};
+	struct cmem_dmem_charge dmem;
 };
 
 /**
@@ -463,6 +482,7 @@ struct cmem_buffer {
  * @buffer: what all buffers have
  * @block: whose it is
  * @pool: CMEM_POOL_HEAP, or the number of its pool of CMA
+ * @user: as cmem_slot.user
  * @start: page offset in the block
  * @pages: length
  * @tag: as cmem_slot.tag
@@ -471,6 +491,7 @@ struct cmem_heap_buffer {
 	struct cmem_buffer buffer;
 	struct cmem_block *block;
 	s32 pool;
+	kuid_t user;
 	unsigned long start;
 	unsigned long pages;
 	u64 tag;
@@ -565,6 +586,10 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared);
  * @flags: in: bits of enum cmem_alloc_flags
  * @length: in: bytes, 0 for all of a buffer of the pool named
  * @alignment: in: 0 or a power of two, in bytes
+ * @cred: of who asks: the file's that he opened, or his own
+ * @user: who is charged for it
+ * @account: his in this block, while it is locked
+ * @tag: who may have the memory uncleaned
  * @pages: @length in pages, once the block is known
  * @extent: out: where it is
  * @buffer: out: it
@@ -574,6 +599,10 @@ struct cmem_request {
 	u32 flags;
 	u64 length;
 	u64 alignment;
+	const struct cred *cred;
+	kuid_t user;
+	struct cmem_account *account;
+	u64 tag;
 	unsigned long pages;
 	struct cmem_extent extent;
 	struct cmem_buffer *buffer;
@@ -587,6 +616,15 @@ struct cmem_request {
 
 /* How often to make room for bookkeeping that others may take */
 #define CMEM_ROOM_TRIES	8
+
+/* After -ENOBUFS, with nothing locked: make room, and tell if that makes a new try worth it. */
+static inline bool cmem_try_again(int *ret, unsigned int *tries)
+{
+	if (*ret != -ENOBUFS)
+		return false;
+	*ret = (*tries)-- ? cmem_heap_make_room() : -ENOMEM;
+	return !*ret;
+}
 
 /* A tag with which nobody leaves memory: owners are numbered from 1. */
 #define CMEM_TAG_NOBODY	1
@@ -664,6 +702,58 @@ static inline bool cmem_rproc_have_stopped(const struct cmem_block *block,
 	return false;
 }
 #endif
+
+/* quota: who has how much of a block, and may have (quota.c) */
+
+/**
+ * struct cmem_account - what a user has of a block
+ * @user: who
+ * @pages: how much, in buffers that he allocated and that are not free yet
+ */
+struct cmem_account {
+	kuid_t user;
+	unsigned long pages;
+};
+
+kuid_t cmem_quota_user(const struct cred *cred);
+int cmem_quota_find(struct cmem_block *block, struct cmem_request *request);
+bool cmem_quota_excess(const struct cmem_request *request);
+void cmem_quota_uncharge(struct cmem_block *block, kuid_t user,
+			 unsigned long pages);
+unsigned long cmem_quota_used(struct cmem_block *block, kuid_t user);
+struct cmem_account *cmem_quota_next(struct cmem_block *block,
+				     unsigned long *index);
+void cmem_quota_init(struct cmem_block *block);
+void cmem_quota_exit(struct cmem_block *block);
+void cmem_quota_apply(struct cmem_block *block);
+
+/**
+ * cmem_quota_begin - find the account that a request will be charged to
+ * @block: the block, locked until that is done
+ * @request: the request
+ *
+ * Return: 0 or -ENOBUFS, as cmem_heap_take().
+ */
+static inline int cmem_quota_begin(struct cmem_block *block,
+				   struct cmem_request *request)
+{
+	request->account = block->account;
+	if (likely(request->account &&
+		   uid_eq(request->account->user, request->user)))
+		return 0;
+	return cmem_quota_find(block, request);
+}
+
+/* Tell if a user may have so many pages more. The block is locked. */
+static inline bool cmem_quota_allows(const struct cmem_block *block,
+				     const struct cmem_request *request,
+				     unsigned long pages)
+{
+	unsigned long used = min(request->account->pages, block->quota);
+
+	return likely(pages <= block->quota - used) ||
+	       cmem_quota_excess(request);
+}
 
 int cmem_scrub_start(struct cmem_block *block);
 void cmem_scrub_dismiss(struct cmem_block *block);

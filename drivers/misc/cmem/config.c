@@ -3,8 +3,13 @@
  * What must hold for each struct cmem_block_config, wherever it comes from.
  */
 #include <linux/device.h>
+#include <linux/kernel.h>
+#include <linux/limits.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
 
 #include "config.h"
 #include "pool.h"
@@ -58,4 +63,70 @@ int cmem_config_set_pools(struct device *dev, const char *source,
 	}
 	config->num_pools = num_pools;
 	return 0;
+}
+
+/**
+ * cmem_amount_parse - read how much of some memory is meant
+ * @text: bytes, with K, M or G behind them; a percentage from 0% to 100%; or none
+ * @amount: to be filled in; "none" is all that there is: no limit
+ *
+ * Return: 0 or -EINVAL.
+ */
+int cmem_amount_parse(const char *text, struct cmem_amount *amount)
+{
+	unsigned long long number;
+	char *end;
+
+	*amount = (struct cmem_amount){ .given = true };
+	if (!strcmp(text, "none")) {
+		amount->bytes = CMEM_AMOUNT_ALL;
+		return 0;
+	}
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	number = memparse(text, &end);
+	if (end[0] == '%' && !end[1]) {
+		if (number > 100 || (end[-1] < '0' || end[-1] > '9'))
+			return -EINVAL;
+		/* Nothing at all is a number of bytes as well. */
+		amount->percent = number;
+		return 0;
+	}
+	if (*end)
+		return -EINVAL;
+	amount->bytes = number;
+	return 0;
+}
+
+/**
+ * cmem_amount_pages - tell how many pages are meant
+ * @amount: how much
+ * @pages: of so many
+ *
+ * Return: pages, with what is less than one left out; ULONG_MAX for no limit.
+ */
+unsigned long cmem_amount_pages(const struct cmem_amount *amount, u64 pages)
+{
+	if (amount->percent)
+		return mul_u64_u32_div(pages, amount->percent, 100);
+	if (amount->bytes == CMEM_AMOUNT_ALL)
+		return ULONG_MAX;
+	return min_t(u64, amount->bytes >> PAGE_SHIFT, ULONG_MAX);
+}
+
+/**
+ * cmem_amount_emit - say how much is meant, in a file of sysfs
+ * @amount: how much
+ * @buffer: of the file
+ * @at: where in it
+ *
+ * Return: the number of characters.
+ */
+int cmem_amount_emit(const struct cmem_amount *amount, char *buffer, int at)
+{
+	if (amount->percent)
+		return sysfs_emit_at(buffer, at, "%u%%", amount->percent);
+	if (amount->bytes == CMEM_AMOUNT_ALL)
+		return sysfs_emit_at(buffer, at, "none");
+	return sysfs_emit_at(buffer, at, "%llu", amount->bytes);
 }

@@ -39,6 +39,25 @@ struct cmem_quarantine_config {
 };
 
 /**
+ * struct cmem_amount - how much of some memory
+ * @given: somebody has said so
+ * @percent: of it, or 0
+ * @bytes: else; U64_MAX for all that there is
+ */
+struct cmem_amount {
+	bool given;
+	u8 percent;
+	u64 bytes;
+};
+
+/* All that there is, in bytes */
+#define CMEM_AMOUNT_ALL	U64_MAX
+
+int cmem_amount_parse(const char *text, struct cmem_amount *amount);
+unsigned long cmem_amount_pages(const struct cmem_amount *amount, u64 pages);
+int cmem_amount_emit(const struct cmem_amount *amount, char *buffer, int at);
+
+/**
  * struct cmem_block_config - one block as asked for
  * @id: the block's number
  * @kind: what memory it is
@@ -48,6 +67,7 @@ struct cmem_quarantine_config {
  * @is_memory: somebody gave his word that there is memory
  * @shared: others use it as well, on purpose
  * @placed_by_kernel: the region had no address of its own
+ * @quota: what each user may have of it
  * @is_ram: it is RAM, without anybody's word; this and the next are known when the
  *	memory has been checked
  * @has_pages: all of it has struct pages
@@ -65,6 +85,7 @@ struct cmem_block_config {
 	bool shared;
 	bool placed_by_kernel;
 	bool is_ram;
+	struct cmem_amount quota;
 	bool has_pages;
 	struct cmem_quarantine_config quarantine;
 	unsigned int num_pools;
@@ -83,6 +104,8 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 			 struct cmem_block_config *config);
 int cmem_config_of_quarantine(struct device *dev, const struct device_node *node,
 			      struct cmem_block_config *config);
+int cmem_config_of_quota(struct device *dev, const struct device_node *node,
+			 int pool_cells, struct cmem_block_config *config);
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config);
 

@@ -480,6 +480,46 @@ int cmem_config_of_quarantine(struct device *dev, const struct device_node *node
 }
 
 /**
+ * cmem_config_of_quota - read what each user may have of a block
+ * @dev: for messages
+ * @node: the block's node
+ * @pool_cells: cells in a size, 1 or 2
+ * @config: its @quota is set, its @id read for messages
+ *
+ * Return: 0; -EINVAL for what is neither bytes nor a percentage, or both.
+ */
+int cmem_config_of_quota(struct device *dev, const struct device_node *node,
+			 int pool_cells, struct cmem_block_config *config)
+{
+	const __be32 *cells;
+	u32 percent;
+	int length;
+
+	config->quota = (struct cmem_amount){};
+	cells = of_get_property(node, "ti,user-quota", &length);
+	if (cells) {
+		if (length != pool_cells * sizeof(*cells)) {
+			dev_err(dev, "block %d: ti,user-quota has %d bytes, must be one size of %d cells, as #pool-size-cells says\n",
+				config->id, length, pool_cells);
+			return -EINVAL;
+		}
+		config->quota.given = true;
+		config->quota.bytes = of_read_number(cells, pool_cells);
+	}
+	if (of_property_read_u32(node, "ti,user-quota-percent", &percent))
+		return 0;
+	if (cells || percent > 100) {
+		dev_err(dev, "block %d: ti,user-quota-percent is %u%s, must be 0 to 100, and the only property of a quota\n",
+			config->id, percent,
+			cells ? " beside ti,user-quota" : "");
+		return -EINVAL;
+	}
+	config->quota.given = true;
+	config->quota.percent = percent;
+	return 0;
+}
+
+/**
  * cmem_config_of_block - read a block's node
  * @dev: for messages
  * @node: the node, a child of a ti,cmem node
@@ -520,6 +560,9 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 	config->keep_contents = of_property_read_bool(node, "ti,keep-contents");
 	config->is_memory = of_property_read_bool(node, "ti,is-memory");
 	config->shared = of_property_read_bool(node, "ti,shared-region");
+	ret = cmem_config_of_quota(dev, node, pool_cells, config);
+	if (ret)
+		return ret;
 
 	ret = cmem_config_of_memory(dev, node, config);
 	if (ret) {

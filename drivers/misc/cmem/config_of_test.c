@@ -250,6 +250,55 @@ static void cmem_config_reads_pools(struct kunit *test)
 	}
 }
 
+/* ti,user-quota and ti,user-quota-percent */
+
+struct cmem_quota_case {
+	const char *name;
+	int ret;
+	struct cmem_amount quota;
+	const char *words[3];
+};
+
+static const struct cmem_quota_case cmem_quota_cases[] = {
+	{ "pools-none",			0, { false, 0, 0 } },
+	{ "quota-bytes",		0, { true, 0, 0x4000000 } },
+	{ "quota-two-cells",		0, { true, 0, 0x180000000 } },
+	{ "quota-percent",		0, { true, 25, 0 } },
+	{ "quota-nothing",		0, { true, 0, 0 } },
+	{ "quota-long",			-EINVAL, {},
+		{ "block 7:", "ti,user-quota", "8 bytes" } },
+	{ "quota-short",		-EINVAL, {},
+		{ "block 7:", "ti,user-quota", "4 bytes" } },
+	{ "quota-too-much",		-EINVAL, {},
+		{ "block 7:", "ti,user-quota-percent", "101" } },
+	{ "quota-both",			-EINVAL, {},
+		{ "block 7:", "ti,user-quota-percent", "beside ti,user-quota" } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_quota, cmem_quota_cases, name);
+
+static void cmem_config_reads_quotas(struct kunit *test)
+{
+	const struct cmem_quota_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+	struct device_node *block = cmem_config_test_block(test, node);
+	int cells = cmem_config_pool_cells(t->dev, node);
+
+	KUNIT_ASSERT_GT(test, cells, 0);
+	t->config.id = 7;
+	KUNIT_EXPECT_EQ(test, cmem_config_of_quota(t->dev, block, cells,
+						   &t->config), c->ret);
+	if (c->ret) {
+		cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
+		return;
+	}
+	cmem_config_expect_silence(test);
+	KUNIT_EXPECT_EQ(test, t->config.quota.given, c->quota.given);
+	KUNIT_EXPECT_EQ(test, t->config.quota.percent, c->quota.percent);
+	KUNIT_EXPECT_EQ(test, t->config.quota.bytes, c->quota.bytes);
+}
+
 /* reg, memory-region and sram of a block */
 
 struct cmem_block_case {
@@ -562,6 +611,7 @@ static void cmem_config_reads_a_block_in_boot_tree(struct kunit *test)
 static struct kunit_case cmem_config_cases[] = {
 	KUNIT_CASE_PARAM(cmem_config_reads_pool_cells, cmem_cells_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_pools, cmem_pools_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_reads_quotas, cmem_quota_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_refuses_a_bad_block,
 			 cmem_block_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_quarantine,

@@ -311,7 +311,59 @@ static void cmem_params_reads_quarantine(struct kunit *test)
 		cmem_test_log_expect_silence(test, &t->log);
 }
 
+/* Amounts of memory, as cmem.quota= and cmem.cma_share= have them */
+
+struct cmem_amount_case {
+	const char *text;
+	int ret;
+	u64 pages;
+	unsigned long is;
+};
+
+static const struct cmem_amount_case cmem_amount_cases[] = {
+	{ "none",		0, 1000, ULONG_MAX },
+	{ "0",			0, 1000, 0 },
+	{ "0%",			0, 1000, 0 },
+	{ "1%",			0, 99, 0 },
+	{ "1%",			0, 100, 1 },
+	{ "25%",		0, 1023, 255 },
+	{ "100%",		0, 1023, 1023 },
+	{ "33%",		0, 1ULL << 31, 708669603 },
+	{ "64K",		0, 1, SZ_64K >> PAGE_SHIFT },
+	{ "16m",		0, 1, SZ_16M >> PAGE_SHIFT },
+	{ "2G",			0, 1, SZ_2G >> PAGE_SHIFT },
+	{ "0x100000",		0, 1, SZ_1M >> PAGE_SHIFT },
+	{ "1",			0, 1, 0 },
+	{ "101%",		-EINVAL },
+	{ "1K%",		-EINVAL },
+	{ "%",			-EINVAL },
+	{ "5%%",		-EINVAL },
+	{ "-1",			-EINVAL },
+	{ "+1",			-EINVAL },
+	{ " 1",			-EINVAL },
+	{ "1 ",			-EINVAL },
+	{ "",			-EINVAL },
+	{ "K",			-EINVAL },
+	{ "1KB",		-EINVAL },
+	{ "nonesuch",		-EINVAL },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_amount, cmem_amount_cases, text);
+
+static void cmem_params_read_amounts(struct kunit *test)
+{
+	const struct cmem_amount_case *c = test->param_value;
+	struct cmem_amount amount;
+
+	KUNIT_EXPECT_EQ(test, cmem_amount_parse(c->text, &amount), c->ret);
+	if (c->ret)
+		return;
+	KUNIT_EXPECT_TRUE(test, amount.given);
+	KUNIT_EXPECT_EQ(test, cmem_amount_pages(&amount, c->pages), c->is);
+}
+
 static struct kunit_case cmem_params_cases[] = {
+	KUNIT_CASE_PARAM(cmem_params_read_amounts, cmem_amount_gen_params),
 	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_good_gen_params),
 	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_bad_gen_params),
 	KUNIT_CASE_PARAM(cmem_params_reads_quarantine, cmem_params_quarantine_gen_params),

@@ -55,6 +55,7 @@ int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 			.all = add->flags & CMEM_BLOCK_QUARANTINE,
 			.ms = add->quarantine_ms,
 		},
+		.quota = { .given = add->quota, .bytes = add->quota },
 	};
 
 	if (add->block < 0) {

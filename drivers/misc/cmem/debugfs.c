@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What one sees in debugfs: cmem/<block>/extents, who holds what of a block, for
- * root alone. Documentation/ABI/testing/debugfs-cmem has the format.
+ * What one sees in debugfs: cmem/<block>/extents, who holds what of a block, and
+ * cmem/<block>/users, who is charged for how much, for root alone.
+ * Documentation/ABI/testing/debugfs-cmem has the format.
  *
  * The file goes through the block in chunks, so that a block with very many
  * buffers is not locked for long. What is seen of one chunk is consistent, no
@@ -287,6 +288,61 @@ static const struct file_operations cmem_debugfs_fops = {
 	.release = seq_release_private,
 };
 
+/* A position is a uid. The lock is held as long as a page of text takes. */
+static void *cmem_debugfs_users_start(struct seq_file *m, loff_t *pos)
+{
+	struct cmem_block *block = m->private;
+	struct cmem_account *account = NULL;
+	unsigned long index = *pos;
+
+	mutex_lock(&block->lock);
+	if (block->present && *pos <= U32_MAX)
+		account = cmem_quota_next(block, &index);
+	*pos = index;
+	return account;
+}
+
+static void *cmem_debugfs_users_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct cmem_account *account = NULL;
+	unsigned long index = ++*pos;
+
+	if (*pos <= U32_MAX)
+		account = cmem_quota_next(m->private, &index);
+	/* Behind the last uid, where nothing is found any more */
+	*pos = account ? index : (loff_t)U32_MAX + 1;
+	return account;
+}
+
+static void cmem_debugfs_users_stop(struct seq_file *m, void *v)
+{
+	struct cmem_block *block = m->private;
+
+	mutex_unlock(&block->lock);
+}
+
+static int cmem_debugfs_users_show(struct seq_file *m, void *v)
+{
+	const struct cmem_block *block = m->private;
+	const struct cmem_account *account = v;
+
+	seq_printf(m, "uid=%u bytes=%llu", __kuid_val(account->user),
+		   (u64)account->pages << PAGE_SHIFT);
+	if (block->quota != ULONG_MAX)
+		seq_printf(m, " quota=%llu", (u64)block->quota << PAGE_SHIFT);
+	seq_putc(m, '\n');
+	return 0;
+}
+
+static const struct seq_operations cmem_debugfs_users_sops = {
+	.start = cmem_debugfs_users_start,
+	.next = cmem_debugfs_users_next,
+	.stop = cmem_debugfs_users_stop,
+	.show = cmem_debugfs_users_show,
+};
+
+DEFINE_SEQ_ATTRIBUTE(cmem_debugfs_users);
+
 static struct dentry *cmem_debugfs;
 
 /**
@@ -307,6 +363,8 @@ void cmem_debugfs_add_block(struct cmem_block *block)
 	block->debugfs = debugfs_create_dir(name, cmem_debugfs);
 	debugfs_create_file_unsafe("extents", 0400, block->debugfs, block,
 				   &cmem_debugfs_fops);
+	debugfs_create_file_unsafe("users", 0400, block->debugfs, block,
+				   &cmem_debugfs_users_fops);
 }
 
 void __init cmem_debugfs_init(void)

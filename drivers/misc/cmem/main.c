@@ -149,6 +149,10 @@ static int cmem_get_block(struct cmem_command *command)
 	info->quarantined = (u64)block->quarantined_pages << PAGE_SHIFT;
 	info->quarantined_buffers = block->quarantined;
 	info->quarantine_ms = block->quarantine_config.ms;
+	info->quota = block->quota == ULONG_MAX ? CMEM_NO_QUOTA :
+		      (u64)block->quota << PAGE_SHIFT;
+	info->charged = (u64)cmem_quota_used(block, command->file->user) <<
+			PAGE_SHIFT;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }

@@ -7,6 +7,7 @@
 
 #include <linux/bits.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 
 /* Ends a list of slots. A pool has fewer slots than this. */
 #define CMEM_SLOT_NONE	(BIT(30) - 1)
@@ -29,16 +30,18 @@ enum cmem_slot_state {
  * struct cmem_slot - one buffer's worth of memory in a pool
  * @tag: who had it last and how it was mapped; whoever asks with the same tag
  *     may have it back as it is. 0 is nobody.
+ * @user: who is charged for it while it is taken
  * @next: the next slot of the list that this one is in
  * @state: one of enum cmem_slot_state
  *
- * 12 bytes: there is one for each buffer, free or not.
+ * 16 bytes: there is one for each buffer, free or not.
  */
 struct cmem_slot {
 	u64 tag;
+	kuid_t user;
 	u32 next : 30;
 	u32 state : 2;
-} __packed __aligned(4);
+};
 
 /**
  * struct cmem_pool - the free slots of a pool

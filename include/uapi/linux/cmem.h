@@ -57,7 +57,8 @@
  *    have
  *  - ENOENT: there is no such block, pool or buffer
  *  - EPERM: the caller is not registered for this buffer, or may not become so
- *  - ENOMEM: no room: the pool or heap is exhausted, or kernel memory is
+ *  - ENOMEM: no room: the pool or heap is exhausted, the user's quota or a cgroup's
+ *    limit is, or kernel memory is
  *  - EFAULT: a bad pointer, or a user address that is not in a mapping of
  *    /dev/cmem or of one of its DMA-BUFs
  *  - EOVERFLOW: a sum that wraps around, or more than a limit stated below
@@ -70,8 +71,8 @@
  * CMEM_ABI_VERSION - the version of this interface, raised for each addition
  *
  * 4 added quarantine: CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE, CMEM_IOCTL_RELEASE,
- * and the last members of struct cmem_block_info, struct cmem_pool_info and
- * struct cmem_block_add.
+ * and quotas; and for both the last members of struct cmem_block_info,
+ * struct cmem_pool_info and struct cmem_block_add.
  * And CMEM_BLOCK_IS_MEMORY: CMEM_IOCTL_BLOCK_ADD wants somebody's word for memory of which
  * nothing says that it is there (ENXIO).
  */
@@ -94,6 +95,9 @@
 
 /** CMEM_MAX_SYNC_RANGES - the largest number of ranges in one CMEM_IOCTL_SYNC */
 #define CMEM_MAX_SYNC_RANGES	1024
+
+/** CMEM_NO_QUOTA - in place of a quota in bytes: each user may have all of a block */
+#define CMEM_NO_QUOTA		(~0ULL)
 
 /** CMEM_BLOCK_CMA - the block number of memory from CMA areas */
 #define CMEM_BLOCK_CMA		(-1)
@@ -249,9 +253,13 @@ enum cmem_block_flags {
  * @quarantined_buffers: out: in how many buffers
  * @quarantine_ms: out: after so many milliseconds they are let go; 0 if time does not
  *     count
+ * @quota: out: bytes that each user may have of the block, or CMEM_NO_QUOTA
+ * @charged: out: bytes of it that the user has who opened this file: what he
+ *     allocated with any file or from its DMA-BUF heap, and that is not free yet
  *
- * Describe a block. The heap of CMEM_BLOCK_CMA may be the kernel's global area:
- * what others have taken from that is not known here, and counts as free.
+ * Describe a block. The heap of CMEM_BLOCK_CMA may be a share of the kernel's global
+ * area (cmem.cma_share): what others have taken from that is not known here, and
+ * counts as free.
  *
  * ENOENT: there is no block of that number.
  */
@@ -271,6 +279,8 @@ struct cmem_block_info {
 	__aligned_u64 quarantined;
 	__u32 quarantined_buffers;
 	__u32 quarantine_ms;
+	__aligned_u64 quota;
+	__aligned_u64 charged;
 };
 #define CMEM_IOCTL_GET_BLOCK	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_BLOCK)
 
@@ -388,7 +398,8 @@ enum cmem_alloc_flags {
  * free.
  *
  * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has
- * buffers that are so long and so aligned; ENOMEM: no room; EINVAL: @length
+ * buffers that are so long and so aligned; ENOMEM: no room, or more than the user's
+ * quota, which is not for files that were opened with CAP_SYS_RESOURCE; EINVAL: @length
  * longer than the buffers of the pool named or than the block, or @alignment
  * more than that pool has; EINTR: a fatal signal came.
  */
@@ -641,6 +652,8 @@ struct cmem_block_pool {
  *     CMEM_MAX_QUARANTINE_MS; 0 if time is not to count. With CMEM_BLOCK_QUARANTINE or
  *     without.
  * @__reserved: must be 0
+ * @quota: in: bytes that each user may have of it, or CMEM_NO_QUOTA; 0: as cmem.quota=
+ *     says
  *
  * Make a block, until it is removed or the machine is booted again. Its memory is
  * either no System RAM, claimed by no driver (see /proc/iomem), and not reserved for
@@ -678,6 +691,7 @@ struct cmem_block_add {
 	__aligned_u64 pools;
 	__u32 quarantine_ms;
 	__u32 __reserved;
+	__aligned_u64 quota;
 };
 #define CMEM_IOCTL_BLOCK_ADD	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_BLOCK_ADD)
 

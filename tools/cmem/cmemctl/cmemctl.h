@@ -125,6 +125,8 @@ void json_string(const char *key, const char *value);
 void json_bool(const char *key, bool value);
 void json_null(const char *key);
 void json_pool(int pool);
+/* "quota": bytes, or null */
+void json_quota(uint64_t quota);
 
 /* device.c: /dev/cmem */
 
@@ -238,6 +240,24 @@ const struct process *processes_mapping(const struct processes *processes, uint6
 /* "1234 camera", "1234 camera +1 more", or "owner 7"; valid as human()'s */
 const char *holder_name(const struct processes *processes, const struct extent *extent,
 			unsigned int nth);
+
+/* users.c: who is charged for how much of which block */
+
+struct user {
+	int block;
+	uid_t uid;
+	uint64_t bytes;
+	uint64_t quota;		/* or CMEM_NO_QUOTA */
+};
+
+/* Those who have something, by block and uid; others than root see themselves */
+struct users {
+	struct user *user;
+	unsigned int count;
+};
+
+void users_read(const struct blocks *blocks, struct users *users);
+void users_free(struct users *users);
 
 /* shares.c: who has how much of the blocks that are looked at */
 

@@ -113,10 +113,28 @@ int device_open(void)
 	return fd;
 }
 
+/* The version of the kernel's interface */
+static unsigned int device_abi(int fd)
+{
+	static struct cmem_info info;
+
+	if (!info.size) {
+		info.size = sizeof(info);
+		if (ioctl(fd, CMEM_IOCTL_GET_INFO, &info))
+			info.abi_version = 1;
+	}
+	return info.abi_version;
+}
+
 int device_get_block(int fd, int id, struct cmem_block_info *info)
 {
 	*info = (struct cmem_block_info){ .size = sizeof(*info), .block = id };
-	return ioctl(fd, CMEM_IOCTL_GET_BLOCK, info) ? -errno : 0;
+	if (ioctl(fd, CMEM_IOCTL_GET_BLOCK, info))
+		return -errno;
+	/* What an older kernel does not tell is zero. */
+	if (device_abi(fd) < 4)
+		info->quota = CMEM_NO_QUOTA;
+	return 0;
 }
 
 int device_get_pool(int fd, int id, unsigned int pool, struct cmem_pool_info *info)

@@ -80,6 +80,9 @@ static void print_block(const struct block *block)
 	else
 		puts("  no heap");
 	print_quarantine(b);
+	if (b->quota != CMEM_NO_QUOTA)
+		printf("  quota %s a user, %s charged to you\n", human(b->quota),
+		       human(b->charged));
 }
 
 static void json_block(const struct block *block)
@@ -126,6 +129,8 @@ static void json_block(const struct block *block)
 	json_number("buffers", b->quarantined_buffers);
 	json_number("bytes", b->quarantined);
 	json_close('}');
+	json_quota(b->quota);
+	json_number("charged", b->charged);
 	json_close('}');
 }
 

@@ -168,3 +168,11 @@ void json_pool(int pool)
 	else
 		json_signed("pool", pool);
 }
+
+void json_quota(uint64_t quota)
+{
+	if (quota == CMEM_NO_QUOTA)
+		json_null("quota");
+	else
+		json_number("quota", quota);
+}

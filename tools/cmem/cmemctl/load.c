@@ -24,6 +24,7 @@
  * @pools: of pools
  * @quarantine: of quarantine
  * @is_memory: of is_memory
+ * @quota: of quota
  * @add: for the kernel
  * @pool: its pools
  */
@@ -34,6 +35,7 @@ struct wish {
 	const char *pools;
 	const char *quarantine;
 	const char *is_memory;
+	const char *quota;
 	struct cmem_block_add add;
 	struct cmem_block_pool pool[CMEM_MAX_POOLS];
 };
@@ -107,7 +109,7 @@ static bool parse_switch(const char *name, const char *value)
 static const char **parse_name(struct wishes *wishes, const char *name, size_t length)
 {
 	static const char *const names[] = {
-		"phys_start", "phys_end", "pools", "quarantine", "is_memory",
+		"phys_start", "phys_end", "pools", "quarantine", "is_memory", "quota",
 	};
 	struct wish *wish;
 	unsigned int i;
@@ -131,7 +133,7 @@ static const char **parse_name(struct wishes *wishes, const char *name, size_t l
 		return NULL;
 	wish = wish_of(wishes, number);
 	return i == 0 ? &wish->start : i == 1 ? &wish->end : i == 2 ? &wish->pools :
-	       i == 3 ? &wish->quarantine : &wish->is_memory;
+	       i == 3 ? &wish->quarantine : i == 4 ? &wish->is_memory : &wish->quota;
 }
 
 static void parse_word(struct wishes *wishes, const char *word)
@@ -156,7 +158,7 @@ static void parse_word(struct wishes *wishes, const char *word)
 	} else if (!strncmp(name, "allowOverlap=", equals + 1 - name)) {
 		wishes->overlap = parse_switch("allowOverlap", equals + 1);
 	} else {
-		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine, is_memory (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
+		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine, is_memory, quota (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
 		      (int)(equals - name), name);
 	}
 }
@@ -241,6 +243,25 @@ static void parse_quarantine(struct wish *wish)
 	wish->add.quarantine_ms = ms;
 }
 
+/* What each user may have: bytes, a percentage of the block, or none */
+static uint64_t parse_quota(const struct wish *wish)
+{
+	char name[32], *end;
+	unsigned long percent;
+
+	if (!strcmp(wish->quota, "none"))
+		return CMEM_NO_QUOTA;
+	percent = strtoul(wish->quota, &end, 10);
+	if (isdigit((unsigned char)*wish->quota) && !strcmp(end, "%")) {
+		if (!percent || percent > 100)
+			usage("quota%s=%s: must be from 1%% to 100%%", suffix(wish->number),
+			      wish->quota);
+		return wish->add.length / 100 * percent + wish->add.length % 100 * percent / 100;
+	}
+	snprintf(name, sizeof(name), "quota%s", suffix(wish->number));
+	return parse_size(name, wish->quota);
+}
+
 /* The kernel takes whole pages: those of the range. */
 static void parse_wish(struct wish *wish)
 {
@@ -270,6 +291,12 @@ static void parse_wish(struct wish *wish)
 		parse_pools(wish);
 	if (wish->quarantine)
 		parse_quarantine(wish);
+	if (wish->quota) {
+		wish->add.quota = parse_quota(wish);
+		if (!wish->add.quota)
+			usage("quota%s=%s: nobody could have anything of the block",
+			      suffix(wish->number), wish->quota);
+	}
 }
 
 /* The kernel's log from now on, or -1 */
@@ -460,6 +487,7 @@ const struct command load_command = {
 "  pools=NxSIZE[,NxSIZE]   N buffers of SIZE bytes each, decimal; the rest is heap\n"
 "  quarantine=MS           what programs do not free is kept from others for so many\n"
 "                          milliseconds, or, with 0, until cmemctl release\n"
+"  quota=SIZE|N%|none      what each user may have of it at a time, but for root\n"
 "  phys_start_1= and so on\n"
 "                          block 1; any other number works as well\n"
 "  is_memory=0|1           there is memory, though nothing else says so: if there is\n"
@@ -486,6 +514,7 @@ static void remember(const struct block *block, struct wish *wish)
 					    CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_IS_MEMORY),
 		.quarantine_ms = info->quarantine_ms,
 		.num_pools = info->num_pools,
+		.quota = info->quota == CMEM_NO_QUOTA ? 0 : info->quota,
 	};
 	for (unsigned int i = 0; i < info->num_pools; i++)
 		wish->pool[i] = (struct cmem_block_pool){

@@ -84,7 +84,31 @@ static void collect(const struct processes *processes, struct rows *rows)
 		qsort(rows->row, rows->count, sizeof(*rows->row), compare);
 }
 
-static void print_rows(const struct blocks *blocks, const struct rows *rows, unsigned int lines)
+static unsigned int print_users(const struct users *users, unsigned int lines)
+{
+	unsigned int used = 1;
+
+	if (!users->count || lines < 2)
+		return 0;
+	printf("%s%7s %-10s %10s %10s %8s%s\n", colour("7"), "BLOCK", "USER", "CHARGED", "QUOTA",
+	       "OF IT", colour("0"));
+	for (unsigned int i = 0; i < users->count && used < lines; i++, used++) {
+		const struct user *user = &users->user[i];
+
+		printf("%7d %-10s %10s ", user->block, user_name(user->uid), human(user->bytes));
+		if (user->quota == CMEM_NO_QUOTA)
+			puts("      none");
+		else if (!user->quota)
+			printf("%10s\n", human(0));
+		else
+			printf("%10s %6.0f %%\n", human(user->quota),
+			       100.0 * user->bytes / user->quota);
+	}
+	return used;
+}
+
+static void print_rows(const struct blocks *blocks, const struct users *users,
+		       const struct rows *rows, unsigned int lines)
 {
 	time_t now = time(NULL);
 	unsigned int used = 2;
@@ -105,6 +129,8 @@ static void print_rows(const struct blocks *blocks, const struct rows *rows, uns
 			printf(", %s in quarantine", human(blocks->block[i].info.quarantined));
 		puts("");
 	}
+	/* Owners are what one looks for: users get half of the room at most. */
+	used += print_users(users, lines > used ? (lines - used) / 2 : 0);
 	printf("%s%7s %-10s %8s %10s %10s  %-20s%s\n", colour("7"), "PID", "USER", "OWNER",
 	       "BUFFERS", "BYTES", "COMMAND", colour("0"));
 	for (unsigned int i = 0; i < rows->count && used < lines; i++, used++) {
@@ -122,7 +148,8 @@ static void print_rows(const struct blocks *blocks, const struct rows *rows, uns
 	}
 }
 
-static void print_json(const struct blocks *blocks, const struct rows *rows)
+static void print_json(const struct blocks *blocks, const struct users *users,
+		       const struct rows *rows)
 {
 	json_begin(true);
 	json_number("time", time(NULL));
@@ -133,6 +160,16 @@ static void print_json(const struct blocks *blocks, const struct rows *rows)
 		json_number("length", blocks->block[i].info.length);
 		json_number("free", blocks_free_bytes(&blocks->block[i]));
 		json_number("quarantined", blocks->block[i].info.quarantined);
+		json_close('}');
+	}
+	json_close(']');
+	json_open("users", '[');
+	for (unsigned int i = 0; i < users->count; i++) {
+		json_open(NULL, '{');
+		json_signed("block", users->user[i].block);
+		json_number("uid", users->user[i].uid);
+		json_number("charged", users->user[i].bytes);
+		json_quota(users->user[i].quota);
 		json_close('}');
 	}
 	json_close(']');
@@ -163,9 +200,11 @@ static void show(int fd, bool interactive)
 	unsigned int lines = -1;
 	struct winsize size;
 	struct blocks blocks;
+	struct users users;
 	struct rows rows;
 
 	device_get_blocks(fd, ALL_BLOCKS, &blocks);
+	users_read(&blocks, &users);
 	processes_read(&processes);
 	collect(&processes, &rows);
 	if (interactive) {
@@ -174,12 +213,13 @@ static void show(int fd, bool interactive)
 		fputs("\033[H\033[J", stdout);
 	}
 	if (settings.json)
-		print_json(&blocks, &rows);
+		print_json(&blocks, &users, &rows);
 	else
-		print_rows(&blocks, &rows, lines);
+		print_rows(&blocks, &users, &rows, lines);
 	fflush(stdout);
 	free(rows.row);
 	processes_free(&processes);
+	users_free(&users);
 	free(blocks.block);
 }
 
@@ -292,8 +332,9 @@ const struct command top_command = {
 	.summary = "who holds how much, refreshed",
 	.help =
 "Usage: cmemctl top [OPTION]...\n"
-"Shows owners (open files of /dev/cmem) by what they hold, again and again. Root sees\n"
-"all of them, others their own. Keys: q quits, b sorts by bytes, n by the number of\n"
+"Shows which users are charged for how much of each block, with their quota, and owners\n"
+"(open files of /dev/cmem) by what they hold, again and again. Who allocated is charged\n"
+"until the memory is free again, whoever holds it. Root sees all, others themselves. Keys: q quits, b sorts by bytes, n by the number of\n"
 "buffers, any other looks at once.\n"
 "\n"
 "  -b, --batch         no keys: print one picture after the other, as is done anyhow\n"

@@ -12,7 +12,7 @@
 
 static_assert(sizeof(struct cmem_info) == 40, "layout");
 static_assert(offsetof(struct cmem_info, features) == 32, "layout");
-static_assert(sizeof(struct cmem_block_info) == 88, "layout");
+static_assert(sizeof(struct cmem_block_info) == 104, "layout");
 static_assert(offsetof(struct cmem_block_info, base) == 16, "layout");
 static_assert(offsetof(struct cmem_block_info, heap_size) == 40, "layout");
 static_assert(offsetof(struct cmem_block_info, quarantined) == 72, "layout");
@@ -39,7 +39,7 @@ static_assert(sizeof(struct cmem_export) == 24, "layout");
 static_assert(offsetof(struct cmem_export, phys_addr) == 8, "layout");
 static_assert(offsetof(struct cmem_export, fd) == 20, "layout");
 static_assert(sizeof(struct cmem_block_pool) == 16, "layout");
-static_assert(sizeof(struct cmem_block_add) == 48, "layout");
+static_assert(sizeof(struct cmem_block_add) == 56, "layout");
 static_assert(offsetof(struct cmem_block_add, base) == 16, "layout");
 static_assert(offsetof(struct cmem_block_add, quarantine_ms) == 40, "layout");
 static_assert(sizeof(struct cmem_block_remove) == 16, "layout");
@@ -472,11 +472,29 @@ TEST_F(abi, a_struct_that_ends_where_memory_ends_is_served)
 	EXPECT_SERVED(at);
 }
 
+TEST_F(abi, every_size_from_the_first_version_on_is_served)
+{
+	size_t first = variant->first_size ?: variant->size;
+
+	for (size_t size = first; size <= variant->size; size++) {
+		unsigned char *at = self->mem + 3 * self->page - size;
+		union any_arg arg;
+
+		/* What is not there counts as zero, and is not written. */
+		valid(self, variant, &arg);
+		arg.size = size;
+		memcpy(at, &arg, size);
+		ASSERT_EQ(0, call(at)) TH_LOG("size %zu", size);
+		memcpy(&arg, at, size);
+		ASSERT_EQ(0, variant->undo(self, &arg));
+	}
+}
+
 TEST_F(abi, shorter_than_the_first_version_is_EINVAL)
 {
-	/* Not all of them where that takes minutes. */
-	__u32 first = variant->first_size ?: variant->size;
+	size_t first = variant->first_size ?: variant->size;
 
+	/* Not all of them where that takes minutes. */
 	for (__u32 size = 0; size < first; size += 1 + size % (100 / scaled(100))) {
 		put(self, variant, self->mem, size);
 		EXPECT_REFUSED(EINVAL, call(self->mem)) TH_LOG("size %u", size);
@@ -705,10 +723,16 @@ TEST_F(numbers, each_version_has_what_it_came_with)
 {
 	struct cmem_export export = { .size = sizeof(export), .fd_flags = O_RDWR };
 	struct cmem_release release = { .size = sizeof(release), .block = 1 << 30 };
+	struct cmem_block_info block = { .size = sizeof(block) };
 	struct cmem_info info;
 
 	EXPECT_EQ(4, CMEM_ABI_VERSION);
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	/* Quotas came with the fourth: before, nothing was written there. */
+	block.quota = 1;
+	if (!cmem_ioctl(self->fd, CMEM_IOCTL_GET_BLOCK, &block)) {
+		EXPECT_EQ(info.abi_version >= 4, block.quota != 1);
+	}
 	/* DMA-BUFs came with the third. There is no buffer at 0. */
 	EXPECT_EQ(info.abi_version >= 3, !!(info.features & CMEM_FEATURE_DMABUF));
 	EXPECT_EQ(info.abi_version >= 3 ? -ENOENT : -ENOTTY,
