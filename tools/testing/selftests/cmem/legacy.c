@@ -819,7 +819,7 @@ TEST_F(old, EXPORTDMABUF_makes_a_DMA_BUF_of_all_of_the_buffer)
 	fill(self->map, self->buf.size, 5);
 	for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
 		struct old_exportdmabuf arg;
-		char *map;
+		char *map, first;
 
 		memset(&arg, 0x5a, sizeof(arg));
 		arg.addr = (unsigned long)inside[i];
@@ -832,9 +832,10 @@ TEST_F(old, EXPORTDMABUF_makes_a_DMA_BUF_of_all_of_the_buffer)
 		map = dmabuf_map(arg.fd, 0, self->buf.size);
 		ASSERT_MAPPED(map);
 		EXPECT_EQ(-1, find_stranger(map, self->buf.size, 5));
+		first = map[0];
 		map[0] = i + 1;
 		EXPECT_EQ(i + 1, self->map[0]);
-		map[0] = 0;
+		map[0] = first;
 		ASSERT_EQ(0, munmap(map, self->buf.size));
 		close(arg.fd);
 	}
