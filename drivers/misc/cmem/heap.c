@@ -519,6 +519,8 @@ void cmem_heap_age(struct cmem_heap *heap)
  * cmem_heap_soil - let all that is free count as dirty, and as nobody's
  * @heap: a heap of which nothing is being cleaned
  *
+ * What nobody has had yet stays that.
+ *
  * Return: 0; -ENOMEM if a part is as it was before: ask again.
  */
 int cmem_heap_soil(struct cmem_heap *heap)
@@ -533,7 +535,8 @@ int cmem_heap_soil(struct cmem_heap *heap)
 
 		/* The gap behind the last entry has no end. */
 		pages = min(mas.last, heap->num_pages - 1) - start + 1;
-		if (entry && !(xa_is_value(entry) && xa_to_value(entry)))
+		if (entry && (!xa_is_value(entry) || !xa_to_value(entry) ||
+			      entry == cmem_heap_untouched_entry()))
 			continue;
 		mas_set_range(&mas, start, start + pages - 1);
 		ret = mas_store_gfp(&mas, cmem_heap_dirty_entry(0), GFP_KERNEL);

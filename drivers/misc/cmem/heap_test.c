@@ -674,6 +674,31 @@ static void cmem_heap_leaves_untouched_pages_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->heap.untouched, 0);
 }
 
+static void cmem_heap_soiled_leaves_untouched_pages_alone(struct kunit *test)
+{
+	struct cmem_heap_test *t = cmem_heap_test_init(test, 0, 16);
+	unsigned long start;
+	int ret;
+
+	mutex_lock(&t->lock);
+	ret = cmem_heap_open(&t->heap, true);
+	mutex_unlock(&t->lock);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_DIRTY, 0);
+	cmem_heap_test_put(t, 0, 4, TAG_A);
+
+	mutex_lock(&t->lock);
+	ret = cmem_heap_soil(&t->heap);
+	mutex_unlock(&t->lock);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	KUNIT_EXPECT_EQ(test, t->heap.untouched, 12);
+	cmem_heap_test_age(t);
+	KUNIT_ASSERT_EQ(test, cmem_heap_find_dirty(test, t, 16, &start), 4);
+	cmem_heap_test_scrub_end(t, start, 4, true);
+	KUNIT_EXPECT_FALSE(test, cmem_heap_test_has_old(t));
+	cmem_heap_expect_free(test, t, 4, 12, 0);
+}
+
 static void cmem_heap_keeps_what_was_not_cleaned(struct kunit *test)
 {
 	struct cmem_heap_test *t = cmem_heap_test_full(test, 0, 4);
@@ -1214,6 +1239,7 @@ static struct kunit_case cmem_heap_cases[] = {
 	KUNIT_CASE(cmem_heap_waits_only_if_it_helps),
 	KUNIT_CASE(cmem_heap_joins_what_is_cleaned),
 	KUNIT_CASE(cmem_heap_leaves_untouched_pages_alone),
+	KUNIT_CASE(cmem_heap_soiled_leaves_untouched_pages_alone),
 	KUNIT_CASE(cmem_heap_keeps_what_was_not_cleaned),
 	KUNIT_CASE(cmem_heap_leaves_the_last_to_its_owner),
 	KUNIT_CASE(cmem_heap_search_goes_round),
