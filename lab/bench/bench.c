@@ -196,7 +196,9 @@ static bool all_clean(void)
 	struct cmem_block_info block;
 
 	for (uint32_t b = 0; b < get_info().block_limit; b++) {
-		if (!get_block(b, &block) || block.out_flags & CMEM_BLOCK_KEEP_CONTENTS)
+		/* On-chip memory is left alone until somebody has had it. */
+		if (!get_block(b, &block) || block.out_flags & CMEM_BLOCK_KEEP_CONTENTS ||
+		    block.kind == CMEM_KIND_SRAM)
 			continue;
 		if (block.heap_clean != block.heap_free)
 			return false;

@@ -399,7 +399,8 @@ enum cmem_alloc_flags {
  *
  * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has
  * buffers that are so long and so aligned; ENOMEM: no room, or more than the user's
- * quota, which is not for files that were opened with CAP_SYS_RESOURCE; EINVAL: @length
+ * quota, which is not for files that were opened with CAP_SYS_RESOURCE, or more than
+ * the share that CMEM_BLOCK_CMA has of the global area; EINVAL: @length
  * longer than the buffers of the pool named or than the block, or @alignment
  * more than that pool has; EINTR: a fatal signal came.
  */
