@@ -584,6 +584,12 @@ static inline __u64 fill_word(__u32 tag, size_t i)
 	return ~((__u64)tag << 32 | i);
 }
 
+/* The tag that fill() has put into a word */
+static inline __u32 fill_tag(__u64 word)
+{
+	return ~word >> 32;
+}
+
 /* Every word tells whose it is and where it belongs. */
 static inline void fill(volatile void *addr, size_t length, __u32 tag)
 {

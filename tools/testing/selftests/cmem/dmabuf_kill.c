@@ -235,8 +235,7 @@ static void import_over_and_over(struct __test_metadata *_metadata, int dmabuf,
 		__u32 handle;
 
 		ASSERT_MAPPED(map);
-		ASSERT_EQ(9, *(volatile __u32 *)(map + 4));
-		ASSERT_EQ(at / 8, *(volatile __u32 *)map);
+		ASSERT_EQ(fill_word(9, at / 8), *(volatile __u64 *)map);
 		ASSERT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ));
 		if (attach)
 			ASSERT_EQ(0, vgem_import(vgem, dmabuf, &handle));
@@ -601,7 +600,7 @@ static void receive(struct life *l, struct thing *t)
 	}
 	t->map = dmabuf_map(t->dmabuf, 0, page_size());
 	MUST(t->map != MAP_FAILED);
-	t->tag = *(volatile __u64 *)t->map >> 32;
+	t->tag = fill_tag(*(volatile __u64 *)t->map);
 	MUST(t->tag);
 	look(t);
 	l->shared->received++;

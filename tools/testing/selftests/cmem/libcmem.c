@@ -956,7 +956,7 @@ TEST_F(lib, a_buffer_is_exported_as_a_DMA_BUF)
 	EXPECT_FALSE(is_same(&self->before));
 	for (int i = 0; i < 3; i++)
 		close(fd[i]);
-	EXPECT_EQ(2 * page_size() / 8, *(volatile __u32 *)map);
+	EXPECT_EQ(fill_word(1, 2 * page_size() / 8), *(volatile __u64 *)map);
 	/* Nobody is registered for it any more. */
 	EXPECT_ERRNO(ENOENT, CMEM_export_dmabuf(map) == -1);
 	EXPECT_EQ(0, munmap(map, page_size()));
