@@ -294,7 +294,9 @@ KUNIT_ARRAY_PARAM_DESC(cmem_params_quarantine, cmem_params_quarantine_cases, tex
 static void cmem_params_reads_quarantine(struct kunit *test)
 {
 	const struct cmem_params_quarantine_case *c = test->param_value;
-	const char *words[] = { "block 2:", "quarantine_2=", "milliseconds" };
+	static const char * const words[] = {
+		"block 2:", "quarantine_2=", "milliseconds"
+	};
 	struct cmem_block_params params = P("0x88000000", "0x90000000", NULL);
 	struct cmem_params_test *t = test->priv;
 

@@ -3,8 +3,8 @@
  * cmemctl: what its files share.
  *
  * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, test.c, watch.c, load.c
- * (with unload), release.c. They stand on the files named below, which know no verb. Sizes and lengths are in
- * bytes, addresses physical, unless their names say otherwise.
+ * (with unload), release.c. They stand on the files named below, which know no verb. Sizes
+ * and lengths are in bytes, addresses physical, unless their names say otherwise.
  */
 #ifndef CMEMCTL_H
 #define CMEMCTL_H

@@ -205,8 +205,8 @@ static void expect_shown(struct __test_metadata *_metadata, const struct cmem_al
 {
 	char path[64], begin[64], line[512];
 	bool found = false;
+	int at = 0, fields;
 	double since;
-	int at = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/kernel/debug/cmem/%d/extents", buf->block);
@@ -222,8 +222,8 @@ static void expect_shown(struct __test_metadata *_metadata, const struct cmem_al
 	EXPECT_TRUE(!!strstr(line, " state=quarantine ")) TH_LOG("%s", line);
 	EXPECT_TRUE(!strstr(line, " owner=") && !strstr(line, " mappings="));
 	ASSERT_TRUE(!!strstr(line, " last-owner="));
-	EXPECT_EQ(1, sscanf(strstr(line, " last-owner="), " last-owner=%*u since=%lf%n", &since,
-			    &at));
+	fields = sscanf(strstr(line, " last-owner="), " last-owner=%*u since=%lf%n", &since, &at);
+	EXPECT_EQ(1, fields);
 	EXPECT_LT(0, at);
 }
 
