@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The commands of this repository. Each is a script in lab/; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-all series kselftest bench shell clean
+.PHONY: help demo check check-all series kselftest bench fuzz shell clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,6 +23,9 @@ kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-a
 
 bench: ## what each operation costs, in guest instructions [BOARD=qemu-arm64|qemu-x86_64]
 	@lab/run bench
+
+fuzz: ## the fuzzer, on the kernel with KASAN, on KVM where that works [CALLS=1000000]
+	@lab/run fuzz
 
 shell: ## a prompt in the guest [BOARD=, VARIANT=, CONFIG= as above]
 	@lab/run shell
