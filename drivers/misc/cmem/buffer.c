@@ -287,7 +287,6 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 {
 	struct cmem_carved_pool *pool = buffer->pool;
 	struct cmem_block *block = cmem_buffer_block(buffer);
-	bool failed = buffer->flags & CMEM_BUFFER_FAILED;
 
 	buffer->flags = 0;
 	cmem_dmem_uncharge(&buffer->dmem, cmem_buffer_length(buffer));
@@ -310,9 +309,6 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 		kmem_cache_free(cmem_heap_buffer_cache, from);
 		cmem_scrub_kick(block);
 	}
-	/* It is not for anybody. */
-	if (failed)
-		cmem_failure_look(block);
 }
 
 /* The last hold is gone. The block is locked. */
@@ -382,28 +378,6 @@ void cmem_buffer_abandon(struct cmem_buffer *buffer)
 	mutex_lock(&block->lock);
 	buffer->flags |= CMEM_BUFFER_ABANDONED;
 	mutex_unlock(&block->lock);
-}
-
-/**
- * cmem_buffer_unmap - take pages out of mappings
- * @buffer: a buffer of a block that is locked
- * @pfn: page frame number of the first page
- * @pages: how many
- *
- * Of those mappings whose device file, by whatever name it was opened, is one of a file
- * that is registered. Mappings of DMA-BUFs stay as they are.
- */
-void cmem_buffer_unmap(const struct cmem_buffer *buffer, unsigned long pfn,
-		       unsigned long pages)
-{
-	const struct cmem_sharer *sharer;
-
-	if (buffer->file)
-		unmap_mapping_pages(buffer->file->filp->f_mapping, pfn, pages,
-				    false);
-	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
-		unmap_mapping_pages(sharer->file->filp->f_mapping, pfn, pages,
-				    false);
 }
 
 static int cmem_buffer_take_pool(struct cmem_carved_pool *pool,
@@ -672,7 +646,6 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 		if (!ret)
 			ret = cmem_quota_begin(block, request);
 		if (!ret) {
-			cmem_failure_check(block);
 			request->tag = cmem_buffer_tag(file, block, request);
 			ret = cmem_buffer_take(block, request, &spare, &buffer);
 		}

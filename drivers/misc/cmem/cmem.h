@@ -88,7 +88,6 @@ struct vm_area_struct;
  * @pages: pages in a buffer
  * @requested: bytes in a buffer as configured
  * @quarantined: how many buffers are in quarantine
- * @failed: how many are kept out of use
  * @buffers: array, one for each slot
  */
 struct cmem_carved_pool {
@@ -99,7 +98,6 @@ struct cmem_carved_pool {
 	unsigned long pages;
 	u64 requested;
 	u32 quarantined;
-	u32 failed;
 	struct cmem_buffer *buffers;
 };
 
@@ -134,9 +132,6 @@ struct cmem_carved_pool {
  * @accounts: a struct cmem_account for each user who has something, by uid
  * @account: that of the user who came last
  * @dmem: it as a region of the dmem cgroup controller
- * @failed: buffers that are kept out of use, by cmem_buffer.in_file
- * @heap_failed: pages of the heap in these
- * @failures: how many pages of the machine had failed when this was looked at
  * @scrubbing_pool: the pool of the buffer that is being cleaned now, or NULL
  * @scrubbing_slot: which buffer of it
  * @scrub_cancel: its last owner wants it back as it is
@@ -194,9 +189,6 @@ struct cmem_block {
 	struct xarray accounts;
 	struct cmem_account *account;
 	struct cmem_dmem_region dmem;
-	struct list_head failed;
-	unsigned long heap_failed;
-	long failures;
 	struct cmem_carved_pool *scrubbing_pool;
 	u32 scrubbing_slot;
 	bool scrub_cancel;
@@ -433,8 +425,6 @@ struct cmem_file {
  * @CMEM_BUFFER_ABANDONED: somebody has not
  * @CMEM_BUFFER_QUARANTINED: it is there: nobody has it, nor gets it. It is not
  *	CMEM_BUFFER_LIVE then.
- * @CMEM_BUFFER_FAILED: a page of it has failed. Without CMEM_BUFFER_LIVE, it is kept
- *	out of use.
  */
 enum cmem_buffer_flags {
 	CMEM_BUFFER_LIVE	= 1 << 0,
@@ -444,7 +434,6 @@ enum cmem_buffer_flags {
 	CMEM_BUFFER_QUARANTINE	= 1 << 4,
 	CMEM_BUFFER_ABANDONED	= 1 << 5,
 	CMEM_BUFFER_QUARANTINED	= 1 << 6,
-	CMEM_BUFFER_FAILED	= 1 << 7,
 };
 
 /**
@@ -590,8 +579,6 @@ void cmem_buffer_abandon(struct cmem_buffer *buffer);
 u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer);
 struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page);
 void cmem_buffer_return(struct cmem_buffer *buffer, bool shared);
-void cmem_buffer_unmap(const struct cmem_buffer *buffer, unsigned long pfn,
-		       unsigned long pages);
 
 /**
  * struct cmem_request - what is asked of an allocation, and what came of it
@@ -836,45 +823,6 @@ static inline void cmem_debugfs_exit(void)
 }
 
 static inline void cmem_debugfs_add_block(struct cmem_block *block)
-{
-}
-#endif
-
-/* failure: memory that has failed (failure.c) */
-
-#ifdef CONFIG_MEMORY_FAILURE
-bool cmem_failure_in(const struct cmem_block *block, unsigned long pfn,
-		     unsigned long pages);
-void cmem_failure_look(struct cmem_block *block);
-void cmem_failure_forget(struct cmem_block *block);
-void cmem_failure_init(void);
-
-/* Before memory of a block, which is locked, is handed out or cleaned */
-static inline void cmem_failure_check(struct cmem_block *block)
-{
-	if (unlikely(atomic_long_read(&num_poisoned_pages) != block->failures))
-		cmem_failure_look(block);
-}
-#else
-static inline bool cmem_failure_in(const struct cmem_block *block,
-				   unsigned long pfn, unsigned long pages)
-{
-	return false;
-}
-
-static inline void cmem_failure_look(struct cmem_block *block)
-{
-}
-
-static inline void cmem_failure_forget(struct cmem_block *block)
-{
-}
-
-static inline void cmem_failure_init(void)
-{
-}
-
-static inline void cmem_failure_check(struct cmem_block *block)
 {
 }
 #endif

@@ -66,8 +66,6 @@ static void cmem_debugfs_used(struct cmem_debugfs_extent *extent,
 	} else if (buffer->flags & CMEM_BUFFER_QUARANTINED) {
 		extent->state = "quarantine";
 		extent->buffer = buffer;
-	} else if (buffer->flags & CMEM_BUFFER_FAILED) {
-		extent->state = "failed";
 	} else {
 		extent->state = "scrubbing";
 	}

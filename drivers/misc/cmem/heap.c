@@ -549,32 +549,6 @@ int cmem_heap_soil(struct cmem_heap *heap)
 }
 
 /**
- * cmem_heap_withdraw - take one page out of the heap for good
- * @heap: the heap
- * @page: page offset of a page that is free, and not being cleaned
- * @user: as for cmem_heap_take()
- *
- * Return: 0 or -ENOMEM.
- */
-int cmem_heap_withdraw(struct cmem_heap *heap, unsigned long page, void *user)
-{
-	MA_STATE(mas, &heap->extents, page, page);
-	void *entry = mas_walk(&mas);
-	int ret;
-
-	mas_set_range(&mas, page, page);
-	ret = mas_store_gfp(&mas, user, GFP_KERNEL);
-	if (ret)
-		return ret;
-
-	heap->free--;
-	heap->dirty -= !!entry;
-	heap->untouched -= entry == cmem_heap_untouched_entry();
-	cmem_heap_forget_recent(heap, page, 1);
-	return 0;
-}
-
-/**
  * cmem_heap_has_old - tell if there is something to clean
  * @heap: the heap
  *

@@ -766,7 +766,6 @@ static int __init cmem_init(void)
 	}
 
 	cmem_power_init(cmem_misc.this_device);
-	cmem_failure_init();
 	/* Behind those of the device tree, which go first. */
 	cmem_params_create_blocks(cmem_misc.this_device);
 	cmem_create_carveouts(cmem_misc.this_device);

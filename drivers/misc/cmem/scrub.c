@@ -212,8 +212,6 @@ static void cmem_scrub_work(struct kthread_work *work)
 	block->scrub_queued = false;
 	if (block->soiled && block->present)
 		cmem_scrub_soil(block);
-	if (block->present)
-		cmem_failure_check(block);
 	if (block->scrub_urgent)
 		cmem_heap_age(&block->heap);
 	for (i = 0; i < block->num_pools; i++) {

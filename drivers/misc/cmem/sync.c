@@ -360,8 +360,7 @@ static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
  * Does so for a coherent block as well: there may be a device that is not. Leaves
  * alone what is not cached. May sleep.
  *
- * Return: 0, -EINTR, -EHWPOISON when memory there has failed, or -ENOMEM when there is
- * no room to map it.
+ * Return: 0, -EINTR, or -ENOMEM when there is no room to map it.
  */
 int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		     bool killable, enum cmem_sync_op op)
@@ -372,10 +371,6 @@ int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		return 0;
 
 	cmem_buffer_locate(buffer, &extent);
-	if (length && cmem_failure_in(extent.block, extent.pfn + (offset >> PAGE_SHIFT),
-				      ((offset + length - 1) >> PAGE_SHIFT) -
-				      (offset >> PAGE_SHIFT) + 1))
-		return -EHWPOISON;
 	return cmem_alias_for_each(extent.block,
 				   ((u64)extent.start << PAGE_SHIFT) + offset,
 				   length, killable, cmem_sync_run, &op);

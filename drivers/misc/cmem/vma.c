@@ -79,14 +79,6 @@ static pgprot_t cmem_vma_prot(const struct vm_area_struct *vma)
 	return __pgprot(pte_val(pte));
 }
 
-/* Whether memory has failed that a mapping of ours has, or would have, somewhere */
-static bool cmem_vma_failed(const struct vm_area_struct *vma,
-			    unsigned long address, unsigned long length)
-{
-	return cmem_failure_in(cmem_buffer_block(vma->vm_private_data),
-			       cmem_vma_pfn(vma, address), PHYS_PFN(length));
-}
-
 static void cmem_vma_open(struct vm_area_struct *vma)
 {
 	struct cmem_buffer *buffer = vma->vm_private_data;
@@ -150,9 +142,6 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 	pfn = cmem_vma_pfn(vma, address);
 	if (!IS_ALIGNED(pfn, 1UL << PMD_ORDER))
 		return VM_FAULT_FALLBACK;
-	/* Nobody makes a page table in its place: another fault may not know yet. */
-	if (cmem_vma_failed(vma, address, PMD_SIZE))
-		return VM_FAULT_HWPOISON;
 	/* If another fault was faster, its entry is the same. */
 	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV),
 				  vma->vm_flags & VM_WRITE);
@@ -198,15 +187,10 @@ static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
 	if (!(ret & VM_FAULT_FALLBACK))
 		return ret;
 
-	if (cmem_vma_failed(vma, vmf->address, PAGE_SIZE))
-		return VM_FAULT_HWPOISON;
 	ret = vmf_insert_pfn_prot(vma, vmf->address,
 				  cmem_vma_pfn(vma, vmf->address), prot);
 	address = max(address, vma->vm_start);
 	end = min(end, vma->vm_end - 1);
-	/* Each page by itself, where one of them has failed */
-	if (cmem_vma_failed(vma, address, end + 1 - address))
-		return ret;
 	for (; !(ret & VM_FAULT_ERROR) && address <= end; address += PAGE_SIZE)
 		if (vmf_insert_pfn_prot(vma, address, cmem_vma_pfn(vma, address),
 					prot) & VM_FAULT_ERROR)
@@ -230,8 +214,6 @@ static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 	length = min_t(unsigned long, length, vma->vm_end - address);
 	length = min_t(unsigned long, length,
 		       PAGE_SIZE - offset_in_page(address));
-	if (cmem_vma_failed(vma, address, PAGE_SIZE))
-		return -EHWPOISON;
 	cmem_buffer_locate(buffer, &extent);
 	offset = cmem_vma_phys(vma, address) - PFN_PHYS(extent.pfn);
 	ret = cmem_buffer_copy(buffer, offset, data, length, write);
@@ -369,10 +351,6 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
 	const struct cmem_block *block = cmem_buffer_block(buffer);
 	int ret;
 
-	if (cmem_failure_in(block, pfn, vma_pages(vma))) {
-		cmem_buffer_put(buffer);
-		return -EHWPOISON;
-	}
 	if (!block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
 	track_pfn_insert(vma, &vma->vm_page_prot, __pfn_to_pfn_t(pfn, PFN_DEV));

@@ -63,8 +63,6 @@
  *    /dev/cmem or of one of its DMA-BUFs
  *  - EOVERFLOW: a sum that wraps around, or more than a limit stated below
  *  - EINTR: a fatal signal came while the call waited for memory to be cleared
- *  - EHWPOISON, of CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL, and of mmap(): memory
- *    there has failed. What has not can still be read.
  *
  * More that CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE say is told there.
  */
@@ -568,7 +566,7 @@ struct cmem_sync_range {
  * CMEM_SYNC_INVALIDATE writes back first: it must not undo what others wrote.
  *
  * EFAULT: a range is not all in such mappings; EOVERFLOW: too many
- * ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR and EHWPOISON, and
+ * ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR, and
  * after EFAULT for a mapping that went away during the call, part of the work
  * may be done.
  */

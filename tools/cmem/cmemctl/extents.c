@@ -29,7 +29,6 @@ const char *state_name(enum extent_state state)
 		[SCRUBBING] = "scrubbing",
 		[HELD] = "held",
 		[QUARANTINE] = "quarantine",
-		[FAILED] = "failed",
 		[UNKNOWN] = "unknown",
 	};
 
@@ -239,7 +238,7 @@ uint64_t extents_largest(const struct extents *extents, uint64_t *start)
 		const struct extent *e = &extents->extent[i];
 
 		if (e->pool != CMEM_POOL_HEAP || e->state == HELD || e->state == QUARANTINE ||
-		    e->state == FAILED || e->state == UNKNOWN)
+		    e->state == UNKNOWN)
 			continue;
 		run = e->start == end ? run + e->length : e->length;
 		end = e->start + e->length;

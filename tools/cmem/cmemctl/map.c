@@ -16,7 +16,7 @@
 
 static const char symbols[NUM_STATES] = {
 	[FREE_CLEAN] = '.', [FREE_DIRTY] = ':', [FREE_UNKNOWN] = '.', [SCRUBBING] = '~',
-	[QUARANTINE] = '%', [FAILED] = '!', [UNKNOWN] = '?',
+	[QUARANTINE] = '%', [UNKNOWN] = '?',
 };
 
 static const char *const descriptions[NUM_STATES] = {
@@ -25,7 +25,6 @@ static const char *const descriptions[NUM_STATES] = {
 	[FREE_UNKNOWN] = "free",
 	[SCRUBBING] = "being cleaned",
 	[QUARANTINE] = "in quarantine",
-	[FAILED] = "out of use: the memory has failed",
 	[UNKNOWN] = "free, or held by others",
 };
 
@@ -41,7 +40,7 @@ void heap_use(const struct block *block, const struct extents *extents, struct h
 			const struct extent *e = &extents->extent[i];
 
 			if (e->pool == CMEM_POOL_HEAP && e->state != HELD &&
-			    e->state != QUARANTINE && e->state != FAILED)
+			    e->state != QUARANTINE)
 				use->free += e->length;
 		}
 		use->largest = extents_largest(extents, &use->largest_start);
@@ -105,7 +104,7 @@ static const char *holder_colour(unsigned int holder)
 static const char *state_colour(enum extent_state state)
 {
 	return colour(state == SCRUBBING ? "1" : state == FREE_DIRTY ? "33" :
-		      state == QUARANTINE || state == FAILED ? "1;31" : "2");
+		      state == QUARANTINE ? "1;31" : "2");
 }
 
 static void print_cell(const struct cell *cell, uint64_t size, bool *shown)
