@@ -343,7 +343,9 @@ int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
 	ret = cmem_memory_check_vouched(dev, config);
 	if (ret)
 		return ret;
-	if (known && known != config->length) {
+	/* What no-map keeps out of the linear map may be hidden in part: none of it is there. */
+	if (config->kind != CMEM_KIND_CARVEOUT && known &&
+	    known != config->length) {
 		dev_err(dev, "block %d: the kernel has only %#llx of %#llx bytes at %pa as its memory, must be all, or none: mem= or linux,usable-memory-range ends in the middle of the block\n",
 			config->id, known, config->length, &config->base);
 		return -EINVAL;
