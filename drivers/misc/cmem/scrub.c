@@ -43,11 +43,20 @@ static unsigned long cmem_scrub_delay(void)
 	return msecs_to_jiffies(READ_ONCE(cmem_scrub_delay_ms));
 }
 
+/* What waits already waits as long as what will. */
+static int cmem_scrub_requeue(struct cmem_block *block)
+{
+	mutex_lock(&block->lock);
+	if (block->present && block->scrub_queued && !block->scrub_urgent)
+		kthread_mod_delayed_work(block->scrubber, &block->scrub_work,
+					 cmem_scrub_delay());
+	mutex_unlock(&block->lock);
+	return 0;
+}
+
 static int cmem_scrub_delay_set(const char *val, const struct kernel_param *kp)
 {
-	struct cmem_block *block;
 	unsigned int ms;
-	s32 id;
 
 	if (kstrtouint(val, 0, &ms) || ms > CMEM_SCRUB_DELAY_MAX) {
 		pr_err("scrub_delay_ms=%.*s is no time to wait, must be from 0 to %u milliseconds\n",
@@ -55,18 +64,7 @@ static int cmem_scrub_delay_set(const char *val, const struct kernel_param *kp)
 		return -EINVAL;
 	}
 	WRITE_ONCE(cmem_scrub_delay_ms, ms);
-
-	/* What waits already waits as long as what will. */
-	for (id = 0; (block = cmem_block_find_from(id)); id = block->id + 1) {
-		mutex_lock(&block->lock);
-		if (block->present && block->scrub_queued &&
-		    !block->scrub_urgent)
-			kthread_mod_delayed_work(block->scrubber,
-						 &block->scrub_work,
-						 cmem_scrub_delay());
-		mutex_unlock(&block->lock);
-	}
-	return 0;
+	return cmem_block_for_each(cmem_scrub_requeue);
 }
 
 static int cmem_scrub_delay_get(char *buffer, const struct kernel_param *kp)
