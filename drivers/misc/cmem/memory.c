@@ -307,7 +307,7 @@ static int cmem_memory_check_pages(struct device *dev,
 				config->id, &phys);
 			return -EBUSY;
 		}
-		if (++steps % SZ_64K)
+		if (steps++ % SZ_2K)
 			continue;
 		cond_resched();
 		if (fatal_signal_pending(current))

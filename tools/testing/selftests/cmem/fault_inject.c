@@ -339,6 +339,13 @@ static int map_it(int fd, const struct cmem_alloc *buf, size_t length, void **ma
 	return *map == MAP_FAILED ? -errno : 0;
 }
 
+/* Whether or not something is mapped there */
+static int map_there(int fd, const struct cmem_alloc *buf, size_t length, void *place)
+{
+	return mmap(place, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		    buf->mmap_offset) == MAP_FAILED ? -errno : 0;
+}
+
 TEST_F(fail, mmap)
 {
 	void *map;
@@ -347,6 +354,33 @@ TEST_F(fail, mmap)
 	      ASSERT_EQ(0, munmap(map, self->own.length)));
 	SWEEP(map_it(self->fd, &self->own, self->page, &map),
 	      ASSERT_EQ(0, munmap(map, self->page)));
+}
+
+/* Page by page it is made in steps of 512: whichever fails, those before it go as well. */
+TEST_F(fail, mmap_in_steps)
+{
+	const size_t step = 512 * self->page, length = 3 * step;
+	char *area, *map;
+	struct source src;
+	struct cmem_alloc buf;
+
+	if (!variant->heap)
+		SKIP(return, "as from the heap");
+	if (!find_heap_source(variant->kind, 4 * step, &src))
+		SKIP(return, "no heap with room for %zu bytes", 4 * step);
+	ASSERT_EQ(0, cmem_alloc_aligned(self->fd, src.block, src.pool, length, SZ_2M,
+					CMEM_ALLOC_CACHED, &buf));
+	area = mmap(NULL, length + 2 * SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_MAPPED(area);
+	/* A page out of step with entries of 2 MiB */
+	map = area + (-(unsigned long)area & (SZ_2M - 1)) + self->page;
+	SWEEP(map_there(self->fd, &buf, length, map), {
+		for (size_t at = 0; at < length; at += self->page)
+			ASSERT_EQ(0, map[at]);
+		ASSERT_EQ(0, munmap(map, length));
+	});
+	ASSERT_EQ(0, munmap(area, length + 2 * SZ_2M));
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 }
 
 /* What mmap() leaves for later, and what a move took away, comes by faults. */

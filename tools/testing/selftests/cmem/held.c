@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults and mmap() that are held up half-way, while something else happens: what a race,
+ * Faults, mmap() and BLOCK_ADD that are held up half-way, while something else happens: what a race,
  * or a kill at the right moment, would have to hit otherwise. It takes a kernel that can
  * hold calls of a function up, in /sys/kernel/debug/hold; no ordinary one can, and this
  * is skipped there.
@@ -19,7 +19,7 @@
 #define RW	(PROT_READ | PROT_WRITE)
 
 /* The lab's places: each is one function at a time. */
-enum { HUGE_FAULT, FAULT, REMAP };
+enum { HUGE_FAULT, FAULT, REMAP, CHECK };
 
 static bool put(int place, const char *file, const char *text)
 {
@@ -256,6 +256,39 @@ TEST_F(held, a_kill_ends_mmap_of_a_large_mapping)
 		self->dmabuf = -1;
 	}
 	EXPECT_TRUE(eventually(is_same(&self->before)));
+}
+
+/* A block may have millions of pages to be looked at. */
+TEST(a_kill_ends_block_add)
+{
+	struct spare_block spare;
+	struct cmem_block_info info;
+	struct snapshot before;
+	int fd, status;
+	pid_t pid;
+
+	OPEN_OR_SKIP(fd);
+	if (access(HOLD, F_OK))
+		SKIP(return, "this kernel can't hold calls up");
+	if (!find_spare_block(fd, CMEM_BLOCK_CMA, &spare))
+		SKIP(return, "no block to remove");
+	ASSERT_EQ(0, take_snapshot(&before));
+	ASSERT_EQ(0, cmem_block_remove(fd, spare.info.block));
+	IN_CHILD(pid) {
+		ASSERT_TRUE(put(CHECK, "function", "cmem_memory_check\n"));
+		ASSERT_TRUE(put(CHECK, "hold", "1"));
+		put_back_block(fd, &spare);
+	}
+	EXPECT_TRUE(eventually(get(CHECK, "waiting") == 1));
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_EQ(-ENOENT, cmem_get_block(fd, spare.info.block, &info));
+	EXPECT_TRUE(put(CHECK, "function", "\n"));
+	cmem_block_remove(fd, spare.info.block);
+	EXPECT_EQ(0, put_back_block(fd, &spare));
+	close(fd);
+	expect_same(&before);
 }
 
 TEST_HARNESS_MAIN
