@@ -163,17 +163,26 @@ static void cmem_cover_add_firmware(struct cmem_cover *cover)
 				       table->entries[i].size);
 }
 #else
-/* What the kernel takes for memory when it boots from this map */
+/* What the kernel may have when it boots from this map */
 static bool cmem_cover_add_efi(struct cmem_cover *cover)
 {
 	efi_memory_desc_t *md;
 
 	if (!efi_enabled(EFI_MEMMAP))
 		return false;
-	for_each_efi_memory_desc(md)
-		if (md->attribute & (EFI_MEMORY_WB | EFI_MEMORY_WT | EFI_MEMORY_WC))
-			cmem_cover_add(cover, md->phys_addr, md->phys_addr +
-				       (md->num_pages << EFI_PAGE_SHIFT));
+	for_each_efi_memory_desc(md) {
+		switch (md->type) {
+		case EFI_LOADER_CODE:
+		case EFI_LOADER_DATA:
+		case EFI_BOOT_SERVICES_CODE:
+		case EFI_BOOT_SERVICES_DATA:
+		case EFI_CONVENTIONAL_MEMORY:
+			if (md->attribute & EFI_MEMORY_WB)
+				cmem_cover_add(cover, md->phys_addr,
+					       md->phys_addr +
+					       (md->num_pages << EFI_PAGE_SHIFT));
+		}
+	}
 	return true;
 }
 
@@ -343,9 +352,12 @@ int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
 	ret = cmem_memory_check_vouched(dev, config);
 	if (ret)
 		return ret;
-	/* What no-map keeps out of the linear map may be hidden in part: none of it is there. */
-	if (config->kind != CMEM_KIND_CARVEOUT && known &&
-	    known != config->length) {
+	/*
+	 * None of what no-map takes is in the linear map, so a part may be hidden. But
+	 * arm64 has the other part as a resource, which can't be claimed with the rest.
+	 */
+	if (known && known != config->length &&
+	    (config->kind != CMEM_KIND_CARVEOUT || IS_ENABLED(CONFIG_ARM64))) {
 		dev_err(dev, "block %d: the kernel has only %#llx of %#llx bytes at %pa as its memory, must be all, or none: mem= or linux,usable-memory-range ends in the middle of the block\n",
 			config->id, known, config->length, &config->base);
 		return -EINVAL;
@@ -379,6 +391,31 @@ static const struct {
 	{ IORES_DESC_PERSISTENT_MEMORY_LEGACY, "persistent memory" },
 	{ IORES_DESC_SOFT_RESERVED, "memory reserved for a special purpose" },
 };
+
+/* What EFI keeps for itself while the kernel runs, even where mem= hides it */
+static int cmem_memory_check_efi(struct device *dev,
+				 const struct cmem_block_config *config)
+{
+	phys_addr_t last = config->base + config->length - 1;
+	efi_memory_desc_t *md;
+
+	if (!efi_enabled(EFI_MEMMAP))
+		return 0;
+	for_each_efi_memory_desc(md) {
+		u64 end = md->phys_addr + (md->num_pages << EFI_PAGE_SHIFT);
+
+		if (md->phys_addr > last || end <= config->base ||
+		    !(md->attribute & EFI_MEMORY_RUNTIME ||
+		      md->type == EFI_ACPI_RECLAIM_MEMORY ||
+		      md->type == EFI_ACPI_MEMORY_NVS))
+			continue;
+		dev_err(dev, "block %d: %#llx bytes at %pa overlap %#llx bytes at %#llx that are the EFI firmware's: efi=debug shows its map in the boot log\n",
+			config->id, config->length, &config->base,
+			end - md->phys_addr, md->phys_addr);
+		return -EBUSY;
+	}
+	return 0;
+}
 
 static int cmem_memory_check_firmware(struct device *dev,
 				      const struct cmem_block_config *config)
@@ -429,6 +466,8 @@ int cmem_memory_check_unknown(struct device *dev,
 	ret = cmem_config_of_check_unused(dev, config);
 	if (!ret)
 		ret = cmem_memory_check_firmware(dev, config);
+	if (!ret)
+		ret = cmem_memory_check_efi(dev, config);
 	if (ret)
 		return ret;
 	/* Nobody can tell what such an address belongs to, so it is one of /dev/mem. */
