@@ -19,7 +19,7 @@
 #define RW	(PROT_READ | PROT_WRITE)
 
 /* The lab's places: each is one function at a time. */
-enum { HUGE_FAULT, FAULT, REMAP, CHECK };
+enum { HUGE_FAULT, FAULT, REMAP, CHECK, MAKE = FAULT };
 
 static bool put(int place, const char *file, const char *text)
 {
@@ -277,6 +277,7 @@ TEST(a_kill_ends_block_add)
 	IN_CHILD(pid) {
 		ASSERT_TRUE(put(CHECK, "function", "cmem_memory_check\n"));
 		ASSERT_TRUE(put(CHECK, "hold", "1"));
+		ASSERT_TRUE(put(MAKE, "function", "cmem_alias_init\n"));
 		put_back_block(fd, &spare);
 	}
 	EXPECT_TRUE(eventually(get(CHECK, "waiting") == 1));
@@ -284,7 +285,10 @@ TEST(a_kill_ends_block_add)
 	EXPECT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	EXPECT_EQ(-ENOENT, cmem_get_block(fd, spare.info.block, &info));
+	/* It has not got as far as making one, and seen then that a thread can't be had. */
+	EXPECT_EQ(0, get(MAKE, "calls"));
 	EXPECT_TRUE(put(CHECK, "function", "\n"));
+	EXPECT_TRUE(put(MAKE, "function", "\n"));
 	cmem_block_remove(fd, spare.info.block);
 	EXPECT_EQ(0, put_back_block(fd, &spare));
 	close(fd);
