@@ -402,7 +402,6 @@ static void cmem_block_empty(struct cmem_block *block)
 static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 			   const struct cmem_block_config *config, bool coherent)
 {
-	phys_addr_t phys;
 	int ret;
 
 	if (config->num_pools) {
@@ -438,14 +437,16 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 		goto err_empty;
 	ret = cmem_alias_init(block);
 	if (ret) {
-		if (cmem_memory_uncached(config, &phys))
-			dev_err(dev, "block %d: the page at %pa can't be mapped write-back: an MTRR or another mapping has it as another type, see /proc/mtrr and /sys/kernel/debug/x86/pat_memtype_list\n",
-				block->id, &phys);
-		else
-			dev_err(dev, "block %d: the kernel has no room to map it: %pe\n",
-				block->id, ERR_PTR(ret));
+		dev_err(dev, "block %d: %#llx bytes at %pa can't be mapped: %s\n",
+			block->id, config->length, &config->base,
+			IS_ENABLED(CONFIG_X86) ?
+			"others have mapped parts of them with more than one memory type (see /sys/kernel/debug/x86/pat_memtype_list), or the kernel has no room" :
+			"the kernel has no room");
 		goto err_empty;
 	}
+	if (cmem_alias_is_uncached(block))
+		dev_info(dev, "block %d: the CPU does not cache its memory: an MTRR or another mapping has it as another type than write-back (see /sys/kernel/debug/x86/pat_memtype_list)\n",
+			 block->id);
 	ret = cmem_dmem_register(&block->dmem, block->id,
 				 cmem_block_length(block));
 	if (ret) {

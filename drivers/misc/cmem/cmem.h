@@ -351,8 +351,6 @@ void cmem_params_finish(struct device *dev);
 int cmem_memory_check(struct device *dev, struct cmem_block_config *config);
 int cmem_memory_check_unknown(struct device *dev,
 			      struct cmem_block_config *config);
-bool cmem_memory_uncached(const struct cmem_block_config *config,
-			  phys_addr_t *phys);
 
 /* region: memory that was reserved for CMEM when the kernel booted (region.c) */
 
@@ -771,6 +769,7 @@ typedef void (*cmem_alias_fn)(struct cmem_block *block, void *va,
 			      phys_addr_t phys, size_t length, void *arg);
 
 int cmem_alias_init(struct cmem_block *block);
+bool cmem_alias_is_uncached(const struct cmem_block *block);
 void cmem_alias_exit(struct cmem_block *block);
 int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
 			bool killable, cmem_alias_fn fn, void *arg);

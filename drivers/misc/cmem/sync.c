@@ -27,6 +27,9 @@
 #ifdef CONFIG_ARM
 #include <asm/dcache_poc.h>
 #endif
+#ifdef CONFIG_X86
+#include <asm/memtype.h>
+#endif
 
 #include "cmem.h"
 #include "trace.h"
@@ -60,6 +63,24 @@ int cmem_alias_init(struct cmem_block *block)
 	block->alias = memremap(PFN_PHYS(block->base_pfn),
 				PFN_PHYS(block->num_pages), flags);
 	return block->alias ? 0 : -ENOMEM;
+}
+
+/**
+ * cmem_alias_is_uncached - tell whether memory has another type than was asked for
+ * @block: the block, whose alias there is
+ *
+ * On x86, an MTRR or another mapping decides, and memremap() does not say so. All
+ * mappings have that type then, and work, but slowly.
+ *
+ * Return: true if its pages are recorded as uncached or write-combining.
+ */
+bool cmem_alias_is_uncached(const struct cmem_block *block)
+{
+#ifdef CONFIG_X86
+	return pat_enabled() && pat_pfn_immune_to_uc_mtrr(block->base_pfn);
+#else
+	return false;
+#endif
 }
 
 void cmem_alias_exit(struct cmem_block *block)
