@@ -437,11 +437,12 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 		goto err_empty;
 	ret = cmem_alias_init(block);
 	if (ret) {
-		dev_err(dev, "block %d: %#llx bytes at %pa can't be mapped: %s\n",
-			block->id, config->length, &config->base,
-			IS_ENABLED(CONFIG_X86) ?
-			"others have mapped parts of them with more than one memory type (see /sys/kernel/debug/x86/pat_memtype_list), or the kernel has no room" :
-			"the kernel has no room");
+		if (IS_ENABLED(CONFIG_X86))
+			dev_err(dev, "block %d: %#llx bytes at %pa can't be mapped: others have mapped parts of them with more than one memory type (see /sys/kernel/debug/x86/pat_memtype_list), or the kernel has no room\n",
+				block->id, config->length, &config->base);
+		else
+			dev_err(dev, "block %d: %#llx bytes at %pa can't be mapped: the kernel has no room\n",
+				block->id, config->length, &config->base);
 		goto err_empty;
 	}
 	if (cmem_alias_is_uncached(block))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults, mmap() and BLOCK_ADD that are held up half-way, while something else happens: what a race,
- * or a kill at the right moment, would have to hit otherwise. It takes a kernel that can
- * hold calls of a function up, in /sys/kernel/debug/hold; no ordinary one can, and this
+ * Faults, mmap() and BLOCK_ADD that are held up half-way, while something else happens: what
+ * a race, or a kill at the right moment, would have to hit otherwise. It takes a kernel that
+ * can hold calls of a function up, in /sys/kernel/debug/hold; no ordinary one can, and this
  * is skipped there.
  *
  * A huge fault holds the lock of the VMA, others the mmap_lock, as prctl() does. So a
