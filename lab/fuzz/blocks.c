@@ -116,9 +116,6 @@ static bool try_restore(int fd, char *what, size_t size)
 	struct block is;
 	int ret;
 
-	for (int number = CMEM_BLOCK_CMA; number < MAX_BLOCKS; number++)
-		release(fd, number);
-
 	/* Whatever is not as it was goes first: it may have another's memory. */
 	for (int number = 0; number < MAX_BLOCKS; number++) {
 		const struct block *was = NULL;
@@ -170,12 +167,22 @@ static bool try_restore(int fd, char *what, size_t size)
 bool blocks_restore(char *what, size_t size)
 {
 	struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	int quota = open("/sys/module/cmem/parameters/quota", O_WRONLY | O_CLOEXEC);
 	int fd = open("/dev/cmem", O_RDWR | O_CLOEXEC);
 	bool good = false;
 
+	/* What a program said, or else each block would have another one than at boot. */
+	if (quota >= 0 && write(quota, "\n", 1) != 1)
+		return false;
+	close(quota);
 	for (int tries = 0; tries < 3000 && !good; tries++) {
 		good = try_restore(fd, what, size);
-		if (!good)
+		if (good)
+			break;
+		/* What is in quarantine is nobody's, and not free. */
+		for (int number = CMEM_BLOCK_CMA; number < MAX_BLOCKS; number++)
+			release(fd, number);
+		if (tries)
 			nanosleep(&pause, NULL);
 	}
 	close(fd);

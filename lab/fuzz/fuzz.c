@@ -15,9 +15,10 @@
  *	--corpus	at the end, make the corpus as small as it gets
  *
  * The files have programs as text. On the port there are records: a letter, the length in
- * four bytes, and text: P a program that is about to run, C one of the corpus, K addresses
- * of code that was reached. A program has a number, which is in the name of its processes,
- * too: fuzz/<number> is what the kernel's log then says.
+ * four bytes, and text: P a program that is about to run, N one that did something new, K
+ * addresses of code that was reached, since the last time; R how many calls and programs
+ * there were; C a program of the corpus as small as it gets. A program has a number, which is
+ * in the name of its processes, too: fuzz/<number> is what the kernel's log then says.
  *
  * Ends with 1 when memory was lost, when memory was not what it has to be, or when a program
  * does not end. All else that may go wrong
@@ -58,8 +59,8 @@ static int kcov[STRANDS] = { -1, -1, -1, -1 };
 static uint64_t *covered[STRANDS];
 static int port = -1;
 
-static uint64_t pcs[PCS];
-static unsigned int num_pcs;
+static uint64_t pcs[PCS], new_pcs[PCS / 2];
+static unsigned int num_pcs, num_new_pcs;
 static uint8_t features[FEATURES / 8];
 static unsigned int num_features;
 static struct input *corpus[CORPUS];
@@ -71,6 +72,7 @@ static struct {
 } queue[QUEUE];
 static uint8_t known_scores[256][4];
 static uint64_t nanoseconds[256], counts[256];
+static double restoring;
 
 static double now(void)
 {
@@ -193,7 +195,7 @@ static bool add_pc(uint64_t pc)
 	if (num_pcs == PCS / 2)
 		return false;
 	pcs[slot % PCS] = pc;
-	num_pcs++;
+	new_pcs[num_pcs++] = pc;
 	return true;
 }
 
@@ -375,6 +377,7 @@ static void keep(const uint8_t *program, size_t size)
 	input->chosen = 0;
 	memcpy(input->bytes, program, size);
 	corpus[corpus_size++] = input;
+	put_program('N', 0, program, size);
 }
 
 /* Those that were chosen least go first, mostly. */
@@ -394,17 +397,41 @@ static struct input *choose(void)
 
 static void restore(void)
 {
+	double since = now();
 	char what[100];
+	bool good;
 
 	/* Between two programs nothing is left. */
-	if (blocks_restore(what, sizeof(what)))
+	good = blocks_restore(what, sizeof(what));
+	restoring += now() - since;
+	if (good)
 		return;
 	printf("not ok - after %" PRIu64 " programs: %s\n", programs, what);
 	exit(EXIT_FAILURE);
 }
 
+/* What the host is to know even of a guest that does not reach its end */
+static void put_progress(void)
+{
+	char *text;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	for (; num_new_pcs < num_pcs; num_new_pcs++)
+		fprintf(out, "%" PRIx64 "\n", new_pcs[num_new_pcs]);
+	fclose(out);
+	put_record('K', text, length);
+	free(text);
+	out = open_memstream(&text, &length);
+	fprintf(out, "%" PRIu64 " %" PRIu64 "\n", calls, programs);
+	fclose(out);
+	put_record('R', text, length);
+	free(text);
+}
+
 static void report(double since)
 {
+	put_progress();
 	printf("# %" PRIu64 " calls, %" PRIu64 " programs, %u places of code, %u ways, %u in the corpus, %.0f calls/s\n",
 	       calls, programs, num_pcs, num_features, corpus_size, calls / (now() - since));
 	fflush(stdout);
@@ -480,21 +507,8 @@ static void report_operations(double since)
 			       nanoseconds[i] / 1000000, nanoseconds[i] / counts[i] / 1000,
 			       operations[i].name);
 	}
-	printf("# %.0f s in operations of all strands, of %.0f s\n", sum / 1e9, now() - since);
-}
-
-static void put_pcs(void)
-{
-	char *text;
-	size_t length;
-	FILE *out = open_memstream(&text, &length);
-
-	for (unsigned int i = 0; i < PCS; i++)
-		if (pcs[i])
-			fprintf(out, "%" PRIx64 "\n", pcs[i]);
-	fclose(out);
-	put_record('K', text, length);
-	free(text);
+	printf("# %.0f s in operations of all strands, and %.0f s to restore blocks, of %.0f s\n",
+	       sum / 1e9, restoring, now() - since);
 }
 
 static size_t next_program(uint8_t *program)
@@ -633,7 +647,6 @@ int main(int argc, char **argv)
 	restore();
 	report(start);
 	report_operations(start);
-	put_pcs();
 	if (corpus_wanted)
 		put_corpus();
 	flush_records();

@@ -81,7 +81,9 @@ struct known_buffer {
  * @started: strands that have come to their start
  * @meetings: how often a strand came to a meeting, and went on
  * @ended: strands that are at their end
- * @calls: made by the strands
+ * @processes: those of strands that are no threads, while the first strand runs
+ * @calls: system calls that the strands made on files, DMA-BUFs and mappings of CMEM, or on
+ *	what shows them: neither accesses to memory count, nor what is for the fuzzer itself
  * @nanoseconds: that each operation took
  * @counts: how often it was done
  * @scores: bits of what happened: an operation ended with an errno
@@ -96,6 +98,7 @@ struct shared {
 	unsigned int started;
 	unsigned int meetings;
 	unsigned int ended;
+	pid_t processes[STRANDS];
 	uint64_t calls;
 	uint64_t nanoseconds[256];
 	uint32_t counts[256];
@@ -170,6 +173,7 @@ size_t make_program(uint8_t *program);
 size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_size);
 bool program_wants_process(const uint8_t *program);
 void run_program(void);
+void arm(struct strand *strand, unsigned int nth);
 bool program_changes_blocks(const uint8_t *program, size_t size);
 void print_program(FILE *out, const uint8_t *program, size_t size);
 size_t read_program(FILE *in, uint8_t *program);

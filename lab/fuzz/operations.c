@@ -42,10 +42,10 @@
 } while (0)
 
 static const uint64_t sizes[] = {
-	4096, 65536, 1 << 20, 2 << 20, 4097, 1, 30000, 16 << 20,
-	8192, 64 << 20, 4 << 20, (2 << 20) + 4096, (2 << 20) - 4096, 4095, 128 << 20, 0,
-	(1 << 20) + 1, 24 << 20, 8 << 20, 65537, 1ULL << 32, ~0ULL, 1ULL << 63, ~0ULL - 4095,
-	3 << 20, 256 << 10, 40 << 20, 12288, (16 << 20) + 1, 1ULL << 40, 0x7fffffff, 320 << 20,
+	4096, 65536, 1 << 20, 2 << 20, 4097, 1, 30000, 4 << 20,
+	8192, 64 << 20, 4 << 20, (2 << 20) + 4096, (2 << 20) - 4096, 4095, 6 << 20, 0,
+	(1 << 20) + 1, 5 << 20, 8 << 20, 65537, 1ULL << 32, ~0ULL, 1ULL << 63, ~0ULL - 4095,
+	3 << 20, 256 << 10, 512 << 10, 12288, (4 << 20) + 1, 1ULL << 40, 0x7fffffff, 320 << 20,
 };
 
 static __attribute__((format(printf, 2, 3))) void
@@ -64,6 +64,19 @@ trace_result(long ret, const char *format, ...)
 static long result(long ret)
 {
 	return ret < 0 ? -errno : ret;
+}
+
+/* One more system call of what is under test */
+static void count_call(void)
+{
+	__atomic_add_fetch(&shared->calls, 1, __ATOMIC_RELAXED);
+}
+
+/* The same, of a call that was just made */
+static long call(long ret)
+{
+	count_call();
+	return result(ret);
 }
 
 /* Files */
@@ -105,6 +118,7 @@ static long open_cmem(struct strand *strand, int flags)
 {
 	int fd = open("/dev/cmem", flags | O_CLOEXEC);
 
+	count_call();
 	NOTE(result(fd), "open(/dev/cmem, %#x)", flags);
 	if (fd < 0)
 		return -errno;
@@ -209,7 +223,7 @@ static long do_ioctl(struct strand *strand, int fd, unsigned long command, void 
 		if ((where & 7) != 4 && (where & 7) != 5)
 			FRAGILE(strand, memcpy(at, data, size));
 	}
-	ret = result(ioctl(fd, command, at));
+	ret = call(ioctl(fd, command, at));
 	if (where && (where & 7) != 4 && (where & 7) != 5)
 		FRAGILE(strand, memcpy(data, at, size));
 	return ret;
@@ -326,6 +340,8 @@ static long map_file(struct strand *strand, int fd, uint64_t offset, uint64_t le
 		addr = mmap64(NULL, length, prot, flags, fd, offset);
 	else
 		addr = mmap64((void *)wanted, length, prot, flags | MAP_FIXED, fd, offset);
+	if (fd >= 0)
+		count_call();
 	NOTE(addr == MAP_FAILED ? -errno : 0, "mmap(%#lx, %#llx, prot %d, flags %#x, fd %d, %#llx): %p",
 	     (long)(where >= 240 ? 0 : wanted), (long long)length, prot, flags, fd,
 	     (long long)offset, addr);
@@ -437,7 +453,7 @@ static long op_repeat(struct strand *strand, const uint8_t *a)
 {
 	static const unsigned int times[] = { 2, 4, 8, 16, 3, 32, 64, 300, 4200 };
 
-	strand->repeat = a[0] < 240 ? times[a[0] % 8] : times[8];
+	strand->repeat = a[0] < 252 ? times[a[0] % 8] : times[8];
 	return 0;
 }
 
@@ -462,9 +478,10 @@ static long op_meet(struct strand *strand, const uint8_t *a)
 
 static long op_sleep(struct strand *strand, const uint8_t *a)
 {
-	struct timespec pause = { .tv_nsec = a[0] < 200 ? a[0] * 10000 : 120000000 };
+	/* Longer than memory is kept for its last owner, if it has to be */
+	struct timespec time = { .tv_nsec = a[0] < 240 ? a[0] * 10000 : 50000000 };
 
-	return result(nanosleep(&pause, NULL));
+	return result(nanosleep(&time, NULL));
 }
 
 static long op_open(struct strand *strand, const uint8_t *a)
@@ -479,7 +496,7 @@ static long op_close(struct strand *strand, const uint8_t *a)
 	enum file_kind kind = a[0] % FILE_KINDS;
 	int fd = __atomic_exchange_n(&strand->process->files[kind][a[1] % FILES], -1,
 				     __ATOMIC_RELAXED);
-	long ret = fd < 0 ? -EBADF : result(close(fd));
+	long ret = fd < 0 ? -EBADF : call(close(fd));
 
 	NOTE(ret, "close(%d)", fd);
 	return ret;
@@ -491,6 +508,7 @@ static long op_dup(struct strand *strand, const uint8_t *a)
 	int fd = strand->process->files[kind][a[1] % FILES];
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
+	count_call();
 	NOTE(result(copy), "dup(%d)", fd);
 	if (copy < 0)
 		return -errno;
@@ -710,11 +728,11 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 {
 	static const struct { uint32_t count; uint64_t length; } layouts[][4] = {
 		{ { 0 } },
-		{ { 1, 16 << 20 } },
+		{ { 1, 4 << 20 } },
 		{ { 2000, 4096 } },
-		{ { 1, 8 << 20 }, { 1, 4 << 20 }, { 3, 4096 } },
+		{ { 1, 2 << 20 }, { 1, 1 << 20 }, { 3, 4096 } },
 		{ { 100000, 4096 } },
-		{ { 1, 16 << 20 }, { 2, 1 << 20 } },
+		{ { 1, 4 << 20 }, { 2, 1 << 20 } },
 		{ { 600, 4096 }, { 4, 30000 } },
 		{ { 4, 1 << 20 }, { 16, 65536 }, { 1, 1 }, { 5, 4097 } },
 		{ { 1, 4096 } },
@@ -821,7 +839,8 @@ static long op_scrub_wait(struct strand *strand, const uint8_t *a)
 	int fd = cmem_file(strand, a[0]);
 	long ret = 0;
 
-	for (int i = 0; i < 4000 && !ret; i++) {
+	count_call();
+	for (int i = 0; i < 400 && !ret; i++) {
 		ret = result(ioctl(fd, CMEM_IOCTL_GET_POOL, &info));
 		if (ret || info.scrubbing || !info.dirty)
 			break;
@@ -834,7 +853,7 @@ static long op_scrub_wait(struct strand *strand, const uint8_t *a)
 /* All of a pool, and back again: what others then allocate is dirty, or being cleaned. */
 static long op_churn(struct strand *strand, const uint8_t *a)
 {
-	struct cmem_alloc allocs[64];
+	struct cmem_alloc allocs[32];
 	int fd = cmem_file(strand, a[0]);
 	unsigned int count = 0;
 
@@ -844,7 +863,7 @@ static long op_churn(struct strand *strand, const uint8_t *a)
 			.pool = a[2] & 128 ? CMEM_POOL_HEAP : a[2] % 4, .flags = a[3] & 1,
 			.length = a[2] & 128 ? PICK(sizes, a[4]) : 0,
 		};
-		if (ioctl(fd, CMEM_IOCTL_ALLOC, &allocs[count]))
+		if (call(ioctl(fd, CMEM_IOCTL_ALLOC, &allocs[count])))
 			break;
 	}
 	for (unsigned int i = 0; i < count; i++) {
@@ -852,7 +871,7 @@ static long op_churn(struct strand *strand, const uint8_t *a)
 			.size = sizeof(free), .phys_addr = allocs[a[5] & 1 ? i : count - 1 - i].phys_addr,
 		};
 
-		ioctl(fd, CMEM_IOCTL_FREE, &free);
+		call(ioctl(fd, CMEM_IOCTL_FREE, &free));
 	}
 	NOTE(count, "churn(fd %d, block %d, pool %d)", fd, allocs[0].block, allocs[0].pool);
 	return count;
@@ -879,21 +898,21 @@ static long op_private(struct strand *strand, const uint8_t *a)
 
 	if (fd < 0)
 		return -errno;
-	ret = result(ioctl(fd, CMEM_IOCTL_ALLOC, &alloc));
+	ret = call(ioctl(fd, CMEM_IOCTL_ALLOC, &alloc));
 	if (ret)
 		goto out;
 	ioctl(fd, CMEM_IOCTL_GET_BLOCK, &info);
-	if (alloc.length > 256 << 10)
-		alloc.length = 256 << 10;
+	if (alloc.length > 64 << 10)
+		alloc.length = 64 << 10;
 	base = mmap64(NULL, alloc.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, alloc.mmap_offset);
-	ret = base == MAP_FAILED ? -errno : 0;
+	ret = call(base == MAP_FAILED ? -1 : 0);
 	if (ret)
 		goto out;
 	if (a[5] & 128) {
 		struct cmem_free free = { .size = sizeof(free), .phys_addr = alloc.phys_addr };
 
 		/* The mapping holds it. */
-		ioctl(fd, CMEM_IOCTL_FREE, &free);
+		call(ioctl(fd, CMEM_IOCTL_FREE, &free));
 		close(fd);
 		fd = -1;
 	}
@@ -916,7 +935,7 @@ static long op_private(struct strand *strand, const uint8_t *a)
 			      i * sizeof(*base), (long long)base[i]);
 			break;
 		}
-	munmap(base, alloc.length);
+	call(munmap(base, alloc.length));
 out:
 	NOTE(ret, "private(block %d, pool %d): %#llx at %#llx", alloc.block, alloc.pool,
 	     (long long)alloc.length, (long long)alloc.phys_addr);
@@ -1073,7 +1092,12 @@ static long op_mmap_dmabuf(struct strand *strand, const uint8_t *a)
 /* Something else's memory in a window, for calls that go over several mappings */
 static long op_mmap_other(struct strand *strand, const uint8_t *a)
 {
-	return map_file(strand, -1, 0, PICK(sizes, a[0]), PROT_READ | PROT_WRITE,
+	uint64_t length = PICK(sizes, a[0]);
+
+	/* The kernel has to clear all of it. */
+	if (length > 4 << 20)
+		length = 4 << 20;
+	return map_file(strand, -1, 0, length, PROT_READ | PROT_WRITE,
 			MAP_ANONYMOUS | (a[1] & 1 ? MAP_SHARED : MAP_PRIVATE), a[2]);
 }
 
@@ -1085,7 +1109,7 @@ static long op_munmap(struct strand *strand, const uint8_t *a)
 	long ret;
 
 	part_of(strand, a[0], a[1], &addr, &length);
-	ret = result(munmap((void *)addr, length));
+	ret = call(munmap((void *)addr, length));
 	NOTE(ret, "munmap(%#lx, %#zx)", (long)addr, length);
 	if (!ret && map->addr == addr && map->length == length)
 		map->length = 0;
@@ -1121,6 +1145,7 @@ static long op_mremap(struct strand *strand, const uint8_t *a)
 		wanted = length;
 		break;
 	}
+	count_call();
 	NOTE(moved == MAP_FAILED ? -errno : 0, "mremap(%#lx, %#zx, %#zx, %u): %p", (long)addr, length,
 	     wanted, a[3] % 4, moved);
 	if (moved == MAP_FAILED)
@@ -1143,7 +1168,7 @@ static long op_mprotect(struct strand *strand, const uint8_t *a)
 	long ret;
 
 	part_of(strand, a[0], a[1], &addr, &length);
-	ret = result(mprotect((void *)addr, length, PICK(prots, a[2])));
+	ret = call(mprotect((void *)addr, length, PICK(prots, a[2])));
 	NOTE(ret, "mprotect(%#lx, %#zx, %d)", (long)addr, length, PICK(prots, a[2]));
 	return ret;
 }
@@ -1166,7 +1191,7 @@ static long op_madvise(struct strand *strand, const uint8_t *a)
 	long ret;
 
 	part_of(strand, a[0], a[1], &addr, &length);
-	ret = result(madvise((void *)addr, length, PICK(advice, a[2])));
+	ret = call(madvise((void *)addr, length, PICK(advice, a[2])));
 	NOTE(ret, "madvise(%#lx, %#zx, %d)", (long)addr, length, PICK(advice, a[2]));
 	return ret;
 }
@@ -1194,7 +1219,7 @@ static long op_mlock(struct strand *strand, const uint8_t *a)
 			munlockall();
 		break;
 	}
-	ret = result(ret);
+	ret = call(ret);
 	NOTE(ret, "mlock %u(%#lx, %#zx)", a[2] % 4, (long)addr, length);
 	return ret;
 }
@@ -1254,9 +1279,9 @@ static long op_msync(struct strand *strand, const uint8_t *a)
 
 	part_of(strand, a[0], a[1], &addr, &length);
 	if (a[2] & 4)
-		ret = result(mincore((void *)addr, length, resident[strand->number]));
+		ret = call(mincore((void *)addr, length, resident[strand->number]));
 	else
-		ret = result(msync((void *)addr, length, PICK(flags, a[2])));
+		ret = call(msync((void *)addr, length, PICK(flags, a[2])));
 	NOTE(ret, "%s(%#lx, %#zx)", a[2] & 4 ? "mincore" : "msync", (long)addr, length);
 	return ret;
 }
@@ -1307,7 +1332,7 @@ static long op_mempolicy(struct strand *strand, const uint8_t *a)
 		ret = syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0UL);
 		break;
 	}
-	ret = result(ret);
+	ret = call(ret);
 	NOTE(ret, "mempolicy %u(%#lx, %#zx, %d, %u)", a[2] % 8, (long)addr, length,
 	     PICK(modes, a[3]), PICK(flags, a[5]));
 	return ret;
@@ -1374,7 +1399,7 @@ static long op_kernel_access(struct strand *strand, const uint8_t *a)
 		ret = recv(sockets(strand)[1], (void *)addr, length, MSG_DONTWAIT);
 		break;
 	}
-	ret = result(ret);
+	ret = call(ret);
 	NOTE(ret, "kernel access %u(%#lx, %#zx)", a[2] % 12, (long)addr, length);
 	return ret;
 }
@@ -1393,11 +1418,11 @@ static long op_io_uring(struct strand *strand, const uint8_t *a)
 	fd = syscall(__NR_io_uring_setup, 4, &params);
 	if (fd < 0)
 		return -errno;
-	ret = result(syscall(__NR_io_uring_register, fd, IORING_REGISTER_BUFFERS, &iov, 1));
+	ret = call(syscall(__NR_io_uring_register, fd, IORING_REGISTER_BUFFERS, &iov, 1));
 	if (a[2] & 1) {
 		int files[2] = { cmem_file(strand, a[3]), dmabuf_file(strand, a[4]) };
 
-		ret = result(syscall(__NR_io_uring_register, fd, IORING_REGISTER_FILES, files, 2));
+		ret = call(syscall(__NR_io_uring_register, fd, IORING_REGISTER_FILES, files, 2));
 	}
 	close(fd);
 	NOTE(ret, "io_uring(%#lx, %#zx)", (long)addr, length);
@@ -1426,7 +1451,7 @@ static long op_userfaultfd(struct strand *strand, const uint8_t *a)
 		return -errno;
 	ret = ioctl(fd, UFFDIO_API, &api);
 	if (!ret)
-		ret = result(ioctl(fd, UFFDIO_REGISTER, &reg));
+		ret = call(ioctl(fd, UFFDIO_REGISTER, &reg));
 	if (a[3] & 1) {
 		struct uffdio_writeprotect protect = {
 			.range = reg.range, .mode = a[3] & 2 ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
@@ -1465,9 +1490,9 @@ static long op_pagemap(struct strand *strand, const uint8_t *a)
 			.category_anyof_mask = a[4], .return_mask = 255,
 		};
 
-		ret = result(ioctl(fd, _IOWR('f', 16, struct scan_request), &scan));
+		ret = call(ioctl(fd, _IOWR('f', 16, struct scan_request), &scan));
 	} else {
-		ret = result(pread64(fd, entries[strand->number], sizeof(entries[0]), addr / PAGE * 8));
+		ret = call(pread64(fd, entries[strand->number], sizeof(entries[0]), addr / PAGE * 8));
 	}
 	close(fd);
 	NOTE(ret, "pagemap %u(%#lx, %#zx)", a[2] & 1, (long)addr, length);
@@ -1481,7 +1506,9 @@ static long op_look(struct strand *strand, const uint8_t *a)
 		"/proc/cmem", "/proc/self/smaps", "/proc/self/numa_maps", "/proc/self/smaps_rollup",
 		"/proc/self/maps", "fdinfo", "fdinfo", "debugfs", "debugfs", "debugfs",
 		"/sys/kernel/debug/dma_buf/bufinfo", "/proc/iomem", "/sys/kernel/debug/page_tables/current_user",
-		"/proc/meminfo", "/proc/cmem",
+		"/proc/meminfo", "/proc/cmem", "/sys/module/cmem/parameters/quota",
+		"/sys/module/cmem/parameters/cma_share", "/sys/module/cmem/parameters/scrub_delay_ms",
+		"/sys/module/cmem/parameters/share", "/sys/module/cmem/parameters/legacy_version",
 	};
 	static const char *const shown[] = {
 		"cmem/0/extents", "cmem/1/extents", "cmem/2/extents", "cmem/3/extents", "cmem/0/pools",
@@ -1519,14 +1546,15 @@ static long op_look(struct strand *strand, const uint8_t *a)
 		snprintf(name, sizeof(name), "%s", path);
 	}
 	fd = open(name, O_RDONLY | O_CLOEXEC);
+	count_call();
 	if (fd < 0)
 		return -errno;
 	if (a[3] & 1)
 		lseek(fd, PICK(sizes, a[4]), SEEK_SET);
 	if (a[3] == 254)
 		buffer = (char *)map_slot(strand, a[4])->addr;
-	/* A few hundred KiB of the largest: there are blocks with 100,000 buffers. */
-	for (int i = 0; i < 24; i++) {
+	/* Not all of the largest: there are blocks with 100,000 buffers. */
+	for (int i = 0; i < 8; i++) {
 		got = read(fd, buffer, a[3] & 2 ? 100 : sizeof(all[0]));
 		if (got <= 0) {
 			ret = result(got);
@@ -1545,7 +1573,7 @@ static long write_file(const char *path, const char *text)
 
 	if (fd < 0)
 		return -errno;
-	ret = result(write(fd, text, strlen(text)));
+	ret = call(write(fd, text, strlen(text)));
 	close(fd);
 	NOTE(ret, "write %s: %s", path, text);
 	return ret;
@@ -1572,6 +1600,12 @@ static long op_tune(struct strand *strand, const uint8_t *a)
 		{ "/sys/module/cmem/parameters/legacy_version", "0x4000000" },
 		{ "/sys/module/cmem/parameters/useHeapIfPoolUnavailable", "1" },
 		{ "/sys/module/cmem/parameters/useHeapIfPoolUnavailable", "0" },
+		{ "/sys/module/cmem/parameters/quota", "0:50%,3:1M,2M" },
+		{ "/sys/module/cmem/parameters/quota", "64K" },
+		{ "/sys/module/cmem/parameters/quota", "none" },
+		{ "/sys/module/cmem/parameters/quota", "1:2:3" },
+		{ "/sys/module/cmem/parameters/cma_share", "50%" },
+		{ "/sys/module/cmem/parameters/cma_share", "much" },
 	};
 
 	return write_file(PICK(writes, a[0]).path, PICK(writes, a[0]).text);
@@ -1609,16 +1643,14 @@ static long op_fork(struct strand *strand, const uint8_t *a)
 		if (a[1] & 16)
 			op_alloc(strand, a);
 		if (a[1] & 32)
-			for (;;)
-				sched_yield();
+			pause();
 		_exit(0);
 	}
 	if (a[1] & 32) {
-		for (int i = 0; i < a[2]; i++)
-			sched_yield();
+		op_sleep(strand, a + 2);
 		kill(child, SIGKILL);
 	}
-	ret = result(waitpid(child, NULL, 0));
+	ret = call(waitpid(child, NULL, 0));
 	NOTE(ret, "fork(%u)", a[1]);
 	return ret;
 }
@@ -1644,7 +1676,8 @@ static long op_dmabuf_fence(struct strand *strand, const uint8_t *a)
 	if (!ret && a[2] & 1) {
 		struct dma_buf_import_sync_file import = { .flags = 1 + a[3] % 4, .fd = export.fd };
 
-		ret = result(ioctl(dmabuf_file(strand, a[4]), DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &import));
+		ret = call(ioctl(dmabuf_file(strand, a[4]), DMA_BUF_IOCTL_IMPORT_SYNC_FILE,
+				 &import));
 	}
 	NOTE(ret, "EXPORT_SYNC_FILE(fd %d): fd %d", fd, export.fd);
 	keep_file(strand, OTHER_FILE, export.fd);
@@ -1671,7 +1704,7 @@ static long op_dmabuf_misc(struct strand *strand, const uint8_t *a)
 		ret = read(fd, (void *)map_slot(strand, a[2])->addr, 16);
 		break;
 	}
-	ret = result(ret);
+	ret = call(ret);
 	NOTE(ret, "dmabuf misc %u(fd %d)", a[1] % 4, fd);
 	return ret;
 }
@@ -1719,7 +1752,7 @@ static long op_send(struct strand *strand, const uint8_t *a)
 	header->cmsg_type = SCM_RIGHTS;
 	header->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	ret = result(sendmsg(sockets(strand)[0], &message, MSG_DONTWAIT));
+	ret = call(sendmsg(sockets(strand)[0], &message, MSG_DONTWAIT));
 	NOTE(ret, "send fd %d", fd);
 	return ret;
 }
@@ -1734,7 +1767,7 @@ static long op_receive(struct strand *strand, const uint8_t *a)
 		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *header;
-	long ret = result(recvmsg(sockets(strand)[1], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+	long ret = call(recvmsg(sockets(strand)[1], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 	int fd = -1;
 
 	header = ret < 0 ? NULL : CMSG_FIRSTHDR(&message);
@@ -1761,7 +1794,7 @@ static long op_drm(struct strand *strand, const uint8_t *a)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	ret = result(ioctl(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime));
+	ret = call(ioctl(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime));
 	NOTE(ret, "%s: import fd %d", path, prime.fd);
 	if (!ret) {
 		map.handle = closing.handle = prime.handle;
@@ -1784,6 +1817,20 @@ static long op_drm(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
+/*
+ * Whether a device can have a DMA-BUF: DRM finds out. 6.12's videobuf2 keeps the DMA-BUF for
+ * ever when attaching to it fails, and all of the buffer's memory with it.
+ */
+static bool attaches(int dmabuf)
+{
+	struct drm_prime_handle prime = { .fd = dmabuf };
+	int fd = open("/dev/dri/card0", O_RDWR | O_CLOEXEC);
+	bool good = !ioctl(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime);
+
+	close(fd);
+	return good;
+}
+
 static long op_video(struct strand *strand, const uint8_t *a)
 {
 	static const uint32_t types[] = { V4L2_BUF_TYPE_VIDEO_CAPTURE, V4L2_BUF_TYPE_VIDEO_OUTPUT };
@@ -1792,18 +1839,26 @@ static long op_video(struct strand *strand, const uint8_t *a)
 		.count = 2, .type = type, .memory = V4L2_MEMORY_DMABUF,
 	};
 	struct v4l2_buffer buffer = {
-		.type = type, .memory = V4L2_MEMORY_DMABUF, .index = 0, .m.fd = dmabuf_file(strand, a[1]),
+		.type = type, .memory = V4L2_MEMORY_DMABUF, .index = 0,
 	};
 	struct v4l2_format format = { .type = type };
 	struct pollfd poll_fd = { .events = POLLIN };
 	char path[24];
+	int fd, dmabuf;
 	long ret;
-	int fd;
 
-	snprintf(path, sizeof(path), "/dev/video%u", a[0] % 4);
-	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
+	snprintf(path, sizeof(path), "/dev/video%u", a[0] % 2);
+	arm(strand, 0);
+	/* One that no other strand closes meanwhile */
+	dmabuf = fcntl(dmabuf_file(strand, a[1]), F_DUPFD_CLOEXEC, 0);
+	if (dmabuf < 0)
 		return -errno;
+	buffer.m.fd = dmabuf;
+	fd = a[0] % 2 || attaches(dmabuf) ? open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC) : -1;
+	if (fd < 0) {
+		close(dmabuf);
+		return -ENODEV;
+	}
 	format.fmt.pix.width = 160;
 	format.fmt.pix.height = 90;
 	format.fmt.pix.pixelformat = V4L2_PIX_FMT_GREY;
@@ -1813,7 +1868,7 @@ static long op_video(struct strand *strand, const uint8_t *a)
 	if (!ret)
 		ret = ioctl(fd, VIDIOC_QBUF, &buffer);
 	NOTE(result(ret), "%s: queue fd %d of %u bytes", path, buffer.m.fd, format.fmt.pix.sizeimage);
-	ret = result(ret);
+	ret = call(ret);
 	if (!ret && a[2] & 1) {
 		ret = result(ioctl(fd, VIDIOC_STREAMON, &type));
 		if (!ret && (a[2] & 10) == 10) {
@@ -1825,6 +1880,7 @@ static long op_video(struct strand *strand, const uint8_t *a)
 			ioctl(fd, VIDIOC_STREAMOFF, &type);
 	}
 	close(fd);
+	close(dmabuf);
 	return ret;
 }
 
@@ -1843,6 +1899,22 @@ static long op_release(struct strand *strand, const uint8_t *a)
 	NOTE(ret, "RELEASE(fd %d, block %d, flags %#x, %#llx): %llu buffers", fd, release.block,
 	     release.flags, (long long)release.phys_addr, (long long)release.buffers);
 	return ret;
+}
+
+/*
+ * Kills another strand, as soon as it may be waiting for something. The first strand is who
+ * waits for it, later: until then its number is its own.
+ */
+static long op_kill(struct strand *strand, const uint8_t *a)
+{
+	pid_t process = shared->processes[1 + a[0] % (STRANDS - 1)];
+	struct timespec time = { .tv_nsec = a[1] * 20000 };
+
+	if (strand->number || !process)
+		return -ESRCH;
+	nanosleep(&time, NULL);
+	NOTE(0, "kill strand %u", 1 + a[0] % (STRANDS - 1));
+	return result(kill(process, SIGKILL));
 }
 
 /* New ones go to the end. */
@@ -1868,8 +1940,8 @@ const struct operation operations[] = {
 	{ "sync_all",		op_sync_all,		3 },
 	{ "export",		op_export,		8 },
 	{ "raw",		op_raw,			4 },
-	{ "block_add",		op_block_add,		2 },
-	{ "block_remove",	op_block_remove,	2 },
+	{ "block_add",		op_block_add,		1 },
+	{ "block_remove",	op_block_remove,	1 },
 	{ "scrub_wait",		op_scrub_wait,		1 },
 	{ "churn",		op_churn,		1 },
 	{ "legacy",		op_legacy,		20 },
@@ -1902,6 +1974,7 @@ const struct operation operations[] = {
 	{ "video",		op_video,		1 },
 	{ "private",		op_private,		6 },
 	{ "release",		op_release,		4 },
+	{ "kill",		op_kill,		1 },
 };
 
 const unsigned int num_operations = ARRAY_SIZE(operations);

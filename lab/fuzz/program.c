@@ -9,6 +9,7 @@
  */
 #include "fuzz.h"
 
+#include <linux/futex.h>
 #include <grp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -306,12 +307,13 @@ static void on_fault(int signal)
 	_exit(100 + signal);
 }
 
-static void arm(struct strand *strand, unsigned int nth)
+/* Have the nth allocation from now on fail; 0: none */
+void arm(struct strand *strand, unsigned int nth)
 {
 	char text[12];
 	int length = snprintf(text, sizeof(text), "%u", nth);
 
-	if (strand->nth_fd < 0)
+	if (nth && strand->nth_fd < 0)
 		strand->nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (strand->nth_fd >= 0 && pwrite(strand->nth_fd, text, length, 0) < 0)
 		return;
@@ -332,7 +334,6 @@ static void run_record(struct strand *strand, const uint8_t *record)
 	for (strand->iteration = 0; strand->iteration < repeat; strand->iteration++) {
 		long ret;
 
-		__atomic_add_fetch(&shared->calls, 1, __ATOMIC_RELAXED);
 		/* Each time round the next allocation fails. */
 		if (nth)
 			arm(strand, nth + strand->iteration);
@@ -367,15 +368,27 @@ static void disarm(struct strand *strand)
 	strand->nth_fd = -1;
 }
 
+/* Asleep, so that those who are late get the processor; and not for long, if one has died. */
+static void wait_for_all(unsigned int *count, unsigned int wanted)
+{
+	struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
+	unsigned int seen = __atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST);
+
+	if (seen >= wanted)
+		syscall(SYS_futex, count, FUTEX_WAKE, STRANDS, NULL, NULL, 0);
+	for (int i = 0; i < 4 && seen < wanted; i++) {
+		syscall(SYS_futex, count, FUTEX_WAIT, seen, &pause, NULL, 0);
+		seen = __atomic_load_n(count, __ATOMIC_SEQ_CST);
+	}
+}
+
 static void *run_strand(void *arg)
 {
 	struct strand *strand = arg;
 
 	me = strand;
 	coverage_begin(strand->number);
-	__atomic_add_fetch(&shared->started, 1, __ATOMIC_SEQ_CST);
-	for (int i = 0; i < 1000 && shared->started < run.strands; i++)
-		sched_yield();
+	wait_for_all(&shared->started, run.strands);
 	for (size_t at = run.start; at + RECORD <= run.size; at += RECORD)
 		if (run.program[at + 1] % run.strands == strand->number)
 			run_record(strand, run.program + at);
@@ -515,6 +528,8 @@ void run_program(void)
 			continue;
 		sockets(&run.strand[0]);
 		processes[i] = fork();
+		if (processes[i] > 0)
+			shared->processes[i] = processes[i];
 		if (processes[i])
 			continue;
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
