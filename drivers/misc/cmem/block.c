@@ -386,6 +386,7 @@ static void cmem_block_empty(struct cmem_block *block)
 
 	mutex_lock(&block->lock);
 	cmem_quota_exit(block);
+	cmem_failure_forget(block);
 	cmem_heap_destroy(&block->heap);
 	for (i = 0; i < block->num_pools; i++) {
 		cmem_pool_destroy(&block->pools[i].slots);
@@ -521,6 +522,7 @@ static struct cmem_block *cmem_block_alloc(s32 id)
 	INIT_WORK(&block->names_work, cmem_block_make_names);
 	init_completion(&block->named);
 	cmem_quota_init(block);
+	INIT_LIST_HEAD(&block->failed);
 	return block;
 }
 
@@ -721,10 +723,11 @@ static bool cmem_block_is_idle(const struct cmem_block *block)
 	for (i = 0; i < block->num_pools; i++) {
 		const struct cmem_pool *slots = &block->pools[i].slots;
 
-		if (cmem_pool_free(slots) != slots->count)
+		if (cmem_pool_free(slots) + block->pools[i].failed !=
+		    slots->count)
 			return false;
 	}
-	return block->heap.free == block->heap.size;
+	return block->heap.free + block->heap_failed == block->heap.size;
 }
 
 /**

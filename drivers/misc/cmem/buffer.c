@@ -123,15 +123,8 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
  */
 u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer)
 {
-	u32 flags = 0;
-
-	if (buffer->flags & CMEM_BUFFER_CACHED)
-		flags |= CMEM_ALLOC_CACHED;
-	if (buffer->flags & CMEM_BUFFER_PRIVATE)
-		flags |= CMEM_ALLOC_PRIVATE;
-	if (buffer->flags & CMEM_BUFFER_QUARANTINE)
-		flags |= CMEM_ALLOC_QUARANTINE;
-	return flags;
+	return (READ_ONCE(buffer->flags) & CMEM_BUFFER_ABI) /
+	       CMEM_BUFFER_OF_ABI;
 }
 
 /**
@@ -287,7 +280,11 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 {
 	struct cmem_carved_pool *pool = buffer->pool;
 	struct cmem_block *block = cmem_buffer_block(buffer);
+	bool failed = buffer->flags & CMEM_BUFFER_FAILED;
+	struct cmem_extent extent;
 
+	if (failed)
+		cmem_buffer_locate(buffer, &extent);
 	buffer->flags = 0;
 	cmem_dmem_uncharge(&buffer->dmem, cmem_buffer_length(buffer));
 	if (pool) {
@@ -309,6 +306,9 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 		kmem_cache_free(cmem_heap_buffer_cache, from);
 		cmem_scrub_kick(block);
 	}
+	/* It is not for anybody. */
+	if (failed)
+		cmem_failure_return(block, extent.start, extent.pages);
 }
 
 /* The last hold is gone. The block is locked. */
@@ -612,15 +612,22 @@ static int cmem_buffer_alloc_cma(struct cmem_file *file,
 
 	mutex_lock(&block->lock);
 	from->tag = cmem_buffer_tag(file, block, request);
-	cmem_buffer_admit(file, &from->buffer, request);
+	cmem_failure_check(block);
+	/* Nobody could look while it was on its way. */
+	if (cmem_failure_in_new(block, from->start, from->pages)) {
+		cmem_buffer_return(&from->buffer, true);
+		ret = -EHWPOISON;
+	} else {
+		cmem_buffer_admit(file, &from->buffer, request);
+	}
 	mutex_unlock(&block->lock);
-	return 0;
+	return ret;
 }
 
-/* Allocate for a file, or for a caller who has none. */
-static int cmem_buffer_alloc_from(struct cmem_file *file,
-				  struct cmem_block *block,
-				  struct cmem_request *request)
+/* -EHWPOISON: what was found has failed since. It is out of use. */
+static int cmem_buffer_try_alloc(struct cmem_file *file,
+				 struct cmem_block *block,
+				 struct cmem_request *request)
 {
 	struct cmem_heap_buffer *spare = NULL;
 	unsigned int tries = CMEM_ROOM_TRIES;
@@ -646,6 +653,7 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 		if (!ret)
 			ret = cmem_quota_begin(block, request);
 		if (!ret) {
+			cmem_failure_check(block);
 			request->tag = cmem_buffer_tag(file, block, request);
 			ret = cmem_buffer_take(block, request, &spare, &buffer);
 		}
@@ -673,6 +681,10 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 				       request->extent.pages, true);
 
 		mutex_lock(&block->lock);
+		if (ret == -EHWPOISON)
+			buffer->flags = CMEM_BUFFER_FAILED;
+		else if (!ret && buffer->flags & CMEM_BUFFER_FAILED)
+			ret = -EHWPOISON;
 		if (ret)
 			cmem_buffer_return(buffer, true);
 		else
@@ -682,6 +694,19 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 
 	if (spare)
 		kmem_cache_free(cmem_heap_buffer_cache, spare);
+	return ret;
+}
+
+/* Allocate for a file, or for a caller who has none. */
+static int cmem_buffer_alloc_from(struct cmem_file *file,
+				  struct cmem_block *block,
+				  struct cmem_request *request)
+{
+	int ret;
+
+	do {
+		ret = cmem_buffer_try_alloc(file, block, request);
+	} while (ret == -EHWPOISON);
 	return ret;
 }
 

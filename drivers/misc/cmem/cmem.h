@@ -21,8 +21,10 @@
  *	dma_resv		(of a DMA-BUF, by its importers)
  *	  cmem_block.lock	(a mutex)
  *	    cmem_file.lock	(a spinlock, around a few list entries)
+ *	    i_mmap_rwsem	(of the address space of all mappings, while memory that
+ *				 has failed is taken out of them)
  *
- * The last two are not held over an access to user memory, over cache
+ * cmem_block.lock and cmem_file.lock are not held over an access to user memory, over cache
  * maintenance or over zeroing, and not taken interruptibly. sync_lock is held
  * over the maintenance that it is for, is taken killably, and nests with nothing
  * but what SYNC_ALL takes. cmem_blocks_lock is not taken with mmap_lock held.
@@ -88,6 +90,7 @@ struct vm_area_struct;
  * @pages: pages in a buffer
  * @requested: bytes in a buffer as configured
  * @quarantined: how many buffers are in quarantine
+ * @failed: how many are kept out of use
  * @buffers: array, one for each slot
  */
 struct cmem_carved_pool {
@@ -98,6 +101,7 @@ struct cmem_carved_pool {
 	unsigned long pages;
 	u64 requested;
 	u32 quarantined;
+	u32 failed;
 	struct cmem_buffer *buffers;
 };
 
@@ -132,6 +136,11 @@ struct cmem_carved_pool {
  * @accounts: a struct cmem_account for each user who has something, by uid
  * @account: that of the user who came last
  * @dmem: it as a region of the dmem cgroup controller
+ * @has_failed: a page of it has failed, be it in use or not. Faults, and others who
+ *	hold a buffer, look at it without the lock.
+ * @failed: buffers that are kept out of use, by cmem_buffer.in_file
+ * @heap_failed: pages of the heap in these
+ * @failures: how many pages of the machine had failed when this was looked at
  * @scrubbing_pool: the pool of the buffer that is being cleaned now, or NULL
  * @scrubbing_slot: which buffer of it
  * @scrub_cancel: its last owner wants it back as it is
@@ -189,6 +198,10 @@ struct cmem_block {
 	struct xarray accounts;
 	struct cmem_account *account;
 	struct cmem_dmem_region dmem;
+	bool has_failed;
+	struct list_head failed;
+	unsigned long heap_failed;
+	long failures;
 	struct cmem_carved_pool *scrubbing_pool;
 	u32 scrubbing_slot;
 	bool scrub_cancel;
@@ -412,6 +425,9 @@ struct cmem_file {
 	u64 num_pages;
 };
 
+/* What users are told of a buffer is in its flags, that much higher. */
+#define CMEM_BUFFER_OF_ABI	2
+
 /**
  * enum cmem_buffer_flags - bits of cmem_buffer.flags
  * @CMEM_BUFFER_LIVE: it has been allocated
@@ -420,19 +436,26 @@ struct cmem_file {
  * @CMEM_BUFFER_SHARED: somebody else than the file that allocated it could see
  *	it: it must be cleaned even before that file gets it back
  * @CMEM_BUFFER_QUARANTINE: if somebody does not free it, it goes into quarantine
- * @CMEM_BUFFER_ABANDONED: somebody has not
+ * @CMEM_BUFFER_FAILED: a page of it has failed. Without CMEM_BUFFER_LIVE and
+ *	CMEM_BUFFER_QUARANTINED, it is kept out of use, or will be.
+ * @CMEM_BUFFER_ABANDONED: somebody has not freed it
  * @CMEM_BUFFER_QUARANTINED: it is there: nobody has it, nor gets it. It is not
  *	CMEM_BUFFER_LIVE then.
  */
 enum cmem_buffer_flags {
 	CMEM_BUFFER_LIVE	= 1 << 0,
-	CMEM_BUFFER_CACHED	= 1 << 1,
-	CMEM_BUFFER_PRIVATE	= 1 << 2,
+	CMEM_BUFFER_CACHED	= CMEM_ALLOC_CACHED * CMEM_BUFFER_OF_ABI,
+	CMEM_BUFFER_PRIVATE	= CMEM_ALLOC_PRIVATE * CMEM_BUFFER_OF_ABI,
 	CMEM_BUFFER_SHARED	= 1 << 3,
-	CMEM_BUFFER_QUARANTINE	= 1 << 4,
-	CMEM_BUFFER_ABANDONED	= 1 << 5,
-	CMEM_BUFFER_QUARANTINED	= 1 << 6,
+	CMEM_BUFFER_QUARANTINE	= CMEM_ALLOC_QUARANTINE * CMEM_BUFFER_OF_ABI,
+	CMEM_BUFFER_FAILED	= CMEM_ALLOC_FAILED * CMEM_BUFFER_OF_ABI,
+	CMEM_BUFFER_ABANDONED	= 1 << 6,
+	CMEM_BUFFER_QUARANTINED	= 1 << 7,
 };
+
+/* Those that users are told of */
+#define CMEM_BUFFER_ABI (CMEM_BUFFER_CACHED | CMEM_BUFFER_PRIVATE | \
+			 CMEM_BUFFER_QUARANTINE | CMEM_BUFFER_FAILED)
 
 /**
  * struct cmem_buffer - a run of pages that users hold
@@ -787,6 +810,10 @@ int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
 
 /* vma: mappings of buffers (vma.c) */
 
+int cmem_vma_init(void);
+void cmem_vma_exit(void);
+void cmem_vma_set_space(struct file *file);
+void cmem_vma_unmap(unsigned long pfn, unsigned long pages);
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma);
 int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma);
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
@@ -825,6 +852,93 @@ static inline void cmem_debugfs_add_block(struct cmem_block *block)
 {
 }
 #endif
+
+/* failure: memory that has failed (failure.c) */
+
+#ifdef CONFIG_MEMORY_FAILURE
+int cmem_failure_fault_begin(void);
+void cmem_failure_fault_end(int idx);
+unsigned long cmem_failure_before(const struct cmem_block *block,
+				  unsigned long pfn, unsigned long pages);
+void cmem_failure_look(struct cmem_block *block);
+void cmem_failure_return(struct cmem_block *block, unsigned long start,
+			 unsigned long pages);
+void cmem_failure_forget(struct cmem_block *block);
+void cmem_failure_init(void);
+
+/* Tell if any page of a block, of which the caller has a buffer, has failed. */
+static inline bool cmem_block_has_failed(const struct cmem_block *block)
+{
+	return unlikely(READ_ONCE(block->has_failed));
+}
+
+/* Before memory of a block, which is locked, is handed out or cleaned */
+static inline void cmem_failure_check(struct cmem_block *block)
+{
+	if (unlikely(atomic_long_read(&num_poisoned_pages) != block->failures))
+		cmem_failure_look(block);
+}
+
+/* Tell if memory has failed that nobody could look for, since it was nobody's. */
+static inline bool cmem_failure_in_new(const struct cmem_block *block,
+				       unsigned long pfn, unsigned long pages)
+{
+	return unlikely(atomic_long_read(&num_poisoned_pages)) &&
+	       cmem_failure_before(block, pfn, pages) < pages;
+}
+#else
+static inline int cmem_failure_fault_begin(void)
+{
+	return 0;
+}
+
+static inline void cmem_failure_fault_end(int idx)
+{
+}
+
+static inline unsigned long cmem_failure_before(const struct cmem_block *block,
+						unsigned long pfn,
+						unsigned long pages)
+{
+	return pages;
+}
+
+static inline void cmem_failure_return(struct cmem_block *block,
+				       unsigned long start, unsigned long pages)
+{
+}
+
+static inline void cmem_failure_forget(struct cmem_block *block)
+{
+}
+
+static inline void cmem_failure_init(void)
+{
+}
+
+static inline bool cmem_block_has_failed(const struct cmem_block *block)
+{
+	return false;
+}
+
+static inline void cmem_failure_check(struct cmem_block *block)
+{
+}
+
+static inline bool cmem_failure_in_new(const struct cmem_block *block,
+				       unsigned long pfn, unsigned long pages)
+{
+	return false;
+}
+#endif
+
+/* Tell if memory of a block, of which the caller has a buffer, has failed. */
+static inline bool cmem_failure_in(const struct cmem_block *block,
+				   unsigned long pfn, unsigned long pages)
+{
+	return cmem_block_has_failed(block) &&
+	       cmem_failure_before(block, pfn, pages) < pages;
+}
 
 /* power: what becomes of blocks while the machine sleeps (power.c) */
 

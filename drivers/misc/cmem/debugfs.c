@@ -66,6 +66,8 @@ static void cmem_debugfs_used(struct cmem_debugfs_extent *extent,
 	} else if (buffer->flags & CMEM_BUFFER_QUARANTINED) {
 		extent->state = "quarantine";
 		extent->buffer = buffer;
+	} else if (buffer->flags & CMEM_BUFFER_FAILED) {
+		extent->state = "failed";
 	} else {
 		extent->state = "scrubbing";
 	}
@@ -168,6 +170,8 @@ static void cmem_debugfs_print(struct seq_file *m,
 			seq_puts(m, " cached");
 		if (buffer->flags & CMEM_BUFFER_PRIVATE)
 			seq_puts(m, " private");
+		if (buffer->flags & CMEM_BUFFER_FAILED)
+			seq_puts(m, " failed");
 	}
 	if (buffer && buffer->flags & CMEM_BUFFER_QUARANTINED) {
 		u64 since = cmem_quarantine_since(buffer);

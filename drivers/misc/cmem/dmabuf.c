@@ -256,6 +256,8 @@ static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
 	int ret;
 
 	cmem_buffer_locate(buffer, &extent);
+	if (cmem_failure_in(extent.block, extent.pfn, extent.pages))
+		return ERR_PTR(-EHWPOISON);
 	ret = cmem_dmabuf_check_device(dev, PFN_PHYS(extent.pfn), length,
 				       extent.block->has_pages);
 	if (ret)
@@ -342,8 +344,14 @@ static int cmem_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 static int cmem_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct cmem_dmabuf *exported = dmabuf->priv;
-	void *va = cmem_buffer_vmap(exported->buffer);
+	struct cmem_extent extent;
+	void *va;
 
+	/* The kernel does not survive what programs do. */
+	cmem_buffer_locate(exported->buffer, &extent);
+	if (cmem_failure_in(extent.block, extent.pfn, extent.pages))
+		return -EHWPOISON;
+	va = cmem_buffer_vmap(exported->buffer);
 	if (!va)
 		return -ENOMEM;
 	iosys_map_set_vaddr(map, va);
@@ -422,8 +430,10 @@ struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 	info.flags = flags;
 	info.priv = exported;
 	dmabuf = dma_buf_export(&info);
-	if (!IS_ERR(dmabuf))
+	if (!IS_ERR(dmabuf)) {
+		cmem_vma_set_space(dmabuf->file);
 		return dmabuf;
+	}
 
 	ret = PTR_ERR(dmabuf);
 	kfree(exported);

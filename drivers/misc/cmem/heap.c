@@ -549,6 +549,24 @@ int cmem_heap_soil(struct cmem_heap *heap)
 }
 
 /**
+ * cmem_heap_withdraw - take one page out of the heap for good
+ * @heap: the heap
+ * @page: page offset of a page that is free, and not being cleaned
+ * @user: as for cmem_heap_take()
+ */
+void cmem_heap_withdraw(struct cmem_heap *heap, unsigned long page, void *user)
+{
+	MA_STATE(mas, &heap->extents, page, page);
+	void *entry = mas_walk(&mas);
+
+	cmem_heap_store(heap, page, 1, user);
+	heap->free--;
+	heap->dirty -= !!entry;
+	heap->untouched -= entry == cmem_heap_untouched_entry();
+	cmem_heap_forget_recent(heap, page, 1);
+}
+
+/**
  * cmem_heap_has_old - tell if there is something to clean
  * @heap: the heap
  *

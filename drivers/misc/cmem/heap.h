@@ -86,6 +86,7 @@ enum cmem_heap_state cmem_heap_look(struct cmem_heap *heap, unsigned long page,
 				    unsigned long *pages, void **user);
 void cmem_heap_age(struct cmem_heap *heap);
 int cmem_heap_soil(struct cmem_heap *heap);
+void cmem_heap_withdraw(struct cmem_heap *heap, unsigned long page, void *user);
 bool cmem_heap_has_old(struct cmem_heap *heap);
 long cmem_heap_scrub_begin(struct cmem_heap *heap, unsigned long max,
 			   unsigned long *start);

@@ -503,6 +503,37 @@ static void cmem_heap_soiled_is_dirty_for_all(struct kunit *test)
 	cmem_heap_expect_take(test, t, 8, 1, TAG_A, CMEM_TAKEN_DIRTY, 8);
 }
 
+static void cmem_heap_test_withdraw(struct cmem_heap_test *t,
+				    unsigned long page)
+{
+	mutex_lock(&t->lock);
+	cmem_heap_withdraw(&t->heap, page, &cmem_heap_test_user);
+	mutex_unlock(&t->lock);
+}
+
+static void cmem_heap_withdraws_single_pages(struct kunit *test)
+{
+	struct cmem_heap_test *t = cmem_heap_test_clean(test, 0, 16);
+
+	cmem_heap_expect_take(test, t, 8, 1, TAG_A, CMEM_TAKEN_READY, 0);
+	cmem_heap_test_put(t, 0, 8, TAG_A);
+	cmem_heap_expect_free(test, t, 8, 8, 0);
+
+	/* a clean one, and one in the midst of what A has freed */
+	cmem_heap_test_withdraw(t, 12);
+	cmem_heap_expect_free(test, t, 7, 8, 0);
+	cmem_heap_test_withdraw(t, 4);
+	cmem_heap_expect_free(test, t, 7, 7, 0);
+	KUNIT_EXPECT_PTR_EQ(test, cmem_heap_test_find(t, 4),
+			    (void *)&cmem_heap_test_user);
+	KUNIT_EXPECT_EQ(test, cmem_heap_test_largest(t), 7);
+	/* what is left there is A's still, and nobody gets the page itself */
+	cmem_heap_expect_take(test, t, 7, 1, TAG_B, CMEM_TAKEN_DIRTY, 5);
+	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_READY, 0);
+	cmem_heap_expect_none(test, t, 4, 1, -ENOMEM);
+	cmem_heap_expect_take(test, t, 3, 1, TAG_A, CMEM_TAKEN_READY, 13);
+}
+
 static void cmem_heap_takes_dirty_and_clean_together(struct kunit *test)
 {
 	struct cmem_heap_test *t = cmem_heap_test_clean(test, 0, 8);
@@ -1232,6 +1263,7 @@ static struct kunit_case cmem_heap_cases[] = {
 	KUNIT_CASE(cmem_heap_gives_own_pages_back),
 	KUNIT_CASE(cmem_heap_forgets_who_had_what_others_took),
 	KUNIT_CASE(cmem_heap_soiled_is_dirty_for_all),
+	KUNIT_CASE(cmem_heap_withdraws_single_pages),
 	KUNIT_CASE(cmem_heap_takes_dirty_and_clean_together),
 	KUNIT_CASE(cmem_heap_compares_all_of_a_tag),
 	KUNIT_CASE(cmem_heap_prefers_huge_page_boundaries),

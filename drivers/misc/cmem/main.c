@@ -118,6 +118,7 @@ static int cmem_get_block(struct cmem_command *command)
 	struct cmem_block_info *info = command->data;
 	struct cmem_block *block;
 	struct cmem_heap *heap;
+	unsigned int i;
 
 	if (info->flags)
 		return -EOPNOTSUPP;
@@ -153,6 +154,10 @@ static int cmem_get_block(struct cmem_command *command)
 		      (u64)block->quota << PAGE_SHIFT;
 	info->charged = (u64)cmem_quota_used(block, command->file->user) <<
 			PAGE_SHIFT;
+	info->failed = (u64)block->heap_failed << PAGE_SHIFT;
+	for (i = 0; i < block->num_pools; i++)
+		info->failed += (u64)block->pools[i].failed *
+				block->pools[i].pages << PAGE_SHIFT;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }
@@ -163,7 +168,7 @@ static int cmem_get_pool(struct cmem_command *command)
 	const struct cmem_carved_pool *pool;
 	struct cmem_block *block;
 
-	if (info->flags || info->__reserved || info->__reserved2)
+	if (info->flags || info->__reserved)
 		return -EOPNOTSUPP;
 	block = cmem_block_lock(info->block);
 	if (!block)
@@ -183,6 +188,7 @@ static int cmem_get_pool(struct cmem_command *command)
 	info->dirty = pool->slots.num_dirty;
 	info->scrubbing = pool->slots.num_scrubbing;
 	info->quarantined = pool->quarantined;
+	info->failed = pool->failed;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }
@@ -619,6 +625,7 @@ static int cmem_open(struct inode *inode, struct file *filp)
 	file = kmalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return -ENOMEM;
+	cmem_vma_set_space(filp);
 
 	cmem_file_init(file, filp);
 	filp->private_data = file;
@@ -742,9 +749,12 @@ static int __init cmem_init(void)
 	ret = cmem_buffer_init();
 	if (ret)
 		return ret;
-	ret = cmem_procfs_init();
+	ret = cmem_vma_init();
 	if (ret)
 		goto err_buffer;
+	ret = cmem_procfs_init();
+	if (ret)
+		goto err_vma;
 	cmem_debugfs_init();
 	ret = cmem_rproc_init();
 	if (ret)
@@ -766,6 +776,7 @@ static int __init cmem_init(void)
 	}
 
 	cmem_power_init(cmem_misc.this_device);
+	cmem_failure_init();
 	/* Behind those of the device tree, which go first. */
 	cmem_params_create_blocks(cmem_misc.this_device);
 	cmem_create_carveouts(cmem_misc.this_device);
@@ -783,6 +794,8 @@ err_rproc:
 err_procfs:
 	cmem_debugfs_exit();
 	cmem_procfs_exit();
+err_vma:
+	cmem_vma_exit();
 err_buffer:
 	cmem_buffer_exit();
 	return ret;

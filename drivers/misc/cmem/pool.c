@@ -205,6 +205,52 @@ void cmem_pool_soil(struct cmem_pool *pool)
 	}
 }
 
+static bool cmem_pool_unlink(struct cmem_pool *pool, u32 *head, u32 index)
+{
+	u32 last = CMEM_SLOT_NONE, next = pool->slots[index].next;
+	u32 slot;
+
+	for (slot = *head; slot != index; slot = pool->slots[slot].next) {
+		if (slot == CMEM_SLOT_NONE)
+			return false;
+		last = slot;
+	}
+	if (last == CMEM_SLOT_NONE)
+		*head = next;
+	else
+		pool->slots[last].next = next;
+	if (head == &pool->clean && pool->clean_tail == index)
+		pool->clean_tail = last;
+	return true;
+}
+
+/**
+ * cmem_pool_withdraw - take a slot out of the pool for good
+ * @pool: the pool
+ * @index: a slot that is free, and not being cleaned
+ *
+ * Searches for it: for what happens rarely.
+ */
+void cmem_pool_withdraw(struct cmem_pool *pool, u32 index)
+{
+	struct cmem_slot *slot = &pool->slots[index];
+
+	/* Those that nobody has had are in no list, up to a first one. */
+	for (; pool->untouched <= index; pool->untouched++) {
+		pool->slots[pool->untouched].next = pool->young;
+		pool->young = pool->untouched;
+	}
+	if (cmem_pool_unlink(pool, &pool->clean, index))
+		pool->num_clean--;
+	else if (cmem_pool_unlink(pool, &pool->young, index) ||
+		 cmem_pool_unlink(pool, &pool->old, index))
+		pool->num_dirty--;
+	else if (WARN_ON_ONCE(true))
+		return;
+	slot->state = CMEM_SLOT_TAKEN;
+	slot->tag = 0;
+}
+
 /**
  * cmem_pool_scrub_begin - pick an old dirty slot to clean
  * @pool: the pool

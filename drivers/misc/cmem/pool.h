@@ -82,6 +82,7 @@ int cmem_pool_take(struct cmem_pool *pool, u64 tag, u32 *index);
 void cmem_pool_put(struct cmem_pool *pool, u32 index, u64 tag);
 void cmem_pool_age(struct cmem_pool *pool);
 void cmem_pool_soil(struct cmem_pool *pool);
+void cmem_pool_withdraw(struct cmem_pool *pool, u32 index);
 u32 cmem_pool_scrub_begin(struct cmem_pool *pool);
 void cmem_pool_scrub_end(struct cmem_pool *pool, u32 index, bool cleaned);
 

@@ -245,6 +245,62 @@ static void cmem_pool_soiled_is_dirty_for_all(struct kunit *test)
 	cmem_pool_expect_none(test, pool, -ENOMEM);
 }
 
+static void cmem_pool_withdraws_from_any_list(struct kunit *test)
+{
+	struct cmem_pool *pool = cmem_pool_test_create(test, 7);
+	u32 i;
+
+	cmem_pool_take_all(test, pool);
+	for (i = 0; i < 3; i++)
+		cmem_pool_put(pool, i, TAG_A);
+	cmem_pool_scrub_all(test, pool);
+	cmem_pool_put(pool, 3, TAG_A);
+	cmem_pool_put(pool, 4, TAG_A);
+	cmem_pool_age(pool);
+	cmem_pool_put(pool, 5, TAG_A);
+	cmem_pool_put(pool, 6, TAG_A);
+	cmem_pool_expect_free(test, pool, 3, 4, 0);
+
+	/* the last clean one, behind which the next one is put */
+	cmem_pool_withdraw(pool, 0);
+	cmem_pool_expect_free(test, pool, 2, 4, 0);
+	/* of the old and of the young dirty ones, one each */
+	cmem_pool_withdraw(pool, 3);
+	cmem_pool_withdraw(pool, 6);
+	cmem_pool_expect_free(test, pool, 2, 2, 0);
+	cmem_pool_scrub_all(test, pool);
+	cmem_pool_scrub_all(test, pool);
+	cmem_pool_expect_free(test, pool, 4, 0, 0);
+	cmem_pool_expect_take(test, pool, TAG_B, CMEM_TAKEN_READY, 2);
+	cmem_pool_expect_take(test, pool, TAG_B, CMEM_TAKEN_READY, 1);
+	cmem_pool_expect_take(test, pool, TAG_B, CMEM_TAKEN_READY, 4);
+	/* the only one */
+	cmem_pool_withdraw(pool, 5);
+	cmem_pool_expect_free(test, pool, 0, 0, 0);
+	cmem_pool_expect_none(test, pool, -ENOMEM);
+	cmem_pool_put(pool, 2, 0);
+	cmem_pool_expect_take(test, pool, TAG_B, CMEM_TAKEN_DIRTY, 2);
+}
+
+static void cmem_pool_withdraws_what_nobody_had(struct kunit *test)
+{
+	struct cmem_pool *pool = kunit_kzalloc(test, sizeof(*pool), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_EQ(test, cmem_pool_init(pool, 4, true), 0);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test,
+							cmem_pool_test_destroy,
+							pool), 0);
+	cmem_pool_withdraw(pool, 1);
+	cmem_pool_expect_free(test, pool, 0, 3, 0);
+	KUNIT_EXPECT_EQ(test, cmem_pool_to_clean(pool), 1);
+	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 0);
+	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 2);
+	cmem_pool_withdraw(pool, 3);
+	cmem_pool_expect_none(test, pool, -ENOMEM);
+	KUNIT_EXPECT_EQ(test, cmem_pool_to_clean(pool), 0);
+}
+
 static void cmem_pool_waits_only_for_the_last_ones(struct kunit *test)
 {
 	struct cmem_pool *pool = cmem_pool_test_create(test, 2);
@@ -586,6 +642,8 @@ static struct kunit_case cmem_pool_cases[] = {
 	KUNIT_CASE(cmem_pool_put_for_nobody_is_dirty_for_all),
 	KUNIT_CASE(cmem_pool_cleaned_slot_is_nobodys),
 	KUNIT_CASE(cmem_pool_soiled_is_dirty_for_all),
+	KUNIT_CASE(cmem_pool_withdraws_from_any_list),
+	KUNIT_CASE(cmem_pool_withdraws_what_nobody_had),
 	KUNIT_CASE(cmem_pool_waits_only_for_the_last_ones),
 	KUNIT_CASE(cmem_pool_ages_in_two_steps),
 	KUNIT_CASE(cmem_pool_cancelled_scrub_leaves_the_owner),

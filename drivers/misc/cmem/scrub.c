@@ -99,11 +99,14 @@ static void cmem_scrub_run(struct cmem_block *block, void *va,
  *
  * May sleep. Called without the block's lock.
  *
- * Return: 0, -EINTR, or -ENOMEM when the kernel could not map it.
+ * Return: 0, -EINTR, -EHWPOISON when a page has failed, or -ENOMEM when the kernel
+ * could not map it.
  */
 int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 		     unsigned long pages, bool killable)
 {
+	if (cmem_failure_in(block, block->base_pfn + start, pages))
+		return -EHWPOISON;
 	trace_cmem_scrub(block, start, pages);
 	return cmem_alias_for_each(block, (u64)start << PAGE_SHIFT,
 				   (u64)pages << PAGE_SHIFT, killable,
@@ -147,6 +150,8 @@ static void cmem_scrub_pool(struct cmem_carved_pool *pool)
 		mutex_lock(&block->lock);
 		block->scrubbing_pool = NULL;
 		cmem_pool_scrub_end(&pool->slots, slot, !ret);
+		/* It may have failed meanwhile. */
+		cmem_failure_check(block);
 		cmem_scrub_finish(block);
 	}
 }
@@ -173,6 +178,7 @@ static void cmem_scrub_heap(struct cmem_block *block)
 
 		if (pages) {
 			cmem_heap_scrub_end(heap, start, pages, !ret);
+			cmem_failure_check(block);
 			cmem_scrub_finish(block);
 		}
 	}
@@ -210,6 +216,8 @@ static void cmem_scrub_work(struct kthread_work *work)
 	block->scrub_queued = false;
 	if (block->soiled && block->present)
 		cmem_scrub_soil(block);
+	if (block->present)
+		cmem_failure_check(block);
 	if (block->scrub_urgent)
 		cmem_heap_age(&block->heap);
 	for (i = 0; i < block->num_pools; i++) {

@@ -370,6 +370,32 @@ static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
 	cmem_cache_maintain(va, phys, length, *op);
 }
 
+/* Leave out pages that have failed. The offset is one in the block. */
+static int cmem_sync_around(struct cmem_block *block, u64 offset, u64 length,
+			    bool killable, enum cmem_sync_op op)
+{
+	unsigned long page, well, last = (offset + length - 1) >> PAGE_SHIFT;
+	u64 end = offset + length, next;
+	int ret, failed = 0;
+
+	for (; offset < end; offset = next) {
+		page = offset >> PAGE_SHIFT;
+		well = cmem_failure_before(block, block->base_pfn + page,
+					   last - page + 1);
+		next = min(end, (u64)(page + well) << PAGE_SHIFT);
+		if (!well) {
+			next = (u64)(page + 1) << PAGE_SHIFT;
+			failed = -EHWPOISON;
+			continue;
+		}
+		ret = cmem_alias_for_each(block, offset, next - offset,
+					  killable, cmem_sync_run, &op);
+		if (ret)
+			return ret;
+	}
+	return failed;
+}
+
 /**
  * cmem_buffer_sync - maintain the caches over a part of a buffer
  * @buffer: a buffer that the caller holds
@@ -381,7 +407,8 @@ static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
  * Does so for a coherent block as well: there may be a device that is not. Leaves
  * alone what is not cached. May sleep.
  *
- * Return: 0, -EINTR, or -ENOMEM when there is no room to map it.
+ * Return: 0, -EINTR, -ENOMEM when there is no room to map it, or -EHWPOISON when memory
+ * there has failed and all that is well has been worked on.
  */
 int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		     bool killable, enum cmem_sync_op op)
@@ -392,9 +419,12 @@ int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		return 0;
 
 	cmem_buffer_locate(buffer, &extent);
-	return cmem_alias_for_each(extent.block,
-				   ((u64)extent.start << PAGE_SHIFT) + offset,
-				   length, killable, cmem_sync_run, &op);
+	offset += (u64)extent.start << PAGE_SHIFT;
+	if (cmem_block_has_failed(extent.block))
+		return cmem_sync_around(extent.block, offset, length, killable,
+					op);
+	return cmem_alias_for_each(extent.block, offset, length, killable,
+				   cmem_sync_run, &op);
 }
 
 /* The same for a program, which has told the address to a device that the block knows. */
@@ -440,6 +470,14 @@ static int cmem_sync_find(unsigned long address, unsigned long length,
 	return 0;
 }
 
+/* Memory that has failed is told of when what is well has been worked on. */
+static bool cmem_sync_is_over(int ret, int *failed)
+{
+	if (ret == -EHWPOISON)
+		*failed = ret;
+	return ret && ret != -EHWPOISON;
+}
+
 /* Go over the mappings of a range, and maintain the caches if asked to. */
 static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
 {
@@ -447,14 +485,14 @@ static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
 	unsigned long left = range->length;
 	enum cmem_sync_op op = range->op;
 	struct cmem_piece piece;
-	int ret = 0;
+	int ret, failed = 0;
 
-	while (left && !ret) {
+	while (left) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		ret = cmem_sync_find(address, left, &piece);
 		if (ret)
-			break;
+			return ret;
 		/* Who may not write must not drop what another one wrote. */
 		if (op == CMEM_SYNC_INVALIDATE && !piece.writable)
 			op = CMEM_SYNC_WRITE_BACK_INVALIDATE;
@@ -462,12 +500,14 @@ static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
 			ret = cmem_sync_buffer(piece.buffer, piece.offset,
 					       piece.length, op);
 		cmem_buffer_put(piece.buffer);
+		if (cmem_sync_is_over(ret, &failed))
+			return ret;
 		address += piece.length;
 		left -= piece.length;
 		op = range->op;
 		cond_resched();
 	}
-	return ret;
+	return failed;
 }
 
 static int cmem_sync_check(const struct cmem_sync_range *range)
@@ -498,16 +538,21 @@ static int cmem_sync_check(const struct cmem_sync_range *range)
  */
 int cmem_sync_array(const struct cmem_sync_range *ranges, u32 count)
 {
-	int ret = 0;
+	int ret = 0, failed = 0;
 	u32 i;
 
 	for (i = 0; i < count && !ret; i++)
 		ret = cmem_sync_check(&ranges[i]);
 	for (i = 0; i < count && !ret; i++)
 		ret = cmem_sync_range(&ranges[i], false);
-	for (i = 0; i < count && !ret; i++)
+	if (ret)
+		return ret;
+	for (i = 0; i < count; i++) {
 		ret = cmem_sync_range(&ranges[i], true);
-	return ret;
+		if (cmem_sync_is_over(ret, &failed))
+			return ret;
+	}
+	return failed;
 }
 
 /**
@@ -543,9 +588,10 @@ static int cmem_sync_list(struct cmem_file *file, bool shared,
 	struct cmem_buffer *buffers[16];
 	struct cmem_extent extent;
 	unsigned int i, count;
-	int ret = 0;
+	int ret = 0, failed = 0;
+	bool over = false;
 
-	while (left && !ret) {
+	while (left && !over) {
 		count = min_t(unsigned long, left, ARRAY_SIZE(buffers));
 		count = cmem_file_get_buffers(file, shared, buffers, count);
 		if (!count)
@@ -553,18 +599,19 @@ static int cmem_sync_list(struct cmem_file *file, bool shared,
 
 		for (i = 0; i < count; i++) {
 			cmem_buffer_locate(buffers[i], &extent);
-			if (!ret)
+			if (!over)
 				ret = cmem_sync_buffer(buffers[i], 0,
 						       (u64)extent.pages <<
 						       PAGE_SHIFT, op);
+			over = cmem_sync_is_over(ret, &failed);
 			cmem_buffer_put(buffers[i]);
 		}
 		left -= count;
 		cond_resched();
-		if (!ret && fatal_signal_pending(current))
-			ret = -EINTR;
+		if (!over && fatal_signal_pending(current))
+			return -EINTR;
 	}
-	return ret;
+	return over ? ret : failed;
 }
 
 /**
@@ -572,18 +619,19 @@ static int cmem_sync_list(struct cmem_file *file, bool shared,
  * @file: the file
  * @op: CMEM_SYNC_WRITE_BACK or CMEM_SYNC_WRITE_BACK_INVALIDATE
  *
- * Return: 0, -EINTR or -ENOMEM.
+ * Return: 0, -EINTR, -ENOMEM, or -EHWPOISON when memory has failed and all that is well
+ * has been worked on.
  */
 int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op)
 {
-	int ret;
+	int ret, failed = 0;
 
 	if (mutex_lock_killable(&file->sync_lock))
 		return -EINTR;
 
 	ret = cmem_sync_list(file, false, op);
-	if (!ret)
+	if (!cmem_sync_is_over(ret, &failed))
 		ret = cmem_sync_list(file, true, op);
 	mutex_unlock(&file->sync_lock);
-	return ret;
+	return ret ?: failed;
 }

@@ -85,6 +85,7 @@ DECLARE_EVENT_CLASS(cmem_registration,
 				{ CMEM_BUFFER_PRIVATE, "private" },
 				{ CMEM_BUFFER_SHARED, "shared" },
 				{ CMEM_BUFFER_QUARANTINE, "quarantine" },
+				{ CMEM_BUFFER_FAILED, "failed" },
 				{ CMEM_BUFFER_ABANDONED, "abandoned" }))
 );
 

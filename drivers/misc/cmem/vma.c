@@ -4,8 +4,10 @@
  *
  * A mapping holds its buffer, and through vm_file the file that was registered
  * for it, or the DMA-BUF, so that nothing in it can become somebody else's while
- * it is there. The offset of a mapping of /dev/cmem is a physical address, vm_pgoff
- * a page frame number; that of a DMA-BUF begins at 0.
+ * it is there. All mappings, be they of /dev/cmem by whatever name, of a file that is
+ * registered no more or of a DMA-BUF, are in one address space, in which vm_pgoff is
+ * a page frame number: a page can be taken out of all of them at once. Of /dev/cmem,
+ * programs name that offset, a physical address; that of a DMA-BUF they count from 0.
  *
  * Parts that are as long and as aligned as a huge page (2 MiB, where pages are 4
  * KiB) are mapped by huge faults where the architecture can, with one entry
@@ -17,11 +19,15 @@
  * for all of its life, which all mappings follow. So they need none of their own: such
  * a one is lost, and a line in the log, when a part of a mapping is unmapped.
  */
+#include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/init.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
 #include <linux/pfn_t.h>
 #include <linux/personality.h>
+#include <linux/pseudo_fs.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
@@ -34,18 +40,68 @@
 /* What mmap() maps, page by page, before others may run */
 #define CMEM_VMA_STEP		(512 * PAGE_SIZE)
 
-static const struct vm_operations_struct cmem_dmabuf_vm_ops;
+/* Of a file system that nobody sees, whose inode has the address space */
+#define CMEM_VMA_FS_MAGIC	0x434d454d
+
+static struct vfsmount *cmem_vma_mount;
+static struct inode *cmem_vma_inode;
+
+static int cmem_vma_fs_init(struct fs_context *fc)
+{
+	return init_pseudo(fc, CMEM_VMA_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type cmem_vma_fs = {
+	.name = "cmem",
+	.init_fs_context = cmem_vma_fs_init,
+	.kill_sb = kill_anon_super,
+};
+
+int __init cmem_vma_init(void)
+{
+	cmem_vma_mount = kern_mount(&cmem_vma_fs);
+	if (IS_ERR(cmem_vma_mount))
+		return PTR_ERR(cmem_vma_mount);
+
+	cmem_vma_inode = alloc_anon_inode(cmem_vma_mount->mnt_sb);
+	if (IS_ERR(cmem_vma_inode)) {
+		kern_unmount(cmem_vma_mount);
+		return PTR_ERR(cmem_vma_inode);
+	}
+	return 0;
+}
+
+void __init cmem_vma_exit(void)
+{
+	iput(cmem_vma_inode);
+	kern_unmount(cmem_vma_mount);
+}
+
+/**
+ * cmem_vma_set_space - have the mappings of a file in the address space of all
+ * @file: of /dev/cmem or of a DMA-BUF, that nobody has mapped yet
+ */
+void cmem_vma_set_space(struct file *file)
+{
+	file->f_mapping = cmem_vma_inode->i_mapping;
+}
+
+/**
+ * cmem_vma_unmap - take pages out of all mappings
+ * @pfn: page frame number of the first page
+ * @pages: how many
+ *
+ * May sleep. Who touches them faults again.
+ */
+void cmem_vma_unmap(unsigned long pfn, unsigned long pages)
+{
+	unmap_mapping_pages(cmem_vma_inode->i_mapping, pfn, pages, false);
+}
 
 static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 				  unsigned long address)
 {
-	unsigned long pfn = vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
-	struct cmem_extent extent;
-
-	if (vma->vm_ops != &cmem_dmabuf_vm_ops)
-		return pfn;
-	cmem_buffer_locate(vma->vm_private_data, &extent);
-	return extent.pfn + pfn;
+	return vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
 }
 
 /**
@@ -77,6 +133,14 @@ static pgprot_t cmem_vma_prot(const struct vm_area_struct *vma)
 	if (vma->vm_flags & VM_WRITE)
 		pte = pte_mkdirty(pte);
 	return __pgprot(pte_val(pte));
+}
+
+/* Whether memory has failed that a mapping of ours has, or would have, somewhere */
+static bool cmem_vma_failed(const struct vm_area_struct *vma,
+			    unsigned long address, unsigned long length)
+{
+	return cmem_failure_in(cmem_buffer_block(vma->vm_private_data),
+			       cmem_vma_pfn(vma, address), PHYS_PFN(length));
 }
 
 static void cmem_vma_open(struct vm_area_struct *vma)
@@ -142,6 +206,9 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 	pfn = cmem_vma_pfn(vma, address);
 	if (!IS_ALIGNED(pfn, 1UL << PMD_ORDER))
 		return VM_FAULT_FALLBACK;
+	/* Nobody makes a page table in its place: another fault may not know yet. */
+	if (cmem_vma_failed(vma, address, PMD_SIZE))
+		return VM_FAULT_HWPOISON;
 	/* If another fault was faster, its entry is the same. */
 	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV),
 				  vma->vm_flags & VM_WRITE);
@@ -149,8 +216,15 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 
 static vm_fault_t cmem_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
-	return order == PMD_ORDER ? cmem_vma_fault_huge(vmf) :
-				    VM_FAULT_FALLBACK;
+	vm_fault_t ret;
+	int idx;
+
+	if (order != PMD_ORDER)
+		return VM_FAULT_FALLBACK;
+	idx = cmem_failure_fault_begin();
+	ret = cmem_vma_fault_huge(vmf);
+	cmem_failure_fault_end(idx);
+	return ret;
 }
 #else
 static bool cmem_vma_allows_huge(const struct vm_area_struct *vma,
@@ -175,7 +249,7 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
  * Where no huge page can be, the neighbours will be touched as well: as many are
  * mapped as a huge page would have.
  */
-static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
+static vm_fault_t cmem_vma_fault_any(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long address = ALIGN_DOWN(vmf->address, CMEM_VMA_AROUND);
@@ -187,14 +261,28 @@ static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
 	if (!(ret & VM_FAULT_FALLBACK))
 		return ret;
 
+	if (cmem_vma_failed(vma, vmf->address, PAGE_SIZE))
+		return VM_FAULT_HWPOISON;
 	ret = vmf_insert_pfn_prot(vma, vmf->address,
 				  cmem_vma_pfn(vma, vmf->address), prot);
 	address = max(address, vma->vm_start);
 	end = min(end, vma->vm_end - 1);
+	/* Each page by itself, where one of them has failed */
+	if (cmem_vma_failed(vma, address, end + 1 - address))
+		return ret;
 	for (; !(ret & VM_FAULT_ERROR) && address <= end; address += PAGE_SIZE)
 		if (vmf_insert_pfn_prot(vma, address, cmem_vma_pfn(vma, address),
 					prot) & VM_FAULT_ERROR)
 			break;
+	return ret;
+}
+
+static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
+{
+	int idx = cmem_failure_fault_begin();
+	vm_fault_t ret = cmem_vma_fault_any(vmf);
+
+	cmem_failure_fault_end(idx);
 	return ret;
 }
 
@@ -214,6 +302,8 @@ static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 	length = min_t(unsigned long, length, vma->vm_end - address);
 	length = min_t(unsigned long, length,
 		       PAGE_SIZE - offset_in_page(address));
+	if (cmem_vma_failed(vma, address, PAGE_SIZE))
+		return -EHWPOISON;
 	cmem_buffer_locate(buffer, &extent);
 	offset = cmem_vma_phys(vma, address) - PFN_PHYS(extent.pfn);
 	ret = cmem_buffer_copy(buffer, offset, data, length, write);
@@ -234,15 +324,6 @@ static const struct vm_operations_struct cmem_vm_ops = {
 	.access = cmem_vma_access,
 };
 
-/* The same; which of the two it is tells what the offset means. */
-static const struct vm_operations_struct cmem_dmabuf_vm_ops = {
-	.open = cmem_vma_open,
-	.close = cmem_vma_close,
-	.fault = cmem_vma_fault,
-	.huge_fault = CMEM_VMA_HUGE_FAULT,
-	.access = cmem_vma_access,
-};
-
 /**
  * cmem_vma_buffer - what a mapping maps
  * @vma: any mapping, the mm being locked
@@ -251,8 +332,7 @@ static const struct vm_operations_struct cmem_dmabuf_vm_ops = {
  */
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &cmem_vm_ops ||
-	       vma->vm_ops == &cmem_dmabuf_vm_ops ? vma->vm_private_data : NULL;
+	return vma->vm_ops == &cmem_vm_ops ? vma->vm_private_data : NULL;
 }
 
 /**
@@ -324,8 +404,17 @@ static int cmem_vma_populate(struct vm_area_struct *vma,
 	ret = cmem_vma_map_pages(vma, vma->vm_start, huge_start, pfn);
 	if (ret)
 		return ret;
-	return cmem_vma_map_pages(vma, huge_end, vma->vm_end,
-				  pfn + PHYS_PFN(huge_end - vma->vm_start));
+	ret = cmem_vma_map_pages(vma, huge_end, vma->vm_end,
+				 pfn + PHYS_PFN(huge_end - vma->vm_start));
+	if (ret)
+		return ret;
+	/*
+	 * Behind that, since it is in the address space of all only when the core is done
+	 * with it. Of what fails between the two, the hardware tells who touches it.
+	 */
+	if (cmem_failure_in(cmem_buffer_block(buffer), pfn, vma_pages(vma)))
+		return -EHWPOISON;
+	return 0;
 }
 
 static int cmem_vma_check(struct vm_area_struct *vma)
@@ -343,12 +432,14 @@ static int cmem_vma_check(struct vm_area_struct *vma)
 	return 0;
 }
 
-/* Make it a mapping of a buffer, whose hold by the caller it takes over. */
-static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
-			unsigned long pfn,
-			const struct vm_operations_struct *ops)
+/*
+ * Make it a mapping of a buffer, whose hold by the caller it takes over. Its offset is a
+ * page frame number by now.
+ */
+static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer)
 {
 	const struct cmem_block *block = cmem_buffer_block(buffer);
+	unsigned long pfn = vma->vm_pgoff;
 	int ret;
 
 	if (!block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
@@ -366,7 +457,7 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
 	}
 
 	vma->vm_private_data = buffer;
-	vma->vm_ops = ops;
+	vma->vm_ops = &cmem_vm_ops;
 	trace_cmem_map(vma);
 	return 0;
 }
@@ -377,8 +468,8 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
  * @vma: the mapping; its offset is the physical address
  *
  * Return: 0; -EINVAL when it is not shared or not in one buffer, -EPERM when
- * the file is not registered or the mapping is to be executable, -ENOMEM, -EINTR
- * on a fatal signal.
+ * the file is not registered or the mapping is to be executable, -EHWPOISON when memory
+ * there has failed, -ENOMEM, -EINTR on a fatal signal.
  */
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 {
@@ -394,7 +485,7 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 				       vma_pages(vma));
 	if (IS_ERR(buffer))
 		return PTR_ERR(buffer);
-	return cmem_vma_map(vma, buffer, vma->vm_pgoff, &cmem_vm_ops);
+	return cmem_vma_map(vma, buffer);
 }
 
 /**
@@ -403,7 +494,7 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
  * @vma: the mapping; its offset is one in the buffer, and it ends within that
  *
  * Return: 0; -EINVAL when it is not shared, -EPERM when it is to be executable,
- * -ENOMEM, -EINTR on a fatal signal.
+ * -EHWPOISON when memory there has failed, -ENOMEM, -EINTR on a fatal signal.
  */
 int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
 {
@@ -415,7 +506,7 @@ int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
 		return ret;
 
 	cmem_buffer_locate(buffer, &extent);
+	vma->vm_pgoff += extent.pfn;
 	cmem_buffer_get(buffer);
-	return cmem_vma_map(vma, buffer, extent.pfn + vma->vm_pgoff,
-			    &cmem_dmabuf_vm_ops);
+	return cmem_vma_map(vma, buffer);
 }

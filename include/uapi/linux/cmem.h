@@ -63,6 +63,8 @@
  *    /dev/cmem or of one of its DMA-BUFs
  *  - EOVERFLOW: a sum that wraps around, or more than a limit stated below
  *  - EINTR: a fatal signal came while the call waited for memory to be cleared
+ *  - EHWPOISON, of mmap(), CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL: memory there has
+ *    failed, see CMEM_ALLOC_FAILED
  *
  * More that CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE say is told there.
  */
@@ -75,6 +77,8 @@
  * struct cmem_pool_info and struct cmem_block_add.
  * And CMEM_BLOCK_IS_MEMORY: CMEM_IOCTL_BLOCK_ADD wants somebody's word for memory of which
  * nothing says that it is there (ENXIO).
+ * And memory that fails: CMEM_ALLOC_FAILED, and the last members of
+ * struct cmem_block_info and struct cmem_pool_info.
  */
 #define CMEM_ABI_VERSION	4
 
@@ -256,6 +260,9 @@ enum cmem_block_flags {
  * @quota: out: bytes that each user may have of the block, or CMEM_NO_QUOTA
  * @charged: out: bytes of it that the user has who opened this file: what he
  *     allocated with any file or from its DMA-BUF heap, and that is not free yet
+ * @failed: out: bytes of the block that are kept out of use, since memory there has
+ *     failed: of pools all of a buffer. They are not free. Always 0 for CMEM_BLOCK_CMA,
+ *     of which the kernel keeps them to itself.
  *
  * Describe a block. The heap of CMEM_BLOCK_CMA may be a share of the kernel's global
  * area (cmem.cma_share): what others have taken from that is not known here, and
@@ -281,6 +288,7 @@ struct cmem_block_info {
 	__u32 quarantine_ms;
 	__aligned_u64 quota;
 	__aligned_u64 charged;
+	__aligned_u64 failed;
 };
 #define CMEM_IOCTL_GET_BLOCK	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_BLOCK)
 
@@ -300,7 +308,8 @@ struct cmem_block_info {
  * @scrubbing: out: free, being zeroed now
  * @__reserved: must be 0
  * @quarantined: out: number of buffers in quarantine. They are not free.
- * @__reserved2: must be 0
+ * @failed: out: number of buffers that are kept out of use, since memory there has
+ *     failed. They are not free.
  *
  * Describe a pool. ENOENT: there is no such block, or no such pool in it.
  */
@@ -319,7 +328,7 @@ struct cmem_pool_info {
 	__u32 scrubbing;
 	__u32 __reserved;
 	__u32 quarantined;
-	__u32 __reserved2;
+	__u32 failed;
 };
 #define CMEM_IOCTL_GET_POOL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_POOL)
 
@@ -363,12 +372,18 @@ struct cmem_find_pool {
  *     (CMEM_IOCTL_FREE) before it was closed, the memory goes into quarantine with the
  *     last hold: nobody can register for it, map or allocate it before it is released,
  *     see CMEM_IOCTL_RELEASE. Told of each buffer of a block with CMEM_BLOCK_QUARANTINE.
+ * @CMEM_ALLOC_FAILED: told later only: memory of the buffer has failed, in a way that the
+ *     hardware can't correct. Who touches that page gets SIGBUS (BUS_MCEERR_AR), or who
+ *     touches the huge page that it was mapped with; nobody can map it any more; and
+ *     cache maintenance leaves it out. The rest of the buffer is as it was. It is never
+ *     given to anybody again once it is freed.
  */
 enum cmem_alloc_flags {
 	CMEM_ALLOC_CACHED		= 1 << 0,
 	CMEM_ALLOC_PRIVATE		= 1 << 1,
 	CMEM_ALLOC_HEAP_FALLBACK	= 1 << 2,
 	CMEM_ALLOC_QUARANTINE		= 1 << 3,
+	CMEM_ALLOC_FAILED		= 1 << 4,
 };
 
 /**
@@ -456,7 +471,7 @@ enum cmem_register_flags {
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
  * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and
- *     CMEM_ALLOC_QUARANTINE as allocated
+ *     CMEM_ALLOC_QUARANTINE as allocated; CMEM_ALLOC_FAILED as it is now
  * @dmabuf_fd: in: with CMEM_REGISTER_DMABUF the file descriptor of a DMA-BUF, else 0
  *
  * Register the calling file for a buffer that another file allocated. Each
@@ -498,7 +513,7 @@ struct cmem_register {
  * @buffer_addr: out: the physical address of the buffer's first byte
  * @buffer_length: out: the buffer's length
  * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and
- *     CMEM_ALLOC_QUARANTINE as allocated
+ *     CMEM_ALLOC_QUARANTINE as allocated; CMEM_ALLOC_FAILED as it is now
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
  * @__reserved: must be 0
@@ -568,7 +583,7 @@ struct cmem_sync_range {
  * EFAULT: a range is not all in such mappings; EOVERFLOW: too many
  * ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR, and
  * after EFAULT for a mapping that went away during the call, part of the work
- * may be done.
+ * may be done. EHWPOISON: memory there has failed; all but that is done.
  */
 struct cmem_sync {
 	__u32 size;
@@ -588,7 +603,7 @@ struct cmem_sync {
  * @__reserved: must be 0
  *
  * Maintain the CPU's caches over every cached buffer that the calling file is
- * registered for.
+ * registered for. EHWPOISON: memory of one has failed; all but that is done.
  */
 struct cmem_sync_all {
 	__u32 size;

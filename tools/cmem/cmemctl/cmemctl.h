@@ -166,7 +166,7 @@ int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op
 /* extents.c: what there is at each address of a block */
 
 enum extent_state {
-	FREE_CLEAN, FREE_DIRTY, FREE_UNKNOWN, SCRUBBING, HELD, QUARANTINE, UNKNOWN, NUM_STATES
+	FREE_CLEAN, FREE_DIRTY, FREE_UNKNOWN, SCRUBBING, HELD, QUARANTINE, FAILED, UNKNOWN, NUM_STATES
 };
 
 struct registration {
@@ -181,6 +181,7 @@ struct extent {
 	enum extent_state state;
 	bool cached;
 	bool private;
+	bool failed;		/* memory of what is held or in quarantine has */
 	unsigned int mappings;
 	struct registration *owner;
 	unsigned int owners;

@@ -29,6 +29,7 @@ const char *state_name(enum extent_state state)
 		[SCRUBBING] = "scrubbing",
 		[HELD] = "held",
 		[QUARANTINE] = "quarantine",
+		[FAILED] = "failed",
 		[UNKNOWN] = "unknown",
 	};
 
@@ -90,6 +91,8 @@ static void parse_word(char *word, struct extent *extent)
 		extent->cached = true;
 	else if (!strcmp(word, "private"))
 		extent->private = true;
+	else if (!strcmp(word, "failed"))
+		extent->failed = true;
 }
 
 static bool read_debugfs(int block, struct list *list)
@@ -238,7 +241,7 @@ uint64_t extents_largest(const struct extents *extents, uint64_t *start)
 		const struct extent *e = &extents->extent[i];
 
 		if (e->pool != CMEM_POOL_HEAP || e->state == HELD || e->state == QUARANTINE ||
-		    e->state == UNKNOWN)
+		    e->state == FAILED || e->state == UNKNOWN)
 			continue;
 		run = e->start == end ? run + e->length : e->length;
 		end = e->start + e->length;

@@ -54,6 +54,18 @@ static void print_quarantine(const struct cmem_block_info *b)
 		       human(b->quarantined), b->block);
 }
 
+/* What is not free, and will not be, and how many buffers of which pools are in it */
+static void print_failed(const struct block *block)
+{
+	if (!block->info.failed)
+		return;
+	printf("  out of use, since memory there has failed: %s", human(block->info.failed));
+	for (unsigned int i = 0; i < block->info.num_pools; i++)
+		if (block->pool[i].failed)
+			printf(", %u of pool %u", block->pool[i].failed, i);
+	puts("");
+}
+
 static void print_block(const struct block *block)
 {
 	const struct cmem_block_info *b = &block->info;
@@ -80,6 +92,7 @@ static void print_block(const struct block *block)
 	else
 		puts("  no heap");
 	print_quarantine(b);
+	print_failed(block);
 	if (b->quota != CMEM_NO_QUOTA)
 		printf("  quota %s a user, %s charged to you\n", human(b->quota),
 		       human(b->charged));
@@ -113,6 +126,7 @@ static void json_block(const struct block *block)
 		json_number("dirty", p->dirty);
 		json_number("scrubbing", p->scrubbing);
 		json_number("quarantined", p->quarantined);
+		json_number("failed", p->failed);
 		json_close('}');
 	}
 	json_close(']');
@@ -129,6 +143,7 @@ static void json_block(const struct block *block)
 	json_number("buffers", b->quarantined_buffers);
 	json_number("bytes", b->quarantined);
 	json_close('}');
+	json_number("failed", b->failed);
 	json_quota(b->quota);
 	json_number("charged", b->charged);
 	json_close('}');

@@ -16,7 +16,7 @@
 
 static const char symbols[NUM_STATES] = {
 	[FREE_CLEAN] = '.', [FREE_DIRTY] = ':', [FREE_UNKNOWN] = '.', [SCRUBBING] = '~',
-	[QUARANTINE] = '%', [UNKNOWN] = '?',
+	[QUARANTINE] = '%', [FAILED] = '!', [UNKNOWN] = '?',
 };
 
 static const char *const descriptions[NUM_STATES] = {
@@ -25,6 +25,7 @@ static const char *const descriptions[NUM_STATES] = {
 	[FREE_UNKNOWN] = "free",
 	[SCRUBBING] = "being cleaned",
 	[QUARANTINE] = "in quarantine",
+	[FAILED] = "out of use: the memory has failed",
 	[UNKNOWN] = "free, or held by others",
 };
 
@@ -40,7 +41,7 @@ void heap_use(const struct block *block, const struct extents *extents, struct h
 			const struct extent *e = &extents->extent[i];
 
 			if (e->pool == CMEM_POOL_HEAP && e->state != HELD &&
-			    e->state != QUARANTINE)
+			    e->state != QUARANTINE && e->state != FAILED)
 				use->free += e->length;
 		}
 		use->largest = extents_largest(extents, &use->largest_start);
@@ -104,7 +105,7 @@ static const char *holder_colour(unsigned int holder)
 static const char *state_colour(enum extent_state state)
 {
 	return colour(state == SCRUBBING ? "1" : state == FREE_DIRTY ? "33" :
-		      state == QUARANTINE ? "1;31" : "2");
+		      state == QUARANTINE || state == FAILED ? "1;31" : "2");
 }
 
 static void print_cell(const struct cell *cell, uint64_t size, bool *shown)
@@ -164,6 +165,8 @@ static void print_list(const struct extents *extents, const struct processes *pr
 			printf(" cached");
 		if (e->private)
 			printf(" private");
+		if (e->failed)
+			printf(" failed");
 		if (e->state == HELD && extents->known)
 			printf(" mapped %u times", e->mappings);
 		if (e->state == QUARANTINE && e->last_owner)
@@ -274,11 +277,13 @@ static void json_extent(const struct extent *e, const struct processes *processe
 	if (e->state == HELD && known) {
 		json_bool("cached", e->cached);
 		json_bool("private", e->private);
+		json_bool("failed", e->failed);
 		json_number("mappings", e->mappings);
 	}
 	if (e->state == QUARANTINE) {
 		json_bool("cached", e->cached);
 		json_bool("private", e->private);
+		json_bool("failed", e->failed);
 		if (e->last_owner)
 			json_number("last_owner", e->last_owner);
 		json_real("since", e->since);

@@ -33,6 +33,7 @@ static const struct {
 	[FREE_UNKNOWN] = { "#eef3ee", "free" },
 	[SCRUBBING] = { "#a8d8f0", "being cleaned" },
 	[QUARANTINE] = { "#c03030", "in quarantine" },
+	[FAILED] = { "#202020", "out of use: the memory has failed" },
 	[UNKNOWN] = { "#bbbbbb", "free, or held by others" },
 };
 

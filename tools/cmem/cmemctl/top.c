@@ -122,11 +122,13 @@ static void print_rows(const struct blocks *blocks, const struct users *users,
 		uint64_t held = length - blocks_free_bytes(&blocks->block[i]);
 
 		/* That it is not free is not because somebody holds it. */
-		held -= blocks->block[i].info.quarantined;
+		held -= blocks->block[i].info.quarantined + blocks->block[i].info.failed;
 		printf("block %d: %s held of %s (%.0f %%)", blocks->block[i].info.block,
 		       human(held), human(length), 100.0 * held / length);
 		if (blocks->block[i].info.quarantined)
 			printf(", %s in quarantine", human(blocks->block[i].info.quarantined));
+		if (blocks->block[i].info.failed)
+			printf(", %s out of use", human(blocks->block[i].info.failed));
 		puts("");
 	}
 	/* Owners are what one looks for: users get half of the room at most. */
@@ -160,6 +162,7 @@ static void print_json(const struct blocks *blocks, const struct users *users,
 		json_number("length", blocks->block[i].info.length);
 		json_number("free", blocks_free_bytes(&blocks->block[i]));
 		json_number("quarantined", blocks->block[i].info.quarantined);
+		json_number("failed", blocks->block[i].info.failed);
 		json_close('}');
 	}
 	json_close(']');

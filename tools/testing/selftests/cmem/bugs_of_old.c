@@ -500,7 +500,7 @@ TEST_F(bug, no_15_32_bit_programs_speak_the_same_ABI)
 {
 	/* The numbers hold for every program; with -m32 or for arm this is a proof. */
 	EXPECT_EQ(40, sizeof(struct cmem_info));
-	EXPECT_EQ(104, sizeof(struct cmem_block_info));
+	EXPECT_EQ(112, sizeof(struct cmem_block_info));
 	EXPECT_EQ(72, sizeof(struct cmem_pool_info));
 	EXPECT_EQ(24, sizeof(struct cmem_find_pool));
 	EXPECT_EQ(48, sizeof(struct cmem_alloc));

@@ -12,12 +12,14 @@
 
 static_assert(sizeof(struct cmem_info) == 40, "layout");
 static_assert(offsetof(struct cmem_info, features) == 32, "layout");
-static_assert(sizeof(struct cmem_block_info) == 104, "layout");
+static_assert(sizeof(struct cmem_block_info) == 112, "layout");
 static_assert(offsetof(struct cmem_block_info, base) == 16, "layout");
 static_assert(offsetof(struct cmem_block_info, heap_size) == 40, "layout");
 static_assert(offsetof(struct cmem_block_info, quarantined) == 72, "layout");
+static_assert(offsetof(struct cmem_block_info, failed) == 104, "layout");
 static_assert(sizeof(struct cmem_pool_info) == 72, "layout");
 static_assert(offsetof(struct cmem_pool_info, quarantined) == 64, "layout");
+static_assert(offsetof(struct cmem_pool_info, failed) == 68, "layout");
 static_assert(offsetof(struct cmem_pool_info, base) == 16, "layout");
 static_assert(offsetof(struct cmem_pool_info, count) == 40, "layout");
 static_assert(sizeof(struct cmem_find_pool) == 24, "layout");
@@ -125,7 +127,6 @@ static void prepare_pool(FIXTURE_DATA(abi) *self, union any_arg *arg)
 	arg->pool.pool = self->src.pool;
 	arg->pool.flags = 0;
 	arg->pool.__reserved = 0;
-	arg->pool.__reserved2 = 0;
 }
 
 static void prepare_find(FIXTURE_DATA(abi) *self, union any_arg *arg)
@@ -270,8 +271,7 @@ FIXTURE_VARIANT_ADD(abi, get_pool) {
 	.cmd = CMEM_IOCTL_GET_POOL, .size = sizeof(struct cmem_pool_info), .writes = true,
 	.first_size = offsetof(struct cmem_pool_info, quarantined),
 	.pools = true,
-	.strict = { FLAGS(cmem_pool_info, 0), RESERVED(cmem_pool_info),
-		    { offsetof(struct cmem_pool_info, __reserved2), 0 } },
+	.strict = { FLAGS(cmem_pool_info, 0), RESERVED(cmem_pool_info) },
 	.prepare = prepare_pool, .undo = undo_nothing,
 };
 

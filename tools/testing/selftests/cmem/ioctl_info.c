@@ -127,6 +127,8 @@ TEST_F(info, a_block_is_its_pools_and_its_heap)
 					      CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_RPROC));
 		EXPECT_EQ(!b->quarantined, !b->quarantined_buffers);
 		EXPECT_LE(b->quarantined, b->length);
+		EXPECT_LE(b->failed, b->length);
+		EXPECT_EQ(0, b->failed % page);
 		EXPECT_GE(CMEM_KIND_CMA, b->kind);
 		EXPECT_EQ(b->block == CMEM_BLOCK_CMA, b->kind == CMEM_KIND_CMA);
 		EXPECT_GE(CMEM_MAX_POOLS, b->num_pools);
@@ -169,6 +171,7 @@ TEST_F(info, pools_lie_inside_their_block_and_apart)
 			EXPECT_EQ(0, p->flags);
 			EXPECT_EQ(0, p->__reserved);
 			EXPECT_LT(0, p->count);
+			EXPECT_LE(p->free + p->quarantined + p->failed, p->count);
 			EXPECT_EQ(0, p->base % page);
 			EXPECT_EQ(0, p->length % page);
 			EXPECT_LT(0, p->requested_length);
