@@ -159,12 +159,13 @@ static bool try_restore(int fd, char *what, size_t size)
  * blocks_restore - have the blocks as they were at boot, all free
  * @what: where to put what is wrong
  * @size: of that
+ * @tries: how often to look, ten milliseconds apart
  *
  * io_uring and the network let go of files some time after the process is gone.
  *
  * Return: false if something was lost.
  */
-bool blocks_restore(char *what, size_t size)
+bool blocks_restore(char *what, size_t size, unsigned int tries)
 {
 	struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
 	int quota = open("/sys/module/cmem/parameters/quota", O_WRONLY | O_CLOEXEC);
@@ -175,14 +176,14 @@ bool blocks_restore(char *what, size_t size)
 	if (quota >= 0 && write(quota, "\n", 1) != 1)
 		return false;
 	close(quota);
-	for (int tries = 0; tries < 3000 && !good; tries++) {
+	for (unsigned int i = 0; i < tries && !good; i++) {
 		good = try_restore(fd, what, size);
 		if (good)
 			break;
 		/* What is in quarantine is nobody's, and not free. */
 		for (int number = CMEM_BLOCK_CMA; number < MAX_BLOCKS; number++)
 			release(fd, number);
-		if (tries)
+		if (i)
 			nanosleep(&pause, NULL);
 	}
 	close(fd);

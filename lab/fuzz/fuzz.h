@@ -192,7 +192,7 @@ void coverage_end(unsigned int strand);
 /* blocks.c */
 
 void blocks_remember(void);
-bool blocks_restore(char *what, size_t size);
+bool blocks_restore(char *what, size_t size, unsigned int tries);
 unsigned int blocks_count(void);
 const struct cmem_block_info *block_info(unsigned int number);
 const struct cmem_pool_info *block_pools(unsigned int number);
