@@ -8,6 +8,8 @@
  * registered no more or of a DMA-BUF, are in one address space, in which vm_pgoff is
  * a page frame number: a page can be taken out of all of them at once. Of /dev/cmem,
  * programs name that offset, a physical address; that of a DMA-BUF they count from 0.
+ * /proc/<pid>/maps shows it, and who has but a DMA-BUF is not to learn addresses there: so
+ * DMA-BUFs are in a second place of the address space, a different one in each boot.
  *
  * Parts that are as long and as aligned as a huge page (2 MiB, where pages are 4
  * KiB) are mapped by huge faults where the architecture can, with one entry
@@ -28,6 +30,7 @@
 #include <linux/pfn_t.h>
 #include <linux/personality.h>
 #include <linux/pseudo_fs.h>
+#include <linux/random.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
@@ -43,6 +46,16 @@
 /* Of a file system that nobody sees, whose inode has the address space */
 #define CMEM_VMA_FS_MAGIC	0x434d454d
 
+/*
+ * In pages: page frame numbers are smaller, and the sum of both is an offset that a file
+ * may have. What is aligned for huge pages in one place is so in the other.
+ */
+#define CMEM_VMA_PFN_BITS	(BITS_PER_LONG == 64 ? 40 : 28)
+#define CMEM_VMA_OFFSET_BITS	(BITS_PER_LONG == 64 ? 50 : 31)
+#define CMEM_VMA_ALIGN_BITS	16
+
+/* What is added to the page frame numbers of DMA-BUFs */
+static unsigned long cmem_vma_dmabuf_offset __ro_after_init;
 static struct vfsmount *cmem_vma_mount;
 static struct inode *cmem_vma_inode;
 
@@ -59,6 +72,10 @@ static struct file_system_type cmem_vma_fs = {
 
 int __init cmem_vma_init(void)
 {
+	cmem_vma_dmabuf_offset = BIT(CMEM_VMA_PFN_BITS) +
+				 (get_random_long() &
+				  GENMASK(CMEM_VMA_OFFSET_BITS - 1,
+					  CMEM_VMA_ALIGN_BITS));
 	cmem_vma_mount = kern_mount(&cmem_vma_fs);
 	if (IS_ERR(cmem_vma_mount))
 		return PTR_ERR(cmem_vma_mount);
@@ -95,13 +112,18 @@ void cmem_vma_set_space(struct file *file)
  */
 void cmem_vma_unmap(unsigned long pfn, unsigned long pages)
 {
-	unmap_mapping_pages(cmem_vma_inode->i_mapping, pfn, pages, false);
+	struct address_space *space = cmem_vma_inode->i_mapping;
+
+	unmap_mapping_pages(space, pfn, pages, false);
+	unmap_mapping_pages(space, cmem_vma_dmabuf_offset + pfn, pages, false);
 }
 
 static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 				  unsigned long address)
 {
-	return vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
+	unsigned long pfn = vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
+
+	return pfn < cmem_vma_dmabuf_offset ? pfn : pfn - cmem_vma_dmabuf_offset;
 }
 
 /**
@@ -433,13 +455,13 @@ static int cmem_vma_check(struct vm_area_struct *vma)
 }
 
 /*
- * Make it a mapping of a buffer, whose hold by the caller it takes over. Its offset is a
- * page frame number by now.
+ * Make it a mapping of a buffer, whose hold by the caller it takes over. Its offset is
+ * that in the address space of all by now.
  */
 static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer)
 {
 	const struct cmem_block *block = cmem_buffer_block(buffer);
-	unsigned long pfn = vma->vm_pgoff;
+	unsigned long pfn = cmem_vma_pfn(vma, vma->vm_start);
 	int ret;
 
 	if (!block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
@@ -506,7 +528,7 @@ int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
 		return ret;
 
 	cmem_buffer_locate(buffer, &extent);
-	vma->vm_pgoff += extent.pfn;
+	vma->vm_pgoff += cmem_vma_dmabuf_offset + extent.pfn;
 	cmem_buffer_get(buffer);
 	return cmem_vma_map(vma, buffer);
 }

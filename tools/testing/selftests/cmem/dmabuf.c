@@ -465,6 +465,30 @@ TEST_F(dmabuf, mappings_are_not_executed)
 	EXPECT_EQ(0, munmap(map, self->page));
 }
 
+/* Who was given one may not even be allowed to open /dev/cmem. */
+TEST_F(dmabuf, its_mappings_do_not_tell_where_it_is)
+{
+	char *map = dmabuf_map(self->dmabuf, 0, self->buf.length);
+	unsigned long start, end;
+	unsigned long long offset;
+	bool found = false;
+	char line[512];
+	FILE *maps;
+
+	ASSERT_MAPPED(map);
+	maps = fopen("/proc/self/maps", "re");
+	ASSERT_TRUE(maps);
+	while (!found && fgets(line, sizeof(line), maps))
+		found = sscanf(line, "%lx-%lx %*s %llx", &start, &end, &offset) == 3 &&
+			start == (unsigned long)map;
+	fclose(maps);
+	ASSERT_TRUE(found);
+	EXPECT_TRUE(offset < self->buf.phys_addr ||
+		    offset >= self->buf.phys_addr + self->buf.length)
+		TH_LOG("%#llx", offset);
+	EXPECT_EQ(0, munmap(map, self->buf.length));
+}
+
 TEST_F(dmabuf, a_read_only_one_is_not_written)
 {
 	int reader = cmem_export(self->fd, self->buf.phys_addr, O_RDONLY | O_CLOEXEC);
