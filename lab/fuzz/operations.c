@@ -728,7 +728,7 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 {
 	static const struct { uint32_t count; uint64_t length; } layouts[][4] = {
 		{ { 0 } },
-		{ { 1, 4 << 20 } },
+		{ { 1, 8 << 20 } },
 		{ { 2000, 4096 } },
 		{ { 1, 2 << 20 }, { 1, 1 << 20 }, { 3, 4096 } },
 		{ { 100000, 4096 } },
@@ -743,6 +743,7 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 		{ { 2, 2 << 20 } },
 		{ { 1 << 20, 4096 } },
 		{ { 8, 1 << 20 } },
+		{ { 2, 4096 }, { 3, 4096 }, { 1, 65536 } },
 	};
 	static const uint32_t counts[] = { 33, 32, UINT32_MAX, 4 };
 	struct cmem_block_pool pools[33] = { 0 };
