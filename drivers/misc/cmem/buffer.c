@@ -270,6 +270,18 @@ u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer)
 	return tag >> 1;
 }
 
+/* What has failed of it is not for anybody. */
+static noinline void cmem_buffer_return_failed(struct cmem_buffer *buffer,
+					       bool shared)
+{
+	struct cmem_extent extent;
+
+	cmem_buffer_locate(buffer, &extent);
+	buffer->flags = 0;
+	cmem_buffer_return(buffer, shared);
+	cmem_failure_return(extent.block, extent.start, extent.pages);
+}
+
 /**
  * cmem_buffer_return - give pages back
  * @buffer: a buffer that nobody holds, of a block that is locked. It is gone then if
@@ -280,11 +292,11 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 {
 	struct cmem_carved_pool *pool = buffer->pool;
 	struct cmem_block *block = cmem_buffer_block(buffer);
-	bool failed = buffer->flags & CMEM_BUFFER_FAILED;
-	struct cmem_extent extent;
 
-	if (failed)
-		cmem_buffer_locate(buffer, &extent);
+	if (unlikely(buffer->flags & CMEM_BUFFER_FAILED)) {
+		cmem_buffer_return_failed(buffer, shared);
+		return;
+	}
 	buffer->flags = 0;
 	cmem_dmem_uncharge(&buffer->dmem, cmem_buffer_length(buffer));
 	if (pool) {
@@ -306,9 +318,6 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 		kmem_cache_free(cmem_heap_buffer_cache, from);
 		cmem_scrub_kick(block);
 	}
-	/* It is not for anybody. */
-	if (failed)
-		cmem_failure_return(block, extent.start, extent.pages);
 }
 
 /* The last hold is gone. The block is locked. */
