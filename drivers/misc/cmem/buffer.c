@@ -622,8 +622,9 @@ static int cmem_buffer_alloc_cma(struct cmem_file *file,
 	mutex_lock(&block->lock);
 	from->tag = cmem_buffer_tag(file, block, request);
 	cmem_failure_check(block);
-	/* Nobody could look while it was on its way. */
-	if (cmem_failure_in_new(block, from->start, from->pages)) {
+	/* While it was on its way, the failure may have been seen, or not. */
+	if (from->buffer.flags & CMEM_BUFFER_FAILED ||
+	    cmem_failure_in_new(block, from->start, from->pages)) {
 		cmem_buffer_return(&from->buffer, true);
 		ret = -EHWPOISON;
 	} else {

@@ -112,7 +112,7 @@ static void cmem_failure_tell(struct cmem_buffer *buffer, unsigned long page)
 	phys = PFN_PHYS(extent.pfn);
 	pr_err("block %d: memory failure at %pa, in the buffer of %#llx bytes at %pa, which is in use: it is kept out of use once it is freed\n",
 	       extent.id, &at, (u64)extent.pages << PAGE_SHIFT, &phys);
-	schedule_work(&cmem_failure_work);
+	queue_work(system_unbound_wq, &cmem_failure_work);
 }
 
 /* It has been taken out of its pool or heap, which keeps it as one that is in use. */
@@ -208,9 +208,12 @@ static void cmem_failure_walk_cma(struct cmem_block *block, cmem_failure_fn fn)
 		from = cmem_heap_next(&block->heap, &page, block->num_pages - 1);
 		if (!from)
 			return;
-		for (i = from->start; i < from->start + from->pages; i++)
+		for (i = from->start; i < from->start + from->pages; i++) {
 			if (cmem_failure_at(block, block->base_pfn + i))
 				fn(block, i);
+			if (!(i % SZ_2K))
+				cond_resched();
+		}
 		page = from->start + from->pages;
 		cond_resched();
 	}
@@ -230,7 +233,7 @@ static bool cmem_failure_walk(struct cmem_block *block, cmem_failure_fn fn)
 		if (cmem_failure_at(block, block->base_pfn + page) &&
 		    !fn(block, page))
 			ret = false;
-		if (!(page % SZ_64K))
+		if (!(page % SZ_2K))
 			cond_resched();
 	}
 	return ret;
@@ -322,7 +325,7 @@ static void cmem_failure_work_fn(struct work_struct *work)
 static void cmem_failure_event(void *data, unsigned long pfn, int type,
 			       int result)
 {
-	schedule_work(&cmem_failure_work);
+	queue_work(system_unbound_wq, &cmem_failure_work);
 }
 
 /**

@@ -392,7 +392,10 @@ static const struct {
 	{ IORES_DESC_SOFT_RESERVED, "memory reserved for a special purpose" },
 };
 
-/* What EFI keeps for itself while the kernel runs, even where mem= hides it */
+/*
+ * What EFI keeps for itself while the kernel runs, what is to last, and what is broken,
+ * even where mem= hides it
+ */
 static int cmem_memory_check_efi(struct device *dev,
 				 const struct cmem_block_config *config)
 {
@@ -406,8 +409,11 @@ static int cmem_memory_check_efi(struct device *dev,
 
 		if (md->phys_addr > last || end <= config->base ||
 		    !(md->attribute & EFI_MEMORY_RUNTIME ||
+		      md->attribute & EFI_MEMORY_NV ||
 		      md->type == EFI_ACPI_RECLAIM_MEMORY ||
-		      md->type == EFI_ACPI_MEMORY_NVS))
+		      md->type == EFI_ACPI_MEMORY_NVS ||
+		      md->type == EFI_PERSISTENT_MEMORY ||
+		      md->type == EFI_UNUSABLE_MEMORY))
 			continue;
 		dev_err(dev, "block %d: %#llx bytes at %pa overlap %#llx bytes at %#llx that are the EFI firmware's: efi=debug shows its map in the boot log\n",
 			config->id, config->length, &config->base,

@@ -48,11 +48,12 @@
 
 /*
  * In pages: page frame numbers are smaller, and the sum of both is an offset that a file
- * may have. What is aligned for huge pages in one place is so in the other.
+ * may have. What is aligned for huge pages in one place is so in the other: that much of
+ * an address is to be seen.
  */
-#define CMEM_VMA_PFN_BITS	(BITS_PER_LONG == 64 ? 40 : 28)
-#define CMEM_VMA_OFFSET_BITS	(BITS_PER_LONG == 64 ? 50 : 31)
-#define CMEM_VMA_ALIGN_BITS	16
+#define CMEM_VMA_PFN_BITS	(BITS_PER_LONG == 64 ? 52 - PAGE_SHIFT : 28)
+#define CMEM_VMA_OFFSET_BITS	(BITS_PER_LONG == 64 ? 62 - PAGE_SHIFT : 31)
+#define CMEM_VMA_ALIGN_BITS	(PMD_SHIFT - PAGE_SHIFT)
 
 /* What is added to the page frame numbers of DMA-BUFs */
 static unsigned long cmem_vma_dmabuf_offset __ro_after_init;
