@@ -569,7 +569,7 @@ TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 	struct waiter waiter = { .fd = self->other, .id = self->id };
 	bool missed = true;
 
-	for (int i = 0; i < 200 && missed; i++) {
+	for (int i = 0; i < 2000 && missed; i++) {
 		struct cmem_pool_info pool;
 		struct cmem_alloc buf;
 		pthread_t thread;

@@ -477,7 +477,7 @@ TEST_F(dmabuf, its_mappings_do_not_tell_where_it_is)
 
 	ASSERT_MAPPED(map);
 	maps = fopen("/proc/self/maps", "re");
-	ASSERT_TRUE(maps);
+	ASSERT_POINTER(maps);
 	while (!found && fgets(line, sizeof(line), maps))
 		found = sscanf(line, "%lx-%lx %*s %llx", &start, &end, &offset) == 3 &&
 			start == (unsigned long)map;
