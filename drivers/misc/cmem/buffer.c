@@ -707,7 +707,7 @@ static int cmem_buffer_try_alloc(struct cmem_file *file,
 	return ret;
 }
 
-/* Allocate for a file, or for a caller who has none. */
+/* Allocate a buffer. The caller may have no file: then it is nobody's. */
 static int cmem_buffer_alloc_from(struct cmem_file *file,
 				  struct cmem_block *block,
 				  struct cmem_request *request)

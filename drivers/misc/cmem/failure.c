@@ -7,10 +7,10 @@
  * it tells nobody but a trace point. So this file looks for such pages: when the trace
  * point says that there is a new one, and else before memory is handed out or cleaned.
  *
- * What is free is taken out of use: of a heap the page alone, of a pool the buffer that
- * it is in. So is what is in use, as soon as its last holder lets go of it. Until then
- * the buffer is marked, and the page is taken out of all mappings: who touches it gets
- * SIGBUS, and what would touch it for him is EHWPOISON. What is out of use stays so
+ * A free page of a heap is taken out of use alone, one of a pool with the buffer that it
+ * is in. A buffer that somebody holds is marked, and taken out of use when its last holder
+ * lets go of it. Until then no mapping has the page: whoever touches it gets SIGBUS, and
+ * calls that would touch it return EHWPOISON. Memory that is out of use stays out of use
  * until its block is removed.
  *
  * All of this is under the block's lock, but for the mappings. A fault may have looked at

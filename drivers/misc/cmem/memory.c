@@ -325,6 +325,37 @@ static int cmem_memory_check_pages(struct device *dev,
 	return 0;
 }
 
+/*
+ * What EFI keeps for itself while the kernel runs, what is to last, and what is broken,
+ * even where mem= hides it
+ */
+static int cmem_memory_check_efi(struct device *dev,
+				 const struct cmem_block_config *config)
+{
+	phys_addr_t last = config->base + config->length - 1;
+	efi_memory_desc_t *md;
+
+	if (!efi_enabled(EFI_MEMMAP))
+		return 0;
+	for_each_efi_memory_desc(md) {
+		u64 end = md->phys_addr + (md->num_pages << EFI_PAGE_SHIFT);
+
+		if (md->phys_addr > last || end <= config->base ||
+		    !(md->attribute & EFI_MEMORY_RUNTIME ||
+		      md->attribute & EFI_MEMORY_NV ||
+		      md->type == EFI_ACPI_RECLAIM_MEMORY ||
+		      md->type == EFI_ACPI_MEMORY_NVS ||
+		      md->type == EFI_PERSISTENT_MEMORY ||
+		      md->type == EFI_UNUSABLE_MEMORY))
+			continue;
+		dev_err(dev, "block %d: %#llx bytes at %pa overlap %#llx bytes at %#llx that are the EFI firmware's: efi=debug shows its map in the boot log\n",
+			config->id, config->length, &config->base,
+			end - md->phys_addr, md->phys_addr);
+		return -EBUSY;
+	}
+	return 0;
+}
+
 /**
  * cmem_memory_check - see that memory which is to be a block can be one
  * @dev: for messages
@@ -349,7 +380,10 @@ int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
 			config->id, config->length, &config->base, user);
 		return -EBUSY;
 	}
-	ret = cmem_memory_check_vouched(dev, config);
+	/* Firmware need not know the regions of the device tree. */
+	ret = cmem_memory_check_efi(dev, config);
+	if (!ret)
+		ret = cmem_memory_check_vouched(dev, config);
 	if (ret)
 		return ret;
 	/*
@@ -391,37 +425,6 @@ static const struct {
 	{ IORES_DESC_PERSISTENT_MEMORY_LEGACY, "persistent memory" },
 	{ IORES_DESC_SOFT_RESERVED, "memory reserved for a special purpose" },
 };
-
-/*
- * What EFI keeps for itself while the kernel runs, what is to last, and what is broken,
- * even where mem= hides it
- */
-static int cmem_memory_check_efi(struct device *dev,
-				 const struct cmem_block_config *config)
-{
-	phys_addr_t last = config->base + config->length - 1;
-	efi_memory_desc_t *md;
-
-	if (!efi_enabled(EFI_MEMMAP))
-		return 0;
-	for_each_efi_memory_desc(md) {
-		u64 end = md->phys_addr + (md->num_pages << EFI_PAGE_SHIFT);
-
-		if (md->phys_addr > last || end <= config->base ||
-		    !(md->attribute & EFI_MEMORY_RUNTIME ||
-		      md->attribute & EFI_MEMORY_NV ||
-		      md->type == EFI_ACPI_RECLAIM_MEMORY ||
-		      md->type == EFI_ACPI_MEMORY_NVS ||
-		      md->type == EFI_PERSISTENT_MEMORY ||
-		      md->type == EFI_UNUSABLE_MEMORY))
-			continue;
-		dev_err(dev, "block %d: %#llx bytes at %pa overlap %#llx bytes at %#llx that are the EFI firmware's: efi=debug shows its map in the boot log\n",
-			config->id, config->length, &config->base,
-			end - md->phys_addr, md->phys_addr);
-		return -EBUSY;
-	}
-	return 0;
-}
 
 static int cmem_memory_check_firmware(struct device *dev,
 				      const struct cmem_block_config *config)
@@ -472,8 +475,6 @@ int cmem_memory_check_unknown(struct device *dev,
 	ret = cmem_config_of_check_unused(dev, config);
 	if (!ret)
 		ret = cmem_memory_check_firmware(dev, config);
-	if (!ret)
-		ret = cmem_memory_check_efi(dev, config);
 	if (ret)
 		return ret;
 	/* Nobody can tell what such an address belongs to, so it is one of /dev/mem. */

@@ -33,7 +33,7 @@ typedef unsigned long (*hold_fn)(unsigned long a, unsigned long b, unsigned long
  * struct hold - a function whose calls may have to wait
  * @probe: where it begins
  * @name: of it, empty while this place is free
- * @stub: what is called instead
+ * @detour: what is called instead
  * @tgid: whose calls count
  * @on: they wait
  * @waiting: how many do
@@ -44,7 +44,7 @@ typedef unsigned long (*hold_fn)(unsigned long a, unsigned long b, unsigned long
 struct hold {
 	struct kprobe probe;
 	char name[KSYM_NAME_LEN];
-	hold_fn stub;
+	hold_fn detour;
 	pid_t tgid;
 	u32 on;
 	atomic_t waiting;
@@ -80,23 +80,23 @@ static unsigned long hold_call(struct hold *hold, unsigned long a, unsigned long
 	return function(a, b, c, d, e, f);
 }
 
-#define HOLD_STUB(n)								\
-static unsigned long hold_stub_##n(unsigned long a, unsigned long b, unsigned long c,	\
+#define HOLD_DETOUR(n)								\
+static unsigned long hold_detour_##n(unsigned long a, unsigned long b, unsigned long c,	\
 				   unsigned long d, unsigned long e, unsigned long f)	\
 {										\
 	return hold_call(&holds[n], a, b, c, d, e, f);				\
 }
 
-HOLD_STUB(0)
-HOLD_STUB(1)
-HOLD_STUB(2)
-HOLD_STUB(3)
+HOLD_DETOUR(0)
+HOLD_DETOUR(1)
+HOLD_DETOUR(2)
+HOLD_DETOUR(3)
 
-static const hold_fn hold_stubs[HOLD_PLACES] = {
-	hold_stub_0, hold_stub_1, hold_stub_2, hold_stub_3,
+static const hold_fn hold_detours[HOLD_PLACES] = {
+	hold_detour_0, hold_detour_1, hold_detour_2, hold_detour_3,
 };
 
-/* Nothing of the function has run yet: the stub is called as it would have been. */
+/* Nothing of the function has run yet: the detour is called as the function would have been. */
 static int hold_begin(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct hold *hold = container_of(probe, struct hold, probe);
@@ -106,7 +106,7 @@ static int hold_begin(struct kprobe *probe, struct pt_regs *regs)
 	atomic_inc(&hold->calls);
 	if (!READ_ONCE(hold->on))
 		return 0;
-	instruction_pointer_set(regs, (unsigned long)hold->stub);
+	instruction_pointer_set(regs, (unsigned long)hold->detour);
 	return 1;
 }
 NOKPROBE_SYMBOL(hold_begin);
@@ -188,7 +188,7 @@ static int __init hold_init(void)
 		struct dentry *dir;
 		char name[4];
 
-		hold->stub = hold_stubs[i];
+		hold->detour = hold_detours[i];
 		init_waitqueue_head(&hold->queue);
 		snprintf(name, sizeof(name), "%u", i);
 		dir = debugfs_create_dir(name, top);
