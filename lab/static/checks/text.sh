@@ -50,3 +50,28 @@ check_python()
 	mapfile -t all < <(scripts 'python3' py)
 	(cd "$top" && silent pyflakes3 "${all[@]}")
 }
+
+# A mistake that changes nothing is found by nobody, and only the hours of check-all tell. A
+# reason for what is not there any more tells nobody anything.
+check_mistakes()
+{
+	local list file mistake function line status=0
+	for list in lab/mutants/list lab/fuzz/planted; do
+		while IFS=$'\t' read -r _ file mistake; do
+			if ! [ -f "$top/$file" ] ||
+			   sed -E "$mistake" "$top/$file" | cmp -s "$top/$file" -; then
+				echo "$list: nothing in $file that this changes: $mistake"
+				status=1
+			fi
+		done < <(grep -v '^#' "$top/$list" | grep . | tr -s '\t')
+	done
+	while IFS=$'\t' read -r file function line _; do
+		file=drivers/misc/cmem/$file
+		if ! grep -qs "\<${function//\*/}" "$top/$file" ||
+		   { [ "$line" != '*' ] && ! grep -qF -e "$line" "$top/$file"; }; then
+			echo "lab/fuzz/unreached: not in $file: $function: $line"
+			status=1
+		fi
+	done < <(grep -v '^#' "$top/lab/fuzz/unreached" | grep . | tr -s '\t')
+	return $status
+}
