@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <drm/drm.h>
 #include <linux/cmem.h>
 #include <linux/dma-buf.h>
 
@@ -336,6 +337,23 @@ static void in_use(int block, int pool, uint64_t length, const char *what)
 	       (cma ? 0 : pool < 0 ? PAGE : alloc.length), "%s: GET_BLOCK counts it", what);
 }
 
+/* A device, one of DRM's test drivers, takes a DMA-BUF: without, -ENODEV */
+static int import(int dmabuf)
+{
+	struct drm_prime_handle prime = { .fd = dmabuf };
+	struct drm_gem_close drop = { 0 };
+	int fd = open("/dev/dri/card0", O_RDWR), ret;
+
+	if (fd < 0)
+		return -ENODEV;
+	ret = ioctl(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime) ? -errno : 0;
+	drop.handle = prime.handle;
+	if (!ret)
+		ioctl(fd, DRM_IOCTL_GEM_CLOSE, &drop);
+	close(fd);
+	return ret;
+}
+
 /* What has a buffer mapped: a file, one that frees it then, by another name, and a DMA-BUF */
 enum { OWN, OTHER, DMABUF, NUM_MAPPINGS };
 
@@ -395,7 +413,7 @@ static void shared(int block)
 	struct dma_buf_sync sync = { .flags = DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW };
 	struct cmem_block_remove remove = { .size = sizeof(remove), .block = block };
 	struct cmem_free drop = { .size = sizeof(drop) };
-	int fd = other_name(), mem = open("/proc/self/mem", O_RDONLY), pid, go = -1, i;
+	int fd = other_name(), mem = open("/proc/self/mem", O_RDONLY), pid, go = -1, i, device_has;
 	struct cmem_alloc alloc, well;
 	uint64_t at = 5 * PAGE, bad;
 	char *p[NUM_MAPPINGS], *w, *part, byte;
@@ -417,6 +435,7 @@ static void shared(int block)
 	result(!ioctl(device, CMEM_IOCTL_EXPORT, &export), "a shared buffer: it is a DMA-BUF");
 	p[DMABUF] = mmap(NULL, alloc.length, PROT_READ | PROT_WRITE, MAP_SHARED, export.fd, 0);
 	result(p[DMABUF] != MAP_FAILED && is_there(p[DMABUF] + at), "a shared buffer: and mapped");
+	device_has = import(export.fd);
 	for (i = 0; i < NUM_MAPPINGS; i++)
 		if (!is_there(p[i] + at) || !is_there(p[i] + HUGE + at))
 			result(0, "a shared buffer: %s has not what is there", mappings[i]);
@@ -442,6 +461,11 @@ static void shared(int block)
 	       !ioctl(fd, CMEM_IOCTL_FREE, &drop), "a shared buffer: REGISTER says so");
 	result(mmap(NULL, alloc.length, PROT_READ, MAP_SHARED, export.fd, 0) == MAP_FAILED &&
 	       errno == EHWPOISON, "a shared buffer: its DMA-BUF is not mapped again");
+	if (device_has == -ENODEV)
+		result(1, "a shared buffer: no device takes it # SKIP no DRM driver here");
+	else
+		result(!device_has && import(export.fd) == -EHWPOISON,
+		       "a shared buffer: a device takes it no more");
 	part = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, device, alloc.mmap_offset + 6 * PAGE);
 	result(part != MAP_FAILED && is_there(part), "a shared buffer: a page that is well can be mapped");
 	munmap(part, PAGE);
@@ -770,7 +794,7 @@ int main(int argc, char **argv)
 	}
 	/* For a message that does not come */
 	alarm(600);
-	printf("1..%d\n", is_incoherent() ? 103 : 94);
+	printf("1..%d\n", is_incoherent() ? 104 : 95);
 	trace("cmem_scrub", 1);
 	by_program(block);
 	without_pages(pageless);
