@@ -10,7 +10,9 @@
  *
  * The bookkeeping is in the image. What it calls clean is not clean any more in memory
  * that is not; and of memory that is, the zeros may be in the cache, not written back. So
- * after a hibernation nothing that is free counts as clean.
+ * after a hibernation nothing that is free counts as clean. And a program that had written
+ * its buffer back, for a device that does not snoop, will not do so once more: it is done
+ * here.
  *
  * The scrubber rests meanwhile: what it was in the midst of would be half old and half
  * zeroed afterwards, and be called clean in the end.
@@ -29,8 +31,8 @@
 /* An image of this kernel is being made. It is none that is just being resumed. */
 static bool cmem_hibernating;
 
-static bool cmem_power_survives(const struct cmem_block *block,
-				const struct cmem_buffer *buffer)
+static bool cmem_power_is_lost(const struct cmem_block *block,
+			       struct cmem_buffer *buffer)
 {
 	switch (block->kind) {
 	case CMEM_KIND_CMA:
@@ -38,16 +40,22 @@ static bool cmem_power_survives(const struct cmem_block *block,
 	case CMEM_KIND_RESERVED:
 		/* That may be highmem, or have been left out of the kernel's mapping. */
 		if (IS_ENABLED(CONFIG_ARM))
-			return false;
+			return true;
 		break;
 	default:
-		return false;
+		return true;
 	}
-	return block->coherent || buffer->flags & CMEM_BUFFER_CACHED;
+	return !block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED);
 }
 
-/* A buffer that would not survive. The block is locked. */
-static const struct cmem_buffer *cmem_power_find(struct cmem_block *block)
+/*
+ * Go through the buffers that somebody counts on, up to one for which a function returns
+ * true. The block is locked.
+ */
+static struct cmem_buffer *
+cmem_power_find(struct cmem_block *block,
+		bool (*is_it)(const struct cmem_block *block,
+			      struct cmem_buffer *buffer))
 {
 	unsigned int i, pools = block->num_pools;
 	struct cmem_heap_buffer *from;
@@ -61,7 +69,7 @@ static const struct cmem_buffer *cmem_power_find(struct cmem_block *block)
 
 		for (slot = 0; slot < pool->slots.count; slot++)
 			if (pool->buffers[slot].flags & CMEM_BUFFER_LIVE &&
-			    !cmem_power_survives(block, &pool->buffers[slot]))
+			    is_it(block, &pool->buffers[slot]))
 				return &pool->buffers[slot];
 	}
 
@@ -70,7 +78,7 @@ static const struct cmem_buffer *cmem_power_find(struct cmem_block *block)
 		if (!from)
 			break;
 		if (from->buffer.flags & CMEM_BUFFER_LIVE &&
-		    !cmem_power_survives(block, &from->buffer))
+		    is_it(block, &from->buffer))
 			return &from->buffer;
 		page += from->pages;
 	}
@@ -86,7 +94,7 @@ static int cmem_power_check_block(struct cmem_block *block)
 	guard(mutex)(&block->lock);
 	if (!block->present)
 		return 0;
-	buffer = cmem_power_find(block);
+	buffer = cmem_power_find(block, cmem_power_is_lost);
 	if (!buffer)
 		return 0;
 
@@ -119,10 +127,21 @@ static int cmem_power_freeze(struct device *dev)
 	return cmem_hibernating ? cmem_block_for_each(cmem_power_check_block) : 0;
 }
 
+/* All there is to do about an error is done: memory that failed has been told of. */
+static bool cmem_power_write_back(const struct cmem_block *block,
+				  struct cmem_buffer *buffer)
+{
+	cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), false,
+			 CMEM_SYNC_WRITE_BACK_INVALIDATE);
+	return false;
+}
+
 static int cmem_power_soil_block(struct cmem_block *block)
 {
 	guard(mutex)(&block->lock);
 	block->soiled = block->present;
+	if (block->present)
+		cmem_power_find(block, cmem_power_write_back);
 	return 0;
 }
 
