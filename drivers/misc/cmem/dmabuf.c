@@ -372,12 +372,28 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 
 	/*
 	 * Who closes one of a heap has no other way to free it. Who dies with it open, be
-	 * it in exit(), has freed nothing.
+	 * it in exit(), has freed nothing. Of who has it mapped, cmem_dmabuf_die() is told.
 	 */
 	if (exported->heap && current->flags & PF_EXITING)
 		cmem_buffer_abandon(exported->buffer);
 	cmem_buffer_put(exported->buffer);
 	kfree(exported);
+}
+
+/**
+ * cmem_dmabuf_die - a program ends that has a DMA-BUF of ours mapped
+ * @file: the DMA-BUF's, which that mapping holds still
+ *
+ * Called as well when another program replaces it (exec). Whoever looked at its memory
+ * last may be the one who gets here, so that it is not seen when the file goes.
+ */
+void cmem_dmabuf_die(struct file *file)
+{
+	struct dma_buf *dmabuf = file->private_data;
+	struct cmem_dmabuf *exported = dmabuf->priv;
+
+	if (exported->heap && file_count(file) == 1)
+		cmem_buffer_abandon(exported->buffer);
 }
 
 static const struct dma_buf_ops cmem_dmabuf_ops = {

@@ -11,11 +11,13 @@ struct cmem_block;
 struct cmem_buffer;
 struct cmem_file;
 struct dma_buf;
+struct file;
 
 struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 				 bool heap, int flags);
 struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 				   int flags);
+void cmem_dmabuf_die(struct file *file);
 struct cmem_buffer *cmem_dmabuf_get_buffer(struct cmem_file *file, int fd);
 
 #ifdef CONFIG_DMABUF_HEAPS

@@ -35,6 +35,7 @@
 #include <linux/sizes.h>
 
 #include "cmem.h"
+#include "dmabuf.h"
 #include "trace.h"
 
 /* What one fault maps, page by page */
@@ -180,6 +181,10 @@ static void cmem_vma_open(struct vm_area_struct *vma)
 static void cmem_vma_close(struct vm_area_struct *vma)
 {
 	trace_cmem_unmap(vma);
+	/* It is not unmapped: its address space is at its end, whoever that lets go of it. */
+	if (vma->vm_pgoff >= cmem_vma_dmabuf_offset &&
+	    !atomic_read(&vma->vm_mm->mm_users))
+		cmem_dmabuf_die(vma->vm_file);
 	cmem_buffer_put(vma->vm_private_data);
 }
 

@@ -12,6 +12,7 @@
 #include <linux/dma-heap.h>
 
 #include "cmem_dmabuf.h"
+#include "slow_page.h"
 
 static int cmem_release(int fd, __s32 block, __u32 flags, __u64 phys, struct cmem_release *out)
 {
@@ -690,6 +691,101 @@ TEST_F(block, a_buffer_of_its_dmabuf_heap_is_left_by_the_dead_only)
 		EXPECT_EQ(0, quarantined(self->fd, self->id));
 	}
 	close(heap);
+}
+
+struct peeper {
+	struct slow_page slow;
+	pid_t pid;
+	void *at;	/* in its memory */
+};
+
+static void *peep(void *arg)
+{
+	struct peeper *p = arg;
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", p->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	pread(fd, p->slow.page, page_size(), (unsigned long)p->at);
+	close(fd);
+	return NULL;
+}
+
+/* Whoever looks at the memory of a process (ps, a debugger) may be the last to have it. */
+TEST_F(block, a_buffer_of_its_dmabuf_heap_is_left_by_the_dead_whoever_looks_on)
+{
+	struct dma_heap_allocation_data *data = (void *)self->buf;
+	struct peeper p = { .at = data };
+	pthread_t peeper;
+	char name[64];
+	int heap, status;
+
+	snprintf(name, sizeof(name), "/dev/dma_heap/cmem-%d", self->id);
+	heap = open(name, O_RDWR | O_CLOEXEC);
+	if (heap < 0)
+		SKIP(return, "no %s", name);
+	if (slow_page_make(&p.slow))
+		SKIP(return, "no userfaultfd(): %s", strerror(errno));
+	ASSERT_EQ(0, add_block(self, CMEM_BLOCK_QUARANTINE, 0));
+	*data = (struct dma_heap_allocation_data){
+		.len = page_size(), .fd_flags = O_RDWR | O_CLOEXEC,
+	};
+	p.pid = fork_child(_metadata);
+	if (!p.pid) {
+		/* Twice: who goes first is not the last. */
+		ASSERT_EQ(0, ioctl(heap, DMA_HEAP_IOCTL_ALLOC, data));
+		ASSERT_MAPPED(dmabuf_map(data->fd, 0, page_size()));
+		ASSERT_MAPPED(dmabuf_map(data->fd, 0, page_size()));
+		close(data->fd);
+		raise(SIGSTOP);
+	}
+	ASSERT_EQ(p.pid, waitpid(p.pid, &status, WUNTRACED));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(0, pthread_create(&peeper, NULL, peep, &p));
+	EXPECT_TRUE(slow_page_is_missed(&p.slow));
+	kill(p.pid, SIGKILL);
+	EXPECT_EQ(p.pid, waitpid(p.pid, &status, 0));
+	EXPECT_EQ(0, quarantined(self->fd, self->id));
+	slow_page_let_come(&p.slow);
+	ASSERT_EQ(0, pthread_join(peeper, NULL));
+	slow_page_end(&p.slow);
+	EXPECT_EQ(1, quarantined(self->fd, self->id));
+	EXPECT_EQ(0, cmem_release(self->fd, self->id, 0, 0, NULL));
+	close(heap);
+}
+
+static void *release_all(void *arg)
+{
+	const FIXTURE_DATA(block) *self = arg;
+
+	if (cmem_release(self->fd, self->id, 0, 0, NULL))
+		return (void *)1;
+	return (void *)(unsigned long)quarantined(self->fd, self->id);
+}
+
+/* Also not what another supervisor is about to release: the block can be removed then. */
+TEST_F(block, a_supervisor_who_releases_all_leaves_nothing)
+{
+	pthread_t thread[2];
+	void *left[2];
+
+	ASSERT_EQ(0, add_block(self, CMEM_BLOCK_QUARANTINE, 0));
+	for (int round = 0; round < 20; round++) {
+		int fd = cmem_open();
+
+		for (int i = 0; i < 2000; i++)
+			if (cmem_alloc(fd, self->id, CMEM_POOL_HEAP, page_size(), 0, self->buf))
+				break;
+		close(fd);
+		ASSERT_NE(0, quarantined(self->fd, self->id));
+		for (int i = 0; i < 2; i++)
+			ASSERT_EQ(0, pthread_create(&thread[i], NULL, release_all, self));
+		for (int i = 0; i < 2; i++)
+			ASSERT_EQ(0, pthread_join(thread[i], &left[i]));
+		ASSERT_EQ(NULL, left[0]);
+		ASSERT_EQ(NULL, left[1]);
+	}
 }
 
 /*

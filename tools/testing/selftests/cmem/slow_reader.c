@@ -2,17 +2,13 @@
 /*
  * A reader whose page does not come: the kernel sleeps in the middle of a copy to it, for
  * as long as whoever serves that page wants (a page of a file on a network, of FUSE, or of
- * userfaultfd(), as here). Blocks come and go meanwhile, whatever of ours is being read or
+ * userfaultfd(), as slow_page.h has it). Blocks come and go meanwhile, whatever of ours is being read or
  * listed, and who adds or removes one can be killed.
  */
-#include <poll.h>
 #include <pthread.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 
-#include <linux/userfaultfd.h>
-
-#include "cmem_test.h"
+#include "slow_page.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
 
@@ -24,8 +20,7 @@ FIXTURE(slow_reader)
 	struct snapshot before;
 	struct spare_block spare;	/* to be removed and added */
 	__s32 unused;			/* a number that no block ever had */
-	int userfault;
-	char *page;			/* comes when complete() says so */
+	struct slow_page slow;		/* comes when complete() says so */
 	char path[64];
 	bool reading;
 	pthread_t reader;
@@ -42,44 +37,11 @@ FIXTURE_VARIANT_ADD(slow_reader, of_proc_cmem) { .what = PROC_CMEM };
 FIXTURE_VARIANT_ADD(slow_reader, of_fdinfo) { .what = FDINFO };
 FIXTURE_VARIANT_ADD(slow_reader, of_a_parameter) { .what = PARAMETER };
 
-static int make_page(FIXTURE_DATA(slow_reader) *self)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	self->userfault = syscall(__NR_userfaultfd, O_CLOEXEC);
-	if (self->userfault < 0)
-		return -errno;
-	self->page = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (self->page == MAP_FAILED)
-		return -errno;
-	reg.range.start = (unsigned long)self->page;
-	reg.range.len = page_size();
-	return ioctl(self->userfault, UFFDIO_API, &api) ||
-	       ioctl(self->userfault, UFFDIO_REGISTER, &reg) ? -errno : 0;
-}
-
-/* The kernel sleeps in a copy to the page. */
-static bool is_missed(FIXTURE_DATA(slow_reader) *self)
-{
-	struct pollfd in = { .fd = self->userfault, .events = POLLIN };
-	struct uffd_msg msg;
-
-	return poll(&in, 1, 300 * 1000) == 1 &&
-	       read(self->userfault, &msg, sizeof(msg)) == sizeof(msg) &&
-	       msg.event == UFFD_EVENT_PAGEFAULT;
-}
-
 static void complete(FIXTURE_DATA(slow_reader) *self)
 {
-	struct uffdio_zeropage zero = {
-		.range = { .start = (unsigned long)self->page, .len = page_size() },
-	};
-
 	if (!self->reading)
 		return;
-	ioctl(self->userfault, UFFDIO_ZEROPAGE, &zero);
+	slow_page_let_come(&self->slow);
 	pthread_join(self->reader, NULL);
 	self->reading = false;
 }
@@ -89,8 +51,8 @@ static void *read_file(void *arg)
 	FIXTURE_DATA(slow_reader) *self = arg;
 	int fd = open(self->path, O_RDONLY | O_CLOEXEC);
 
-	if (read(fd, self->page, page_size()) < 0 && errno == EISDIR)
-		syscall(__NR_getdents64, fd, self->page, page_size());
+	if (read(fd, self->slow.page, page_size()) < 0 && errno == EISDIR)
+		syscall(__NR_getdents64, fd, self->slow.page, page_size());
 	close(fd);
 	return NULL;
 }
@@ -138,11 +100,11 @@ FIXTURE_SETUP(slow_reader)
 	}
 	if (access(self->path, R_OK))
 		SKIP(return, "no %s", self->path);
-	if (make_page(self))
+	if (slow_page_make(&self->slow))
 		SKIP(return, "no userfaultfd(): %s", strerror(errno));
 	ASSERT_EQ(0, pthread_create(&self->reader, NULL, read_file, self));
 	self->reading = true;
-	ASSERT_TRUE(is_missed(self)) complete(self);
+	ASSERT_TRUE(slow_page_is_missed(&self->slow)) complete(self);
 }
 
 FIXTURE_TEARDOWN(slow_reader)
@@ -154,7 +116,7 @@ FIXTURE_TEARDOWN(slow_reader)
 	if (cmem_get_block(self->fd, self->spare.info.block, &info))
 		EXPECT_EQ(0, put_back_block(self->fd, &self->spare));
 	expect_same(&self->before);
-	close(self->userfault);
+	slow_page_end(&self->slow);
 	close(self->fd);
 }
 
