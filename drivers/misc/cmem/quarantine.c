@@ -21,6 +21,7 @@
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/workqueue.h>
 
@@ -29,6 +30,9 @@
 
 /* What is released before others get at the block */
 #define CMEM_QUARANTINE_BATCH	64
+
+/* Of two supervisors, the one that finds nothing left waits for the other. */
+static DEFINE_MUTEX(cmem_quarantine_release_lock);
 
 /* Milliseconds since boot, suspended ones not counted: a processor did not run then. */
 static u64 cmem_quarantine_now(void)
@@ -181,17 +185,19 @@ void cmem_quarantine_check(struct cmem_block *block)
  */
 int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages)
 {
-	struct cmem_block *block = cmem_block_lock(id);
+	struct cmem_block *block;
 	LIST_HEAD(going);
 
 	*buffers = 0;
 	*pages = 0;
+	guard(mutex)(&cmem_quarantine_release_lock);
+	block = cmem_block_lock(id);
 	if (!block)
 		return -ENOENT;
 
 	/*
-	 * While the lock is dropped, another supervisor may take any of these as well,
-	 * and the block can't go.
+	 * While the lock is dropped, another supervisor may take one of these by its
+	 * address, and the block can't go.
 	 */
 	list_splice_init(&block->quarantine, &going);
 	while (!list_empty(&going)) {
