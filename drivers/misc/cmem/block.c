@@ -551,6 +551,8 @@ static int cmem_block_make(struct device *dev,
 	/* SRAM is never cached: nothing to maintain there either. */
 	if (config->kind != CMEM_KIND_SRAM)
 		cmem_block_note_coherent(coherent);
+	/* Nobody has it before it has one; a new cmem.quota= does not find it yet. */
+	cmem_quota_apply(block);
 	mutex_lock(&block->lock);
 	block->added = added;
 	WRITE_ONCE(block->present, true);
@@ -644,23 +646,6 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 	return cmem_block_make(dev, config, coherent, false);
 }
 
-/* What the board says of the region holds; who makes a block may ask for more. */
-static void
-cmem_block_inherit_quarantine(const struct cmem_quarantine_config *region,
-			      struct cmem_quarantine_config *config)
-{
-	bool all = config->all;
-	u32 ms = config->ms;
-
-	*config = *region;
-	config->all |= all;
-	/* The longer of two times, and for ever if one of them says so. */
-	if (!region->all)
-		config->ms = ms ?: region->ms;
-	else if (all)
-		config->ms = region->ms && ms ? max(region->ms, ms) : 0;
-}
-
 /**
  * cmem_block_add - make a block of any memory that is free for it
  * @dev: for messages
@@ -699,8 +684,8 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 		config->keep_contents |= region->keep_contents;
 		config->is_memory |= region->is_memory;
 		config->placed_by_kernel = region->placed_by_kernel;
-		cmem_block_inherit_quarantine(&region->quarantine,
-					      &config->quarantine);
+		cmem_config_add_quarantine(&region->quarantine,
+					   &config->quarantine);
 		coherent = region->coherent;
 	} else {
 		ret = cmem_memory_check_unknown(dev, config);

@@ -6,6 +6,7 @@
 #include <linux/kernel.h>
 #include <linux/limits.h>
 #include <linux/math64.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/string.h>
@@ -63,6 +64,28 @@ int cmem_config_set_pools(struct device *dev, const char *source,
 	}
 	config->num_pools = num_pools;
 	return 0;
+}
+
+/**
+ * cmem_config_add_quarantine - have a block that is made again keep what its region says
+ * @region: what the board says of the memory
+ * @config: what was asked for; what holds, afterwards
+ *
+ * Who makes the block may ask for more, but not for less: of two times the longer one
+ * holds, and none at all if one of them lets nothing go by a clock.
+ */
+void cmem_config_add_quarantine(const struct cmem_quarantine_config *region,
+				struct cmem_quarantine_config *config)
+{
+	bool all = config->all;
+	u32 ms = config->ms;
+
+	*config = *region;
+	config->all |= all;
+	if (!region->all && !region->ms && !region->num_rprocs)
+		config->ms = ms;
+	else if (all || ms)
+		config->ms = region->ms && ms ? max(region->ms, ms) : 0;
 }
 
 /**

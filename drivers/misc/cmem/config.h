@@ -95,6 +95,8 @@ struct cmem_block_config {
 int cmem_config_set_pools(struct device *dev, const char *source,
 			  unsigned int num_pools, u64 length,
 			  struct cmem_block_config *config);
+void cmem_config_add_quarantine(const struct cmem_quarantine_config *region,
+				struct cmem_quarantine_config *config);
 
 /* The device tree (config_of.c) */
 

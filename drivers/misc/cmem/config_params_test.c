@@ -364,7 +364,44 @@ static void cmem_params_read_amounts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cmem_amount_pages(&amount, c->pages), c->is);
 }
 
+static const struct cmem_again_case {
+	const char *name;
+	struct cmem_quarantine_config region, asked, is;
+} cmem_again_cases[] = {
+	{ "nothing, and nothing more" },
+	{ "nothing, and all of it", { }, { .all = true }, { .all = true } },
+	{ "nothing, and a time", { }, { .ms = 5 }, { .ms = 5 } },
+	{ "a time for who asks, and nothing more", { .ms = 60000 }, { }, { .ms = 60000 } },
+	{ "a time for who asks, and a shorter one", { .ms = 60000 }, { .ms = 1 }, { .ms = 60000 } },
+	{ "a time for who asks, and a longer one", { .ms = 5 }, { .ms = 6 }, { .ms = 6 } },
+	{ "a time for who asks, and all of it", { .ms = 5 }, { .all = true }, { .all = true } },
+	{ "all of it, and nothing more", { .all = true }, { }, { .all = true } },
+	{ "all of it, and a time", { .all = true }, { .ms = 1 }, { .all = true } },
+	{ "all of it for a time, and nothing more",
+	  { .all = true, .ms = 5 }, { }, { .all = true, .ms = 5 } },
+	{ "all of it for a time, and a shorter one",
+	  { .all = true, .ms = 5 }, { .all = true, .ms = 1 }, { .all = true, .ms = 5 } },
+	{ "all of it for a time, and for good",
+	  { .all = true, .ms = 5 }, { .all = true }, { .all = true } },
+	{ "a processor, and nothing more",
+	  { .num_rprocs = 1, .rprocs = { 7 } }, { }, { .num_rprocs = 1, .rprocs = { 7 } } },
+	{ "a processor, and a time",
+	  { .num_rprocs = 1, .rprocs = { 7 } }, { .ms = 1 }, { .num_rprocs = 1, .rprocs = { 7 } } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_again, cmem_again_cases, name);
+
+static void cmem_params_keep_quarantine(struct kunit *test)
+{
+	const struct cmem_again_case *c = test->param_value;
+	struct cmem_quarantine_config config = c->asked;
+
+	cmem_config_add_quarantine(&c->region, &config);
+	KUNIT_EXPECT_MEMEQ(test, &config, &c->is, sizeof(config));
+}
+
 static struct kunit_case cmem_params_cases[] = {
+	KUNIT_CASE_PARAM(cmem_params_keep_quarantine, cmem_again_gen_params),
 	KUNIT_CASE_PARAM(cmem_params_read_amounts, cmem_amount_gen_params),
 	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_good_gen_params),
 	KUNIT_CASE_PARAM(cmem_params_reads_a_block, cmem_params_bad_gen_params),
