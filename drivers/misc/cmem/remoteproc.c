@@ -144,13 +144,15 @@ static void cmem_rproc_note(struct cmem_rproc *named)
 		WRITE_ONCE(named->stopped,
 			   atomic_long_inc_return(&cmem_rproc_count));
 		break;
-	case RPROC_DETACHED:
-	case RPROC_ATTACHED:
-		break;
-	default:
+	case RPROC_RUNNING:
+	case RPROC_SUSPENDED:
+	case RPROC_CRASHED:
 		/* It has stopped, and been started again. */
 		if (named->left)
 			WRITE_ONCE(named->stopped, named->left);
+		break;
+	default:
+		/* It was let alone, or is being removed: nobody knows that it stopped. */
 		break;
 	}
 	named->left = 0;
