@@ -361,6 +361,7 @@ void cmem_params_finish(struct device *dev);
 
 /* memory: whether a range of it may become a block (memory.c) */
 
+unsigned long cmem_memory_next_page(unsigned long pfn);
 int cmem_memory_check(struct device *dev, struct cmem_block_config *config);
 int cmem_memory_check_unknown(struct device *dev,
 			      struct cmem_block_config *config);

@@ -94,7 +94,7 @@ unsigned long cmem_failure_before(const struct cmem_block *block,
 	return i;
 }
 
-/* Of a buffer that has been taken */
+/* Of a buffer that has been taken. The log tells of the first page alone. */
 static void cmem_failure_tell(struct cmem_buffer *buffer, unsigned long page)
 {
 	struct cmem_extent extent;
@@ -222,18 +222,21 @@ static void cmem_failure_walk_cma(struct cmem_block *block, cmem_failure_fn fn)
 /* Call a function for each page that has failed, and tell if it always returned true. */
 static bool cmem_failure_walk(struct cmem_block *block, cmem_failure_fn fn)
 {
-	unsigned long page;
+	unsigned long page, next, pfn, steps = 0;
 	bool ret = true;
 
 	if (block->kind == CMEM_KIND_CMA) {
 		cmem_failure_walk_cma(block, fn);
 		return true;
 	}
-	for (page = 0; page < block->num_pages; page++) {
-		if (cmem_failure_at(block, block->base_pfn + page) &&
-		    !fn(block, page))
+	for (page = 0; page < block->num_pages; page = next) {
+		pfn = block->base_pfn + page;
+		next = page + 1;
+		if (!block->has_pages && !pfn_to_online_page(pfn))
+			next = cmem_memory_next_page(pfn) - block->base_pfn;
+		else if (cmem_failure_at(block, pfn) && !fn(block, page))
 			ret = false;
-		if (!(page % SZ_2K))
+		if (!(steps++ % SZ_2K))
 			cond_resched();
 	}
 	return ret;

@@ -283,8 +283,13 @@ static int cmem_memory_check_vouched(struct device *dev,
 	return -ENXIO;
 }
 
-/* Where there may be a struct page again, behind a page that has none */
-static unsigned long cmem_memory_next_page(unsigned long pfn)
+/**
+ * cmem_memory_next_page - skip memory without struct pages
+ * @pfn: page frame number of a page that has none
+ *
+ * Return: that of the next page that may have one, or ULONG_MAX.
+ */
+unsigned long cmem_memory_next_page(unsigned long pfn)
 {
 #if defined(CONFIG_SPARSEMEM) && !defined(CONFIG_HAVE_ARCH_PFN_VALID)
 	if (!pfn_in_present_section(pfn))
