@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include <linux/capability.h>
 
@@ -352,11 +353,17 @@ TEST_F(block, is_not_made_of_memory_that_is_not_there)
 	EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH, 0, NULL, 0));
 }
 
-/* To look at each of its pages would take minutes. */
+/*
+ * Time of this program on a CPU. With each section of memory looked at, arm64 under QEMU
+ * took 3 ms for all of it, and with each of the 2^28 pages 25 s.
+ */
+#define AT_ONCE	(2 * CLOCKS_PER_SEC)
+
 TEST_F(block, of_1_tib_is_made_or_refused_at_once)
 {
 	__u64 tib = 1ULL << 40;
 	__s32 id = self->unused;
+	clock_t before = clock();
 	int ret;
 
 	ret = cmem_block_add(self->fd, id, 2 * tib, tib, 0, NULL, 0);
@@ -365,6 +372,7 @@ TEST_F(block, of_1_tib_is_made_or_refused_at_once)
 	EXPECT_EQ(-ENXIO, ret);
 	ASSERT_EQ(0, cmem_block_add(self->fd, id, 2 * tib, tib, CMEM_BLOCK_IS_MEMORY, NULL, 0));
 	ASSERT_EQ(0, cmem_block_remove(self->fd, id));
+	EXPECT_GT(AT_ONCE, clock() - before);
 }
 
 TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
