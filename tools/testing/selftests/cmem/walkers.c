@@ -7,9 +7,10 @@
  * The mappings are VM_IO | VM_PFNMAP, their entries special. What comes of that
  * (6.12; 6.1 is the same, but that all entries are PTEs there):
  *
- * - walk_page_range() passes over VM_PFNMAP by itself: pagemap, smaps, numa_maps, mincore,
- *   DAMON of virtual addresses, mlock, the memory cgroup. With a test of their own,
- *   clear_refs, PAGEMAP_SCAN, HMM and the multi-generational LRU do;
+ * - walk_page_range() passes over VM_PFNMAP by itself: pagemap, mincore, DAMON of virtual
+ *   addresses, mlock, the memory cgroup. With a test of their own, clear_refs,
+ *   PAGEMAP_SCAN, HMM and the multi-generational LRU do. smaps and numa_maps look at each
+ *   entry, and count none that is special;
  * - mbind(MPOL_MF_STRICT) and MADV_HWPOISON's hunt for users of a page are the two that do not.
  *   mbind() took a special PMD for a folio's, and memory without struct pages was an oops:
  *   the series changes that in mm/mempolicy.c. The hunt compares pfns alone;
@@ -28,6 +29,7 @@
 #include <dirent.h>
 #include <linux/futex.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -108,7 +110,7 @@ static long long number_in(const char *path)
 	FILE *file = fopen(path, "re");
 	long long n = -1;
 
-	if (file && fscanf(file, "%lld", &n) != 1)
+	if (file && fscanf(file, "%lli", &n) != 1)
 		n = -1;
 	if (file)
 		fclose(file);
@@ -125,6 +127,14 @@ static bool put(const char *path, const char *text)
 	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 	close(fd);
 	return ok;
+}
+
+static bool put_number(const char *path, unsigned long long n)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", n);
+	return put(path, text);
 }
 
 /* Reads all of a file: bytes, or a negative errno. */
@@ -147,22 +157,44 @@ static long long read_all(const char *path)
 
 #define VMSTAT "/proc/vmstat"
 
-/* A counter of the kernel's, -1 if there is none. */
-static long long vmstat(const char *name)
+/*
+ * The number with a name in a file, -1 if there is none. In smaps it is that of the mapping
+ * at @map.
+ */
+static long long number_of(const char *path, const char *map, const char *name)
 {
-	FILE *file = fopen(VMSTAT, "re");
+	FILE *file = fopen(path, "re");
+	unsigned long start, end;
 	long long n = -1, value;
-	char line[128];
+	bool here = !map;
+	char line[512];
 
 	while (file && fgets(line, sizeof(line), file)) {
 		char word[64];
 
-		if (sscanf(line, "%63s %lld", word, &value) == 2 && !strcmp(word, name))
+		if (map && sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start == (unsigned long)map;
+		else if (here && sscanf(line, "%63[^ :]%*[ :]%lld", word, &value) == 2 &&
+			 !strcmp(word, name))
 			n = value;
 	}
 	if (file)
 		fclose(file);
 	return n;
+}
+
+/* A counter of the kernel's */
+static long long vmstat(const char *name)
+{
+	return number_of(VMSTAT, NULL, name);
+}
+
+#define SMAPS "/proc/self/smaps"
+
+/* In KiB */
+static long long smaps(const char *map, const char *name)
+{
+	return number_of(SMAPS, map, name);
 }
 
 /* A buffer of @memory, of LENGTH bytes, at a multiple of 2 MiB. */
@@ -216,6 +248,12 @@ static char *map_at(const FIXTURE_DATA(walk) *self, const FIXTURE_VARIANT(walk) 
 	if (map != MAP_FAILED && variant->mapped == SMALL)
 		madvise(map, LENGTH, MADV_NOHUGEPAGE);
 	return map;
+}
+
+/* Ordinary memory, to see that a walker does its work */
+static char *map_own(size_t length)
+{
+	return mmap(NULL, length, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 /* The first multiple of 2 MiB from @addr on */
@@ -274,13 +312,16 @@ TEST_F(walk, it_is_mapped_as_this_test_says)
 		SKIP(return, "no transparent huge pages in this kernel");
 	/* A huge page is split when a part of it goes. */
 	ASSERT_EQ(0, munmap(self->map + self->page, self->page));
-	if (variant->mapped != HUGE || !(info.features & CMEM_FEATURE_PMD)) {
+	if (variant->mapped != HUGE || !(info.features & CMEM_FEATURE_PMD) ||
+	    SZ_2M != 512 * self->page) {
 		EXPECT_EQ(before, vmstat("thp_split_pmd"));
-	} else if (variant->memory == WITHOUT_PAGES) {
-		/* Not where mbind() could not stand it */
-		TH_LOG("%s", vmstat("thp_split_pmd") > before ? "huge pages" : "small pages");
 	} else {
-		EXPECT_LT(before, vmstat("thp_split_pmd"));
+		/*
+		 * All memory is, since this series changes mm/mempolicy.c. Without that, a
+		 * kernel with NUMA maps memory without struct pages page by page.
+		 */
+		EXPECT_LT(before, vmstat("thp_split_pmd"))
+			TH_LOG("small pages: does mbind() skip special PMDs in this kernel?");
 	}
 	self->map = map_at(self, variant, aligned(self->area));
 	ASSERT_MAPPED(self->map);
@@ -397,48 +438,180 @@ struct scan_arg {
 #define SCAN		_IOWR('f', 16, struct scan_arg)
 #define SCAN_WP		1	/* PM_SCAN_WP_MATCHING */
 
-TEST_F(walk, proc_of_oneself)
+#define PRESENT		8	/* PAGE_IS_PRESENT */
+
+TEST_F(walk, maps_of_oneself)
+{
+	static const char * const counted[] = {
+		"Rss", "Pss", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty",
+		"Referenced", "Anonymous", "AnonHugePages", "FilePmdMapped", "ShmemPmdMapped",
+		"Swap", "Locked",
+	};
+	const char *rollup = "/proc/self/smaps_rollup";
+	long long kb = LENGTH / 1024, rss;
+	char *own = map_own(LENGTH);
+
+	ASSERT_MAPPED(own);
+	BE_A_USER();
+	EXPECT_LT(0, read_all("/proc/self/maps"));
+	if (smaps(self->map, "Size") < 0)
+		SKIP(return, "no " SMAPS " in this kernel");
+	EXPECT_EQ(kb, smaps(self->map, "Size"));
+	for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
+		long long n = smaps(self->map, counted[i]);
+
+		/* Some are newer than the oldest kernel. */
+		EXPECT_TRUE(!n || (i && n == -1)) TH_LOG("%s: %lld", counted[i], n);
+	}
+	/* Of pages that are its own, each counts. */
+	rss = number_of(rollup, NULL, "Rss");
+	memset(own, 1, LENGTH);
+	EXPECT_EQ(kb, smaps(own, "Rss"));
+	EXPECT_LE(rss + kb, number_of(rollup, NULL, "Rss"));
+	/* Without ours, the sum of all is no smaller. */
+	rss = number_of(rollup, NULL, "Rss");
+	ASSERT_EQ(0, munmap(self->map, LENGTH));
+	EXPECT_LE(rss, number_of(rollup, NULL, "Rss"));
+	self->map = map_at(self, variant, aligned(self->area));
+	ASSERT_MAPPED(self->map);
+	EXPECT_EQ(0, munmap(own, LENGTH));
+}
+
+/* The line of the mapping at @map, empty if there is none. */
+static void numa_maps(const char *map, char *line, size_t size)
+{
+	FILE *file = fopen("/proc/self/numa_maps", "re");
+	unsigned long start = 0;
+
+	while (file && start != (unsigned long)map && fgets(line, size, file))
+		start = strtoul(line, NULL, 16);
+	if (start != (unsigned long)map)
+		line[0] = 0;
+	if (file)
+		fclose(file);
+}
+
+TEST_F(walk, numa_maps_of_oneself)
+{
+	char *own = map_own(LENGTH), line[512];
+
+	ASSERT_MAPPED(own);
+	memset(own, 1, LENGTH);
+	BE_A_USER();
+	if (access("/proc/self/numa_maps", F_OK))
+		SKIP(return, "no /proc/self/numa_maps in this kernel");
+	/* The file is told, and no page of it on any node. */
+	numa_maps(self->map, line, sizeof(line));
+	EXPECT_TRUE(!!strstr(line, " file=")) TH_LOG("%s", line);
+	EXPECT_NO_POINTER(strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
+	numa_maps(own, line, sizeof(line));
+	EXPECT_TRUE(!!strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
+	EXPECT_EQ(0, munmap(own, LENGTH));
+}
+
+/* Of an entry of pagemap */
+#define PM_PRESENT	(1ULL << 63)
+#define PM_SOFT_DIRTY	(1ULL << 55)
+#define PM_PFN(entry)	((entry) & ((1ULL << 55) - 1))
+
+static bool read_pagemap(const char *map, __u64 *entries, size_t pages)
+{
+	off_t at = (unsigned long)map / page_size() * sizeof(*entries);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ssize_t got = pread(fd, entries, pages * sizeof(*entries), at);
+
+	close(fd);
+	return got == pages * sizeof(*entries);
+}
+
+TEST_F(walk, pagemap_of_oneself)
 {
 	static __u64 entries[LENGTH >> 12];
 	static __u64 regions[64][3];
-	size_t length = LENGTH / self->page * sizeof(__u64);
 	struct scan_arg scan = {
 		.size = sizeof(scan), .start = (unsigned long)self->map,
 		.end = (unsigned long)self->map + LENGTH,
 		.vec = (unsigned long)regions, .vec_len = 64, .return_mask = 0xff,
 	};
+	char *own = map_own(LENGTH);
 	int pagemap;
 
+	ASSERT_MAPPED(own);
+	memset(own, 1, LENGTH);
 	BE_A_USER();
-	EXPECT_LT(0, read_all("/proc/self/maps"));
-	read_all("/proc/self/smaps");
-	read_all("/proc/self/smaps_rollup");
-	read_all("/proc/self/numa_maps");
 	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (pagemap < 0)
 		SKIP(return, "no /proc/self/pagemap in this kernel");
-	EXPECT_EQ(length, pread(pagemap, entries, length,
-				(unsigned long)self->map / self->page * sizeof(__u64)));
+	/* To pagemap, nothing is mapped. */
+	ASSERT_TRUE(read_pagemap(self->map, entries, LENGTH / self->page));
+	for (size_t i = 0; i < LENGTH / self->page; i++) {
+		ASSERT_EQ(0, entries[i] & ~PM_SOFT_DIRTY) TH_LOG("page %zu", i);
+	}
+	/* Of its own pages a user is told that they are there, and not where. */
+	ASSERT_TRUE(read_pagemap(own, entries, LENGTH / self->page));
+	for (size_t i = 0; i < LENGTH / self->page; i++) {
+		ASSERT_EQ(PM_PRESENT, entries[i] & PM_PRESENT) TH_LOG("page %zu", i);
+		ASSERT_EQ(0, PM_PFN(entries[i])) TH_LOG("page %zu", i);
+	}
 	for (unsigned int mask = 1; mask < 1 << 8; mask <<= 1) {
 		scan.category_mask = mask;
-		scan.flags = 0;
-		ioctl(pagemap, SCAN, &scan);
-		scan.flags = SCAN_WP;
-		ioctl(pagemap, SCAN, &scan);
+		for (scan.flags = 0; scan.flags <= SCAN_WP; scan.flags += SCAN_WP) {
+			if (ioctl(pagemap, SCAN, &scan)) {
+				/* Before v6.7 */
+				ASSERT_EQ(ENOTTY, errno) TH_LOG("mask %u", mask);
+			} else {
+				ASSERT_EQ(scan.end, scan.walk_end);
+			}
+		}
+	}
+	scan.flags = 0;
+	scan.category_mask = PRESENT;
+	scan.start = (unsigned long)own;
+	scan.end = scan.start + LENGTH;
+	if (ioctl(pagemap, SCAN, &scan) < 0) {
+		EXPECT_EQ(ENOTTY, errno);
+	} else {
+		EXPECT_EQ(scan.start, regions[0][0]);
 	}
 	close(pagemap);
+	EXPECT_EQ(0, munmap(own, LENGTH));
 }
 
 TEST_F(walk, clear_refs)
 {
+	char *other = aligned(self->area) + LENGTH + SZ_2M, *fresh;
+	char *own = map_own(self->page);
+	bool soft_dirty;
+	__u64 entry;
+
+	ASSERT_MAPPED(own);
+	*own = 1;
 	BE_A_USER();
 	if (access("/proc/self/clear_refs", F_OK))
 		SKIP(return, "no /proc/self/clear_refs in this kernel");
+	ASSERT_TRUE(read_pagemap(own, &entry, 1));
+	soft_dirty = entry & PM_SOFT_DIRTY;
 	for (char n = '1'; n <= '5'; n++) {
-		put("/proc/self/clear_refs", (char []){ n, 0 });
-		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a'));
+		/* Nobody has touched that one yet. */
+		fresh = map_at(self, variant, other);
+		ASSERT_MAPPED(fresh);
+		ASSERT_TRUE(put("/proc/self/clear_refs", (char []){ n, 0 })) TH_LOG("%c", n);
+		/* 4: what is written to from now on is told. */
+		if (soft_dirty && n == '4') {
+			ASSERT_TRUE(read_pagemap(own, &entry, 1));
+			ASSERT_EQ(0, entry & PM_SOFT_DIRTY);
+			*own = 2;
+			ASSERT_TRUE(read_pagemap(own, &entry, 1));
+			ASSERT_EQ(PM_SOFT_DIRTY, entry & PM_SOFT_DIRTY);
+		}
+		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a')) TH_LOG("%c", n);
+		ASSERT_EQ(-1, find_unmarked(self, fresh, 'a')) TH_LOG("%c", n);
+		mark(self, fresh, n);
+		ASSERT_EQ(-1, find_unmarked(self, self->map, n)) TH_LOG("%c", n);
 		mark(self, self->map, 'a');
+		ASSERT_EQ(-1, find_unmarked(self, fresh, 'a')) TH_LOG("%c", n);
 	}
+	EXPECT_EQ(0, munmap(own, self->page));
 }
 
 TEST_F(walk, mincore)
@@ -643,46 +816,201 @@ TEST_F(walk, KSM)
 	EXPECT_EQ(0, munmap(own, 4 * self->page));
 }
 
+#define KHUGEPAGED "/sys/kernel/mm/transparent_hugepage/khugepaged/"
+
+/* Is it turned off for all programs? */
+static bool never_huge(void)
+{
+	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char line[64] = "[never]";
+	bool never;
+
+	never = !file || !fgets(line, sizeof(line), file) || strstr(line, "[never]");
+	if (file)
+		fclose(file);
+	return never;
+}
+
+TEST_F(walk, khugepaged)
+{
+	const char *sleep = KHUGEPAGED "scan_sleep_millisecs", *pages = KHUGEPAGED "pages_to_scan";
+	long long scans = number_in(KHUGEPAGED "full_scans"), kb = LENGTH / 1024;
+	long long sleep_was = number_in(sleep), pages_was = number_in(pages);
+	char *area, *own;
+
+	if (never_huge() || smaps(self->map, "AnonHugePages") < 0 || SZ_2M != 512 * self->page)
+		SKIP(return, "no khugepaged for pages of 2 MiB in this kernel");
+	area = map_own(LENGTH + SZ_2M);
+	ASSERT_MAPPED(area);
+	/* Small pages, for it to find: a huge one in each of them tells that it came by. */
+	own = aligned(area);
+	ASSERT_EQ(0, madvise(own, LENGTH, MADV_NOHUGEPAGE));
+	memset(own, 1, LENGTH);
+	ASSERT_EQ(0, smaps(own, "AnonHugePages"));
+	EXPECT_EQ(0, madvise(self->map, LENGTH, MADV_HUGEPAGE));
+	ASSERT_EQ(0, madvise(own, LENGTH, MADV_HUGEPAGE));
+	ASSERT_TRUE(put(pages, "65536"));
+	ASSERT_TRUE(put(sleep, "0"));
+	EXPECT_TRUE(eventually(number_in(KHUGEPAGED "full_scans") >= scans + 2 &&
+			       smaps(own, "AnonHugePages") == kb))
+		TH_LOG("%lld scans, %lld KiB", number_in(KHUGEPAGED "full_scans") - scans,
+		       smaps(own, "AnonHugePages"));
+	EXPECT_EQ(0, smaps(self->map, "AnonHugePages"));
+	EXPECT_TRUE(put_number(sleep, sleep_was));
+	EXPECT_TRUE(put_number(pages, pages_was));
+	EXPECT_EQ(0, munmap(area, LENGTH + SZ_2M));
+}
+
+/* From now on on a CPU of another node than @node: of which one, or -1. */
+static int leave_node(int node)
+{
+	unsigned int is;
+	cpu_set_t cpus;
+
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		CPU_ZERO(&cpus);
+		CPU_SET(cpu, &cpus);
+		if (!sched_setaffinity(0, sizeof(cpus), &cpus) &&
+		    !syscall(SYS_getcpu, NULL, &is, NULL) && (int)is != node)
+			return is;
+	}
+	return -1;
+}
+
+/* How often the kernel has been through all of this program's memory */
+static long long numa_scans(void)
+{
+	return number_of("/proc/self/sched", NULL, "mm->numa_scan_seq");
+}
+
+#define NUMA_BALANCING "/sys/kernel/debug/sched/numa_balancing/"
+
 TEST_F(walk, NUMA_balancing)
 {
 	const char *sysctl = "/proc/sys/kernel/numa_balancing";
-	const char *delay = "/sys/kernel/debug/sched/numa_balancing/scan_delay_ms";
-	const char *period = "/sys/kernel/debug/sched/numa_balancing/scan_period_min_ms";
+	static const char * const times[] = {
+		NUMA_BALANCING "scan_delay_ms", NUMA_BALANCING "scan_period_min_ms",
+		NUMA_BALANCING "scan_period_max_ms",
+	};
 	long long was = number_in(sysctl), updates = vmstat("numa_pte_updates");
-	long long delay_was = number_in(delay), period_was = number_in(period);
-	char *own, text[32];
+	long long times_were[ARRAY_SIZE(times)];
+	int here = leave_node(-1), far = leave_node(here), n = 0;
+	pid_t pid;
 
-	if (was < 0 || updates < 0)
+	if (was < 0 || updates < 0 || numa_scans() < 0)
 		SKIP(return, "no NUMA balancing in this kernel");
-	own = mmap(NULL, LENGTH, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_MAPPED(own);
+	if (far < 0)
+		SKIP(return, "one node: there is nothing to balance");
 	ASSERT_TRUE(put(sysctl, "1"));
-	put(delay, "1");
-	put(period, "1");
-	/* Memory of its own is scanned between the mappings. */
-	for (int n = 0; n < 3000 && vmstat("numa_pte_updates") < updates + 64; n++) {
-		mark(self, own, n);
-		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a'));
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		times_were[i] = number_in(times[i]);
+		put(times[i], "1");
 	}
-	TH_LOG("%lld entries were scanned", vmstat("numa_pte_updates") - updates);
-	snprintf(text, sizeof(text), "%lld", period_was);
-	put(period, text);
-	snprintf(text, sizeof(text), "%lld", delay_was);
-	put(delay, text);
-	ASSERT_TRUE(put(sysctl, was ? "1" : "0"));
+	/* A new program, for which the delay counts */
+	IN_CHILD(pid) {
+		long long scans = numa_scans();
+		size_t length = 16 * self->page;
+		char *own = map_own(length);
+		int node;
+
+		/*
+		 * The kernel goes through all memory, and marks what is on another node
+		 * than the program: this. The first node has room for it.
+		 */
+		ASSERT_MAPPED(own);
+		ASSERT_EQ(here, leave_node(far));
+		memset(own, 1, length);
+		ASSERT_EQ(0, syscall(SYS_get_mempolicy, &node, NULL, 0, own, F_NODE | F_ADDR));
+		ASSERT_EQ(here, node);
+		ASSERT_EQ(far, leave_node(here));
+		ASSERT_TRUE(eventually(memset(own, n++, length) &&
+				       find_unmarked(self, self->map, 'a') == -1 &&
+				       numa_scans() >= scans + 2 &&
+				       vmstat("numa_pte_updates") >= updates + 16))
+			TH_LOG("%lld scans, %lld entries", numa_scans() - scans,
+			       vmstat("numa_pte_updates") - updates);
+	}
+	/* It is over, and not yet judged. */
+	EXPECT_EQ(0, waitid(P_PID, pid, NULL, WEXITED | WNOWAIT));
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		put_number(times[i], times_were[i]);
+	ASSERT_TRUE(put_number(sysctl, was));
+	join_child(pid);
+}
+
+#define LRU_GEN "/sys/kernel/mm/lru_gen/enabled"
+#define LRU_GEN_DEBUG "/sys/kernel/debug/lru_gen"
+
+/*
+ * Ages all memory once. How many pages of programs were in the youngest generation but
+ * one before, or -1.
+ */
+static long long age(void)
+{
+	struct { unsigned int memcg, node; unsigned long generation, pages, older; } list[64];
+	FILE *file = fopen(LRU_GEN_DEBUG, "re");
+	unsigned int memcg = 0, node;
+	unsigned long generation, pages;
+	long long older = 0;
+	char line[512];
+	int lists = 0;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "memcg %u", &memcg) == 1)
+			continue;
+		if (sscanf(line, " node %u", &node) == 1 && lists < ARRAY_SIZE(list)) {
+			memset(&list[lists], 0, sizeof(list[0]));
+			list[lists].memcg = memcg;
+			list[lists++].node = node;
+		} else if (lists && sscanf(line, "%lu %*u %lu", &generation, &pages) == 2) {
+			list[lists - 1].older = list[lists - 1].pages;
+			list[lists - 1].pages = pages;
+			list[lists - 1].generation = generation;
+		}
+	}
+	if (file)
+		fclose(file);
+	for (int i = 0; i < lists; i++) {
+		older += list[i].older;
+		/* 1 1: memory of programs as well, and whether or not it has to be */
+		snprintf(line, sizeof(line), "+ %u %u %lu 1 1", list[i].memcg, list[i].node,
+			 list[i].generation);
+		if (!put(LRU_GEN_DEBUG, line))
+			return -1;
+	}
+	return lists ? older : -1;
+}
+
+TEST_F(walk, multi_generational_LRU)
+{
+	long long was = number_in(LRU_GEN);
+	char *own;
+
+	if (was < 0 || access(LRU_GEN_DEBUG, F_OK))
+		SKIP(return, "no multi-generational LRU in this kernel");
+	ASSERT_TRUE(put(LRU_GEN, "y"));
+	/* Bit 1: it walks page tables. Not where software marks entries as young. */
+	if (!(number_in(LRU_GEN) & 2)) {
+		put_number(LRU_GEN, was);
+		SKIP(return, "it walks no page tables on this processor");
+	}
+	own = map_own(LENGTH);
+	ASSERT_MAPPED(own);
+	/* What is in use would age like the rest, did it not find that by its walk. */
+	for (int i = 0; i < 4; i++) {
+		mark(self, own, i);
+		mark(self, self->map, 'a');
+		EXPECT_LE(0, age());
+	}
+	mark(self, own, 0);
+	EXPECT_LE(LENGTH / self->page / 2, age());
+	EXPECT_EQ(-1, find_unmarked(self, own, 0));
+	EXPECT_TRUE(put_number(LRU_GEN, was));
 	EXPECT_EQ(0, munmap(own, LENGTH));
 }
 
 #define KDAMOND "/sys/kernel/mm/damon/admin/kdamonds/"
 #define CONTEXT KDAMOND "0/contexts/0/"
-
-static bool put_number(const char *path, unsigned long long n)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%llu", n);
-	return put(path, text);
-}
 
 /* DAMON watches addresses, and has checked all of them a few times. */
 static bool damon(const char *operations, unsigned long long start, unsigned long long end)
@@ -728,32 +1056,83 @@ TEST_F(walk, DAMON)
 		EXPECT_TRUE(damon("paddr", self->buf.phys_addr, self->buf.phys_addr + LENGTH));
 }
 
+/* Bits of /proc/kpageflags */
+#define KPF(bit)	(1ULL << (bit))
+#define KPF_LRU		KPF(5)
+#define KPF_BUDDY	KPF(10)
+#define KPF_MMAP	KPF(11)
+#define KPF_ANON	KPF(12)
+#define KPF_NOPAGE	KPF(20)
+
+/* Words of a file that has one for each page, or for each 64; -1 without the file. */
+static ssize_t words_of(const char *path, __u64 *words, size_t length, __u64 at)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : pread(fd, words, length, at);
+
+	close(fd);
+	return got;
+}
+
+#define PAGE_IDLE "/sys/kernel/mm/page_idle/bitmap"
+
 TEST_F(walk, by_physical_address)
 {
-	static const char * const files[] = {
-		"/proc/kpageflags", "/proc/kpagecount", "/proc/kpagecgroup",
-	};
-	unsigned long long first = self->buf.phys_addr / self->page;
-	size_t bytes = LENGTH / self->page / 8;
 	static __u64 words[LENGTH >> 12];
+	size_t pages = LENGTH / self->page, bytes = pages / 8;
+	__u64 first = self->buf.phys_addr / self->page, pfn;
+	char *own = map_own(self->page);
+	ssize_t got;
 	int fd;
 
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		fd = open(files[i], O_RDONLY | O_CLOEXEC);
-		if (fd >= 0) {
-			pread(fd, words, bytes * 8, first * 8);
-			close(fd);
-		}
+	ASSERT_MAPPED(own);
+	*own = 1;
+	/* This moves pages, and brings what is on its way to an LRU list there. */
+	EXPECT_TRUE(put("/proc/sys/vm/compact_memory", "1") || errno == ENOENT);
+	EXPECT_TRUE(put("/proc/sys/vm/drop_caches", "3"));
+	ASSERT_TRUE(read_pagemap(own, &pfn, 1));
+	pfn = PM_PFN(pfn);
+	ASSERT_LT(0, pfn);
+
+	/* To the kernel's core each is nobody's page, or none. Its memory may end before. */
+	got = words_of("/proc/kpageflags", words, pages * 8, first * 8);
+	EXPECT_TRUE(got == -1 || got == pages * 8 || variant->memory == WITHOUT_PAGES);
+	for (ssize_t i = 0; i < got / 8; i++) {
+		ASSERT_EQ(variant->memory == WITHOUT_PAGES ? KPF_NOPAGE : 0,
+			  words[i] & (KPF_LRU | KPF_BUDDY | KPF_MMAP | KPF_ANON | KPF_NOPAGE))
+			TH_LOG("page %zd: %llx", i, (unsigned long long)words[i]);
 	}
-	fd = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR | O_CLOEXEC);
+	if (words_of("/proc/kpageflags", words, 8, pfn * 8) >= 0) {
+		EXPECT_EQ(KPF_MMAP | KPF_ANON, words[0] & (KPF_MMAP | KPF_ANON | KPF_NOPAGE));
+	}
+	got = words_of("/proc/kpagecount", words, pages * 8, first * 8);
+	for (ssize_t i = 0; i < got / 8; i++) {
+		ASSERT_EQ(0, words[i]) TH_LOG("page %zd", i);
+	}
+	if (words_of("/proc/kpagecount", words, 8, pfn * 8) >= 0) {
+		EXPECT_EQ(1, words[0]);
+	}
+	got = words_of("/proc/kpagecgroup", words, pages * 8, first * 8);
+	for (ssize_t i = 0; i < got / 8; i++) {
+		ASSERT_EQ(0, words[i]) TH_LOG("page %zd", i);
+	}
+
+	/* Idle is what was called so, and is on such a list. */
+	fd = open(PAGE_IDLE, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		memset(words, 0xff, bytes);
 		pwrite(fd, words, bytes, first / 64 * 8);
-		pread(fd, words, bytes, first / 64 * 8);
+		got = words_of(PAGE_IDLE, words, bytes, first / 64 * 8);
+		for (ssize_t i = 0; i < got / 8; i++) {
+			EXPECT_EQ(0, words[i]) TH_LOG("pages from %zd on", i * 64);
+		}
+		words[0] = KPF(pfn % 64);
+		EXPECT_EQ(8, pwrite(fd, words, 8, pfn / 64 * 8));
+		EXPECT_EQ(8, words_of(PAGE_IDLE, words, 8, pfn / 64 * 8));
+		EXPECT_EQ(KPF(pfn % 64), words[0] & KPF(pfn % 64));
 		close(fd);
 	}
-	put("/proc/sys/vm/compact_memory", "1");
-	put("/proc/sys/vm/drop_caches", "3");
+	EXPECT_EQ(0, munmap(own, self->page));
 }
 
 TEST_F(walk, page_tables_of_the_kernel)
@@ -770,8 +1149,12 @@ TEST_F(walk, page_tables_of_the_kernel)
 	IN_CHILD(pid)
 		for (int i = 0; i < 100; i++)
 			ASSERT_EQ(0, cmem_sync(self->fd, self->map, LENGTH, CMEM_SYNC_WRITE_BACK));
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		any = read_all(files[i]) > 0 || any;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		long long got = read_all(files[i]);
+
+		EXPECT_TRUE(got > 0 || got == -ENOENT) TH_LOG("%s: %lld", files[i], got);
+		any = any || got > 0;
+	}
 	join_child(pid);
 	if (!any)
 		SKIP(return, "no page tables in debugfs");
