@@ -117,6 +117,8 @@ bool cmem_config_of_has_areas(void);
 bool cmem_config_of_coherent(void);
 int cmem_config_of_check_unused(struct device *dev,
 				const struct cmem_block_config *config);
+struct device_node *
+cmem_config_of_find_sram(const struct cmem_block_config *config);
 #else
 static inline bool cmem_config_of_has_block(s32 id)
 {
@@ -138,6 +140,12 @@ cmem_config_of_check_unused(struct device *dev,
 			    const struct cmem_block_config *config)
 {
 	return 0;
+}
+
+static inline struct device_node *
+cmem_config_of_find_sram(const struct cmem_block_config *config)
+{
+	return NULL;
 }
 #endif
 

@@ -249,6 +249,28 @@ static bool cmem_config_of_has_partition(const struct device_node *sram)
 	return false;
 }
 
+/* Whether @config->id may have memory of an SRAM, in @partition if that is not NULL */
+static int cmem_config_of_check_sram_use(struct device *dev,
+					 const struct device_node *sram,
+					 const struct device_node *partition,
+					 const struct cmem_block_config *config)
+{
+	if (of_property_read_bool(sram, "no-memory-wc")) {
+		dev_err(dev, "block %d: sram %pOF has no-memory-wc: programs can't use Device memory\n",
+			config->id, sram);
+		return -EINVAL;
+	}
+	if (partition && of_property_read_bool(partition, "protect-exec")) {
+		dev_err(dev, "block %d: sram %pOF has protect-exec: it is for code of the kernel\n",
+			config->id, partition);
+		return -EINVAL;
+	}
+	if (partition && !of_property_read_bool(partition, "pool") &&
+	    cmem_config_of_check_own(dev, "sram", partition, config))
+		return -EBUSY;
+	return 0;
+}
+
 /* What @config->id may have of an SRAM: of all of it, if @partition is NULL */
 static int cmem_config_of_check_sram(struct device *dev,
 				     const struct device_node *sram,
@@ -267,25 +289,12 @@ static int cmem_config_of_check_sram(struct device *dev,
 			config->id, memory);
 		return -ENODEV;
 	}
-	if (of_property_read_bool(sram, "no-memory-wc")) {
-		dev_err(dev, "block %d: sram %pOF has no-memory-wc: programs can't use Device memory\n",
-			config->id, sram);
-		return -EINVAL;
-	}
-	if (partition && of_property_read_bool(partition, "protect-exec")) {
-		dev_err(dev, "block %d: sram %pOF has protect-exec: it is for code of the kernel\n",
-			config->id, partition);
-		return -EINVAL;
-	}
-	if (partition && !of_property_read_bool(partition, "pool") &&
-	    cmem_config_of_check_own(dev, "sram", partition, config))
-		return -EBUSY;
 	if (!partition && cmem_config_of_has_partition(sram)) {
 		dev_err(dev, "block %d: sram %pOF has partitions, must be one of these\n",
 			config->id, sram);
 		return -EINVAL;
 	}
-	return 0;
+	return cmem_config_of_check_sram_use(dev, sram, partition, config);
 }
 
 static int cmem_config_of_sram_range(struct device *dev,
@@ -352,6 +361,70 @@ static int cmem_config_of_sram(struct device *dev,
 	return ret;
 }
 
+static bool cmem_config_of_contains(struct device_node *node,
+				    const struct cmem_block_config *config)
+{
+	phys_addr_t last = config->base + config->length - 1;
+	struct resource res;
+
+	return !of_address_to_resource(node, 0, &res) &&
+	       config->base >= res.start && last <= res.end;
+}
+
+/**
+ * cmem_config_of_find_sram - find the SRAM that has the memory of a block
+ * @config: where the block is
+ *
+ * Return: the partition that has all of it, or else the SRAM that has, to be put by the
+ * caller; NULL if there is none that a driver may have.
+ */
+struct device_node *
+cmem_config_of_find_sram(const struct cmem_block_config *config)
+{
+	struct device_node *sram;
+
+	for_each_compatible_node(sram, NULL, "mmio-sram")
+		if (cmem_config_of_is_enabled(sram) &&
+		    cmem_config_of_contains(sram, config))
+			break;
+	if (!sram)
+		return NULL;
+	for_each_available_child_of_node_scoped(sram, partition) {
+		if (!cmem_config_of_contains(partition, config))
+			continue;
+		of_node_put(sram);
+		return of_node_get(partition);
+	}
+	return sram;
+}
+
+/*
+ * A region in an SRAM that is enabled: its driver maps and claims all of it, so that the
+ * block is one of that driver's memory, as if it referred to it.
+ */
+static int cmem_config_of_region_in_sram(struct device *dev,
+					 struct cmem_block_config *config)
+{
+	struct device_node *memory, *sram;
+	bool partition;
+	int ret;
+
+	if (!IS_ENABLED(CONFIG_SRAM))
+		return 0;
+	memory = cmem_config_of_find_sram(config);
+	if (!memory)
+		return 0;
+
+	partition = !of_device_is_compatible(memory, "mmio-sram");
+	sram = partition ? of_get_parent(memory) : of_node_get(memory);
+	ret = cmem_config_of_check_sram_use(dev, sram,
+					    partition ? memory : NULL, config);
+	config->kind = CMEM_KIND_SRAM;
+	of_node_put(sram);
+	of_node_put(memory);
+	return ret;
+}
+
 static int cmem_config_of_region(struct device *dev,
 				 struct device_node *region,
 				 struct cmem_block_config *config)
@@ -385,7 +458,7 @@ static int cmem_config_of_region(struct device *dev,
 	config->length = mem->size;
 	config->kind = of_property_read_bool(region, "no-map") ?
 		       CMEM_KIND_CARVEOUT : CMEM_KIND_RESERVED;
-	return 0;
+	return cmem_config_of_region_in_sram(dev, config);
 }
 
 static int cmem_config_of_memory(struct device *dev,

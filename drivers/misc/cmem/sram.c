@@ -10,16 +10,22 @@
  * memory, on which a program's memcpy() can fault: that is no memory for a block.
  *
  * A partition without pool, which the driver does not touch, is for whom the device
- * tree says. A partition with pool, and an SRAM without partitions, it hands out piece
- * by piece: all of that is taken from it before the block is made, and stays taken
- * when the block is removed, or could not be made, as memory stays reserved. The range
- * itself is claimed by that driver: there is nothing to claim in /proc/iomem.
+ * tree says. A partition with pool, and what is in no partition, it hands out piece
+ * by piece: what the block has of that is taken from it before the block is made, and stays
+ * taken when the block is removed, or could not be made, as memory stays reserved. The
+ * range itself is claimed by that driver: there is nothing to claim in /proc/iomem.
+ *
+ * A block refers to its memory in one of two ways: sram names the SRAM or a partition, and
+ * the block is all of that; memory-region names a region that is in an SRAM, maybe in the
+ * midst of it. If that SRAM's node is disabled, or there is no driver for it in this kernel,
+ * the region is a carveout like others, which can be cached.
  *
  * The driver may come late, after a clock that its memory needs, or never. Other
  * blocks do not wait for that: a block in SRAM is a device of its own, a child of the
  * ti,cmem device, the probe of which the driver core repeats until the driver is there
  * or it gives up on that.
  */
+#include <linux/bitmap.h>
 #include <linux/device.h>
 #include <linux/genalloc.h>
 #include <linux/init.h>
@@ -59,11 +65,21 @@ void cmem_sram_add_block(struct device *dev, struct device_node *node,
 			pdev);
 }
 
+static struct device_node *
+cmem_sram_memory(struct platform_device *pdev,
+		 const struct cmem_block_config *config)
+{
+	struct device_node *memory;
+
+	memory = of_parse_phandle(pdev->dev.of_node, "sram", 0);
+	/* Else the block's region is in an SRAM. */
+	return memory ?: cmem_config_of_find_sram(config);
+}
+
 /* The device with the memory is the SRAM itself, or has it as a partition. */
-static bool cmem_sram_is_there(struct device_node *memory)
+static struct platform_device *cmem_sram_device(struct device_node *memory)
 {
 	struct platform_device *pdev = of_find_device_by_node(memory);
-	bool bound;
 
 	if (!pdev) {
 		struct device_node *sram = of_get_parent(memory);
@@ -71,6 +87,14 @@ static bool cmem_sram_is_there(struct device_node *memory)
 		pdev = of_find_device_by_node(sram);
 		of_node_put(sram);
 	}
+	return pdev;
+}
+
+static bool cmem_sram_is_there(struct device_node *memory)
+{
+	struct platform_device *pdev = cmem_sram_device(memory);
+	bool bound;
+
 	if (!pdev)
 		return false;
 
@@ -82,39 +106,83 @@ static bool cmem_sram_is_there(struct device_node *memory)
 }
 
 static int cmem_sram_wait(struct platform_device *pdev,
+			  struct device_node *memory,
 			  const struct cmem_block_config *config)
 {
-	struct device_node *memory;
-	int ret = 0;
+	int ret;
 
-	memory = of_parse_phandle(pdev->dev.of_node, "sram", 0);
-	if (!cmem_sram_is_there(memory))
-		ret = driver_deferred_probe_check_state(&pdev->dev);
-	if (ret && ret != -EPROBE_DEFER)
+	if (cmem_sram_is_there(memory))
+		return 0;
+	ret = driver_deferred_probe_check_state(&pdev->dev);
+	if (ret != -EPROBE_DEFER)
 		dev_err(pdev->dev.parent, "block %d: sram %pOF: its driver did not come: see the boot log and /sys/kernel/debug/devices_deferred for why\n",
 			config->id, memory);
-	of_node_put(memory);
 	return ret;
+}
+
+/* The pool that the memory is in; NULL for a partition without one */
+static struct gen_pool *cmem_sram_pool(struct device_node *memory)
+{
+	struct platform_device *pdev = cmem_sram_device(memory);
+	struct gen_pool *pool;
+	const char *name;
+
+	if (!pdev)
+		return NULL;
+	if (pdev->dev.of_node == memory)
+		name = NULL;
+	else if (of_property_read_string(memory, "label", &name))
+		name = of_node_full_name(memory);
+	pool = gen_pool_get(&pdev->dev, name);
+	put_device(&pdev->dev);
+	return pool;
+}
+
+/* Finds the very bytes that a block is to be, if they are free. */
+static unsigned long cmem_sram_fit(unsigned long *map, unsigned long size,
+				   unsigned long start, unsigned int nr,
+				   void *data, struct gen_pool *pool,
+				   unsigned long start_addr)
+{
+	const struct cmem_block_config *config = data;
+	phys_addr_t base = gen_pool_virt_to_phys(pool, start_addr);
+	u64 offset = config->base - base;
+	u64 first = offset >> pool->min_alloc_order;
+
+	if (config->base < base || first >= size ||
+	    first << pool->min_alloc_order != offset)
+		return size;
+	return bitmap_find_next_zero_area(map, size, first, nr, 0) == first ?
+	       first : size;
+}
+
+static int cmem_sram_take(struct device *dev, struct device_node *memory,
+			  struct cmem_block_config *config)
+{
+	struct gen_pool *pool = cmem_sram_pool(memory);
+
+	if (!pool || gen_pool_alloc_algo(pool, config->length, cmem_sram_fit,
+					 config))
+		return 0;
+	dev_err(dev, "block %d: %#llx bytes at %pa are not all free in sram %pOF: other drivers allocate from it, or it has partitions there\n",
+		config->id, config->length, &config->base, memory);
+	return -ENODEV;
 }
 
 static int cmem_sram_probe(struct platform_device *pdev)
 {
 	struct cmem_block_config *config = dev_get_platdata(&pdev->dev);
 	struct device *dev = pdev->dev.parent;
-	struct gen_pool *pool;
+	struct device_node *memory;
 	int ret;
 
-	ret = cmem_sram_wait(pdev, config);
+	memory = cmem_sram_memory(pdev, config);
+	ret = cmem_sram_wait(pdev, memory, config);
+	if (!ret)
+		ret = cmem_sram_take(dev, memory, config);
+	of_node_put(memory);
 	if (ret)
 		return ret;
-
-	pool = of_gen_pool_get(pdev->dev.of_node, "sram", 0);
-	if (pool && !gen_pool_alloc(pool, config->length)) {
-		dev_err(dev, "block %d: sram has %#llx bytes at %pa, but only %#zx of them are free: other drivers allocate from it\n",
-			config->id, config->length, &config->base,
-			gen_pool_avail(pool));
-		return -ENODEV;
-	}
 
 	/*
 	 * What it says of coherency is of cached mappings. What is wrong is said
