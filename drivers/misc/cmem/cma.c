@@ -546,11 +546,9 @@ static void cmem_cma_set_share(struct cmem_cma_area *heap, struct cma *cma)
 {
 	unsigned long share;
 
-	share = cmem_amount_pages(&cmem_cma_share,
-				  cma_get_size(cma) >> PAGE_SHIFT);
-	if (!share)
-		return;
+	/* Also if it is nothing: root may raise it. */
 	cmem_cma_set_area(heap, cma);
+	share = cmem_amount_pages(&cmem_cma_share, heap->num_pages);
 	heap->limit = min(heap->limit, share);
 }
 
@@ -566,7 +564,7 @@ static int cmem_cma_share_set(const char *val, const struct kernel_param *kp)
 		length = sizeof(word) - 1;
 	strscpy(word, val, length + 1);
 	if (cmem_amount_parse(word, &share)) {
-		pr_err("cma_share=%s: must be bytes, with K, M or G behind, or a percentage such as 25%%\n",
+		pr_err("cma_share=%s: must be bytes, with K, M or G behind, a percentage such as 25%%, or none, for all of it\n",
 		       word);
 		return -EINVAL;
 	}
@@ -605,7 +603,7 @@ static const struct kernel_param_ops cmem_cma_share_ops = {
 	.get = cmem_cma_share_get,
 };
 module_param_cb(cma_share, &cmem_cma_share_ops, NULL, 0644);
-MODULE_PARM_DESC(cma_share, "what block -1 may take of the kernel's global CMA area if that is its heap: bytes with K, M or G, or a percentage (default 25%)");
+MODULE_PARM_DESC(cma_share, "what block -1 may take of the kernel's global CMA area if that is its heap: bytes with K, M or G, a percentage, or none, for all of it (default 25%)");
 
 static struct cmem_cma *cmem_cma_new(unsigned int num_pools)
 {
@@ -696,7 +694,9 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 		block->quarantine_config.num_rprocs = 0;
 	block->present = true;
 	mutex_unlock(&block->lock);
-	if (cmem_dmem_register(&block->dmem, block->id, cmem_cma_length(block)))
+	/* With all that the share may become */
+	if (cmem_dmem_register(&block->dmem, block->id, cmem_cma_length(block) +
+			       ((u64)(heap->num_pages - heap->limit) << PAGE_SHIFT)))
 		pr_err("block %d: no memory for its region of the dmem cgroup controller\n",
 		       block->id);
 	/* From here on, cmem_cma_block() finds all of it. */
