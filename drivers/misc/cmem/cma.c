@@ -711,34 +711,16 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 }
 
 /* What programs do not free of it goes into quarantine, for so many milliseconds. */
-static int cmem_cma_quarantine = -1;
-module_param_named(quarantine_cma, cmem_cma_quarantine, int, 0444);
+static char *cmem_cma_quarantine;
+module_param_named(quarantine_cma, cmem_cma_quarantine, charp, 0444);
 MODULE_PARM_DESC(quarantine_cma, "quarantine of what is not freed of block -1: milliseconds, decimal, 0 for ever");
 
-/**
- * cmem_cma_create - make block -1 of what the kernel command line says
- *
- * Unless there is one already. Without any areas of its own, the kernel's global
- * one is its heap; without that, there is no such block.
- */
-void __init cmem_cma_create(void)
+static void __init cmem_cma_create_early(bool coherent,
+					 const struct cmem_quarantine_config *quarantine)
 {
-	bool coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
-	const struct cmem_quarantine_config quarantine = {
-		.all = cmem_cma_quarantine >= 0,
-		.ms = max(cmem_cma_quarantine, 0),
-	};
 	const struct cmem_early_pool *pool;
 	struct cmem_cma *cma;
 	unsigned int i, count;
-
-	/* Also if it is not well there, or not there yet. */
-	if (cmem_config_of_has_areas()) {
-		if (cmem_early_wanted())
-			pr_warn("cmem_cma_pools= and cmem_cma_heapsize= are not used: the device tree describes block %d\n",
-				CMEM_BLOCK_CMA);
-		return;
-	}
 
 	for (count = 0; cmem_early_pool(count); count++)
 		;
@@ -750,7 +732,41 @@ void __init cmem_cma_create(void)
 		cmem_cma_set_pool(cma, i, &pool->config, pool->cma);
 	}
 	cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], cmem_early_heap());
-	cmem_cma_publish(cma, coherent, NULL, &quarantine);
+	cmem_cma_publish(cma, coherent, NULL, quarantine);
+}
+
+/**
+ * cmem_cma_create - make block -1 of what the kernel command line says
+ * @dev: for messages
+ *
+ * Unless there is one already. Without any areas of its own, the kernel's global
+ * one is its heap; without that, there is no such block, nor if its quarantine can't be
+ * what somebody counts on.
+ */
+void __init cmem_cma_create(struct device *dev)
+{
+	bool coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
+	struct cmem_block_config *config;
+
+	/* Also if it is not well there, or not there yet. */
+	if (cmem_config_of_has_areas()) {
+		if (cmem_early_wanted())
+			pr_warn("cmem_cma_pools= and cmem_cma_heapsize= are not used: the device tree describes block %d\n",
+				CMEM_BLOCK_CMA);
+		if (cmem_cma_quarantine)
+			dev_notice(dev, "block %d: it is in the device tree: quarantine_cma= is ignored, ti,quarantine of its node is what counts\n",
+				   CMEM_BLOCK_CMA);
+		return;
+	}
+
+	config = kzalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return;
+	config->id = CMEM_BLOCK_CMA;
+	if (!cmem_cma_quarantine ||
+	    !cmem_config_param_quarantine(dev, cmem_cma_quarantine, config))
+		cmem_cma_create_early(coherent, &config->quarantine);
+	kfree(config);
 }
 
 #ifdef CONFIG_OF

@@ -264,7 +264,7 @@ int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
 		  struct cmem_heap_buffer **from);
 void cmem_cma_put(struct cmem_heap_buffer *from);
 int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent);
-void cmem_cma_create(void);
+void cmem_cma_create(struct device *dev);
 #else
 static inline struct cmem_block *cmem_cma_block(void)
 {
@@ -313,7 +313,7 @@ static inline int cmem_cma_create_of(struct device *dev, int pool_cells,
 	return 0;
 }
 
-static inline void cmem_cma_create(void)
+static inline void cmem_cma_create(struct device *dev)
 {
 }
 #endif

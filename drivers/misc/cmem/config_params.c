@@ -29,7 +29,7 @@
 
 /**
  * cmem_param_suffix - what is behind the names of a block's parameters
- * @id: number of the block, less than CMEM_PARAM_BLOCKS
+ * @id: number of the block, less than CMEM_PARAM_BLOCKS, or CMEM_BLOCK_CMA
  *
  * Return: a string.
  */
@@ -39,7 +39,7 @@ const char *cmem_param_suffix(s32 id)
 		"", "_1", "_2", "_3",
 	};
 
-	return suffix[id];
+	return id == CMEM_BLOCK_CMA ? "_cma" : suffix[id];
 }
 
 static int cmem_param_address(struct device *dev, s32 id, const char *name,

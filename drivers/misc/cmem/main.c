@@ -781,7 +781,7 @@ static int __init cmem_init(void)
 	cmem_params_create_blocks(cmem_misc.this_device);
 	cmem_create_carveouts(cmem_misc.this_device);
 	cmem_params_finish(cmem_misc.this_device);
-	cmem_cma_create();
+	cmem_cma_create(cmem_misc.this_device);
 	cmem_block_wait_for_names();
 	return 0;
 
