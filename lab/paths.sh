@@ -56,6 +56,15 @@ make_arguments()
 		KBUILD_BUILD_TIMESTAMP="2025-01-01 00:00:00 UTC"
 }
 
+# What lab/boot has to be told of the selftests on the kernel $1, an argument a line
+boot_arguments()
+{
+	case $1 in
+	# CMA areas are multiples of 512 MiB then, so that there is room for the global one alone.
+	*-64k)	printf '%s\n' --variant "$lab/bench/no-pool.dtso" --plain ;;
+	esac
+}
+
 # Paths below the cache are hashed as relative ones, so that a cache that moved
 # still hits; without debug information the working directory does not matter. The
 # compiler's own list of headers spares the preprocessor a run (CCACHE_DEPEND).
