@@ -783,8 +783,8 @@ TEST_F(block, a_supervisor_who_releases_all_leaves_nothing)
 			ASSERT_EQ(0, pthread_create(&thread[i], NULL, release_all, self));
 		for (int i = 0; i < 2; i++)
 			ASSERT_EQ(0, pthread_join(thread[i], &left[i]));
-		ASSERT_EQ(NULL, left[0]);
-		ASSERT_EQ(NULL, left[1]);
+		ASSERT_NO_POINTER(left[0]);
+		ASSERT_NO_POINTER(left[1]);
 	}
 }
 
