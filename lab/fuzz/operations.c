@@ -902,7 +902,10 @@ static long op_private(struct strand *strand, const uint8_t *a)
 	ret = call(ioctl(fd, CMEM_IOCTL_ALLOC, &alloc));
 	if (ret)
 		goto out;
-	ioctl(fd, CMEM_IOCTL_GET_BLOCK, &info);
+	/* Its copy is one of those that may be made to fail. */
+	ret = call(ioctl(fd, CMEM_IOCTL_GET_BLOCK, &info));
+	if (ret)
+		goto out;
 	if (alloc.length > 64 << 10)
 		alloc.length = 64 << 10;
 	base = mmap64(NULL, alloc.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, alloc.mmap_offset);
