@@ -111,7 +111,7 @@ int cmem_config_param_pools(struct device *dev, const char *text,
 	const char *suffix = cmem_param_suffix(config->id);
 	const char *next = text;
 	unsigned int i = 0;
-	char name[8];
+	char name[10];
 	int ret;
 
 	config->num_pools = 0;

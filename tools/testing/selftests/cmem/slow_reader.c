@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A reader whose page does not come: the kernel sleeps in the middle of a copy to it, for
- * as long as whoever serves that page wants (a page of a file on a network, of FUSE, or of
- * userfaultfd(), as slow_page.h has it). Blocks come and go meanwhile, whatever of ours is being read or
- * listed, and who adds or removes one can be killed.
+ * as long as whoever serves that page wants (slow_page.h). Blocks come and go meanwhile,
+ * whatever of ours is being read or listed, and who adds or removes one can be killed.
  */
 #include <pthread.h>
 #include <sys/mount.h>

@@ -478,7 +478,7 @@ TEST_F(walk, maps_of_oneself)
 }
 
 /* The line of the mapping at @map, empty if there is none. */
-static void numa_maps(const char *map, char *line, size_t size)
+static void find_numa_maps(const char *map, char *line, size_t size)
 {
 	FILE *file = fopen("/proc/self/numa_maps", "re");
 	unsigned long start = 0;
@@ -501,10 +501,10 @@ TEST_F(walk, numa_maps_of_oneself)
 	if (access("/proc/self/numa_maps", F_OK))
 		SKIP(return, "no /proc/self/numa_maps in this kernel");
 	/* The file is told, and no page of it on any node. */
-	numa_maps(self->map, line, sizeof(line));
+	find_numa_maps(self->map, line, sizeof(line));
 	EXPECT_TRUE(!!strstr(line, " file=")) TH_LOG("%s", line);
 	EXPECT_NO_POINTER(strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
-	numa_maps(own, line, sizeof(line));
+	find_numa_maps(own, line, sizeof(line));
 	EXPECT_TRUE(!!strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
 	EXPECT_EQ(0, munmap(own, LENGTH));
 }
@@ -861,7 +861,7 @@ TEST_F(walk, khugepaged)
 	EXPECT_EQ(0, munmap(area, LENGTH + SZ_2M));
 }
 
-/* From now on on a CPU of another node than @node: of which one, or -1. */
+/* Go to a CPU of another node than @node, for good: of which one, or -1. */
 static int leave_node(int node)
 {
 	unsigned int is;
