@@ -371,8 +371,9 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 	struct cmem_dmabuf *exported = dmabuf->priv;
 
 	/*
-	 * Who closes one of a heap has no other way to free it. Who dies with it open, be
-	 * it in exit(), has freed nothing. Of who has it mapped, cmem_dmabuf_die() is told.
+	 * A process that closes one of a heap frees it: there is no other way. A process
+	 * that dies with it open, be it in exit(), has freed nothing. cmem_dmabuf_die()
+	 * takes care of processes that have it mapped.
 	 */
 	if (exported->heap && current->flags & PF_EXITING)
 		cmem_buffer_abandon(exported->buffer);
@@ -384,8 +385,9 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
  * cmem_dmabuf_die - a program ends that has a DMA-BUF of ours mapped
  * @file: the DMA-BUF's, which that mapping holds still
  *
- * Called as well when another program replaces it (exec). Whoever looked at its memory
- * last may be the one who gets here, so that it is not seen when the file goes.
+ * exec() calls this as well. The caller may be another process, which was reading the
+ * memory of the program that ends (ps, a debugger). cmem_dmabuf_release() then runs in
+ * that process, and can't tell that a program has ended.
  */
 void cmem_dmabuf_die(struct file *file)
 {

@@ -53,9 +53,9 @@ static bool cmem_power_is_lost(const struct cmem_block *block,
  * true. The block is locked.
  */
 static struct cmem_buffer *
-cmem_power_find(struct cmem_block *block,
-		bool (*is_it)(const struct cmem_block *block,
-			      struct cmem_buffer *buffer))
+cmem_power_walk(struct cmem_block *block,
+		bool (*fn)(const struct cmem_block *block,
+			   struct cmem_buffer *buffer))
 {
 	unsigned int i, pools = block->num_pools;
 	struct cmem_heap_buffer *from;
@@ -69,7 +69,7 @@ cmem_power_find(struct cmem_block *block,
 
 		for (slot = 0; slot < pool->slots.count; slot++)
 			if (pool->buffers[slot].flags & CMEM_BUFFER_LIVE &&
-			    is_it(block, &pool->buffers[slot]))
+			    fn(block, &pool->buffers[slot]))
 				return &pool->buffers[slot];
 	}
 
@@ -78,7 +78,7 @@ cmem_power_find(struct cmem_block *block,
 		if (!from)
 			break;
 		if (from->buffer.flags & CMEM_BUFFER_LIVE &&
-		    is_it(block, &from->buffer))
+		    fn(block, &from->buffer))
 			return &from->buffer;
 		page += from->pages;
 	}
@@ -94,7 +94,7 @@ static int cmem_power_check_block(struct cmem_block *block)
 	guard(mutex)(&block->lock);
 	if (!block->present)
 		return 0;
-	buffer = cmem_power_find(block, cmem_power_is_lost);
+	buffer = cmem_power_walk(block, cmem_power_is_lost);
 	if (!buffer)
 		return 0;
 
@@ -127,12 +127,16 @@ static int cmem_power_freeze(struct device *dev)
 	return cmem_hibernating ? cmem_block_for_each(cmem_power_check_block) : 0;
 }
 
-/* All there is to do about an error is done: memory that failed has been told of. */
+/* The log has told of memory that failed. */
 static bool cmem_power_write_back(const struct cmem_block *block,
 				  struct cmem_buffer *buffer)
 {
-	cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), false,
-			 CMEM_SYNC_WRITE_BACK_INVALIDATE);
+	int ret = cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), false,
+				   CMEM_SYNC_WRITE_BACK_INVALIDATE);
+
+	if (ret && ret != -EHWPOISON)
+		pr_err("block %d: no memory to write back a buffer of %#llx bytes after the resume: a device that does not snoop may read old data\n",
+		       block->id, cmem_buffer_length(buffer));
 	return false;
 }
 
@@ -141,7 +145,7 @@ static int cmem_power_soil_block(struct cmem_block *block)
 	guard(mutex)(&block->lock);
 	block->soiled = block->present;
 	if (block->present)
-		cmem_power_find(block, cmem_power_write_back);
+		cmem_power_walk(block, cmem_power_write_back);
 	return 0;
 }
 
