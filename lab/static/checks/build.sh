@@ -194,12 +194,15 @@ remarks()
 	[ $bad = 0 ]
 }
 
-# sparse looks at what gcc compiles, in one pass.
+# sparse looks at what gcc compiles, in one pass. That nothing is said without W=1 is seen when
+# the lab's kernels are built, where a warning is an error.
 check_gcc()
 {
 	local arch
 	for arch in $architectures; do
-		remarks "$arch" gcc W=1 C=1
+		if whole || [ "$arch" = arm64 ]; then
+			remarks "$arch" gcc W=1 C=1
+		fi
 	done
 }
 
