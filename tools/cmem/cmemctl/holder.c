@@ -135,26 +135,47 @@ static unsigned int ask(const char *name, const char *request)
 	return freed;
 }
 
-unsigned int holders_free(bool all, uint64_t phys)
+/*
+ * The names of all sockets that an alloc listens on, one after the other, each with its 0. They
+ * are read before anybody is asked: who has given all back ends, and what the kernel goes on to
+ * list has moved up by then.
+ */
+static char *list_holders(size_t *length)
 {
 	FILE *f = fopen("/proc/net/unix", "re");
-	char line[256], request[64], *name;
-	unsigned int freed = 0;
+	char line[256], *names = NULL, *name;
 
 	if (!f)
 		die("/proc/net/unix: %s: 'cmemctl alloc' can't be reached", strerror(errno));
-	if (all)
-		snprintf(request, sizeof(request), "free all");
-	else
-		snprintf(request, sizeof(request), "free %#" PRIx64, phys);
+	*length = 0;
 	while (fgets(line, sizeof(line), f)) {
 		name = strstr(line, " @" NAME);
 		/* One that is connected has the same name: ask who listens. */
 		if (!name || !strstr(line, " 00010000 "))
 			continue;
+		name += 2;
 		name[strcspn(name, "\n")] = 0;
-		freed += ask(name + 2, request);
+		names = xrealloc(names, *length + sizeof(line), 1);
+		memcpy(names + *length, name, strlen(name) + 1);
+		*length += strlen(name) + 1;
 	}
 	fclose(f);
+	return names;
+}
+
+unsigned int holders_free(bool all, uint64_t phys)
+{
+	unsigned int freed = 0;
+	char request[64];
+	size_t length;
+	char *names = list_holders(&length);
+
+	if (all)
+		snprintf(request, sizeof(request), "free all");
+	else
+		snprintf(request, sizeof(request), "free %#" PRIx64, phys);
+	for (size_t i = 0; i < length; i += strlen(names + i) + 1)
+		freed += ask(names + i, request);
+	free(names);
 	return freed;
 }
