@@ -25,6 +25,10 @@ What another one needs is in lab/series/v<release>/, see the README there: backp
 changes overlay files, renames says which of them are elsewhere or are left out, and an
 edit in edits/ takes the place of the common one of its name, or is for this kernel only.
 
+A vendor's tree is another one. So the commits that build something change only what they
+must, in the kernel's lists (LISTS) with one line around it; what changes documents and
+boards is in the last commits, which say that they may be left out.
+
 Nothing depends on when, where or by whom this is run: author and dates are fixed.
 """
 
@@ -47,6 +51,10 @@ FIRST_DATE = datetime(2025, 1, 1, tzinfo=timezone.utc)
 MOST_COMMITS = 13   # a dozen for CMEM, and a repair of the core that goes its own way
 BASE_LINE = "Base: "
 COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
+# What builds no driver, and differs from tree to tree, and what the commits that change it say
+SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/)")
+MAY_GO = "does not apply, leave it out"
+LISTS = re.compile(r"(^|/)(Makefile|Kconfig|MAINTAINERS|[^/]*\.(rst|txt))$")
 
 
 class Error(Exception):
@@ -256,6 +264,7 @@ class Series:
         self.check_maintainers()
         self.edits = base.edits()
         self.edited = {name: edited_files(diff) for name, diff in self.edits.items()}
+        self.check_spared()
         for path in overlay_files():
             place = base.place(path)
             if place and (base.source / place).exists():
@@ -303,6 +312,16 @@ class Series:
             missing -= found
         if missing:
             raise Error(f"{SNIPPET}: no F: line for {min(missing)}")
+
+    def check_spared(self):
+        """What changes the kernel's documents, its MAINTAINERS or its boards may be left out."""
+        for commit in self.commits:
+            for path in (p for name in commit.edits for p in self.edited.get(name, [])):
+                if SPARED.search(path) and MAY_GO not in " ".join(commit.message.split()):
+                    raise Error(f"{commit.name}: {path} is different in each tree: it belongs to a "
+                                f"commit that says '{MAY_GO}'")
+            if commit.snippet and MAY_GO not in " ".join(commit.message.split()):
+                raise Error(f"{commit.name}: MAINTAINERS belongs to a commit that says '{MAY_GO}'")
 
     def touched(self):
         """Every path that the series adds or changes."""
@@ -388,6 +407,19 @@ class Series:
         self.git(repo, "commit", "-q", "-m", "base")
         self.git(repo, "tag", "base")
 
+    def least_context(self, repo, patch_file, commit):
+        """
+        Writes the changes of lists in a patch (LISTS) anew with one line of context: their
+        other lines come and go from tree to tree.
+        """
+        head, *diffs = re.split(r"^(?=diff --git )", patch_file.read_text(), flags=re.M)
+        for i, diff in enumerate(diffs):
+            path = re.match(r"diff --git a/(\S+) ", diff)[1]
+            if path in self.changed() and LISTS.search(path):
+                diffs[i] = self.git(repo, "show", "-U1", "--format=", "--no-renames", "--abbrev=12",
+                                    commit, "--", path)
+        patch_file.write_text(head + "".join(diffs))
+
     def generate(self, out, base_name):
         """Writes the series into a directory and returns the names of its files."""
         with tempfile.TemporaryDirectory(prefix="cmem-series-") as scratch:
@@ -413,6 +445,9 @@ class Series:
                      "--no-renames", "--abbrev=12", "--no-signature",
                      "--output-directory", str(out), "base")
             (out / "0000-cover-letter.patch").rename(out / COVER)
+            made = self.git(repo, "rev-list", "--reverse", "base..series").split()
+            for name, commit in zip(sorted(out.glob("*.patch")), made, strict=True):
+                self.least_context(repo, name, commit)
         return sorted(p.name for p in out.iterdir())
 
 
