@@ -42,7 +42,7 @@
 #define MAX_RECORDS		48
 #define MAX_PROGRAM		(RECORD * (1 + MAX_RECORDS))
 #define STRANDS			4	/* threads and processes of a program */
-#define KCOV_WORDS		(512 << 10)	/* BLOCK_ADD looks at each page */
+#define KCOV_WORDS		(256 << 10)	/* BLOCK_ADD looks at each page */
 
 #define FILES			8	/* of /dev/cmem, and as many DMA-BUFs, and other files */
 #define BUFFERS			16
