@@ -136,9 +136,10 @@ static unsigned int ask(const char *name, const char *request)
 }
 
 /*
- * The names of all sockets that an alloc listens on, one after the other, each with its 0. They
- * are read before anybody is asked: who has given all back ends, and what the kernel goes on to
- * list has moved up by then.
+ * The names of all sockets that an alloc listens on, one after the other, each with its 0.
+ * The caller reads all of them before it asks the first holder. A holder that has given
+ * everything back ends, and the kernel's list gets shorter: a reader in the middle of it
+ * would miss some.
  */
 static char *list_holders(size_t *length)
 {
