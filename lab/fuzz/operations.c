@@ -316,6 +316,30 @@ static int dmabuf_file(struct strand *strand, uint8_t choice)
 
 /* Mappings */
 
+/* No mapping goes beyond its buffer, whatever it was asked for. */
+static void check_resolved(const struct cmem_resolve *resolve)
+{
+	if (resolve->phys_addr < resolve->buffer_addr ||
+	    resolve->phys_addr + resolve->contiguous >
+	    resolve->buffer_addr + resolve->buffer_length)
+		wrong("a mapping of %#llx bytes at %#llx of a buffer of %#llx at %#llx",
+		      (long long)resolve->contiguous, (long long)resolve->phys_addr,
+		      (long long)resolve->buffer_length, (long long)resolve->buffer_addr);
+}
+
+/* What is mapped there by now may be somebody else's, of which the same is true. */
+static void check_mapping(const struct process *process, const void *addr)
+{
+	struct cmem_resolve resolve = { .size = sizeof(resolve), .user_addr = (uintptr_t)addr };
+
+	for (unsigned int i = 0; i < FILES; i++)
+		if (process->files[CMEM_FILE][i] >= 0 &&
+		    !ioctl(process->files[CMEM_FILE][i], CMEM_IOCTL_RESOLVE, &resolve)) {
+			check_resolved(&resolve);
+			break;
+		}
+}
+
 static uintptr_t window(unsigned int slot)
 {
 	return ARENA + slot * WINDOW;
@@ -360,6 +384,7 @@ static long map_file(struct strand *strand, int fd, uint64_t offset, uint64_t le
 	}
 	process->maps[slot].addr = (uintptr_t)addr;
 	process->maps[slot].length = length;
+	check_mapping(process, addr);
 	return 0;
 }
 
@@ -640,12 +665,8 @@ static long op_resolve(struct strand *strand, const uint8_t *a)
 
 	NOTE(ret, "RESOLVE(fd %d, %#llx): %#llx", fd, (long long)resolve.user_addr,
 	     (long long)resolve.phys_addr);
-	if (!ret && !where && (resolve.phys_addr < resolve.buffer_addr ||
-			       resolve.phys_addr + resolve.contiguous >
-			       resolve.buffer_addr + resolve.buffer_length))
-		wrong("a mapping of %#llx bytes at %#llx of a buffer of %#llx at %#llx",
-		      (long long)resolve.contiguous, (long long)resolve.phys_addr,
-		      (long long)resolve.buffer_length, (long long)resolve.buffer_addr);
+	if (!ret && !where)
+		check_resolved(&resolve);
 	return ret;
 }
 
@@ -746,14 +767,21 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 		{ { 2, 4096 }, { 3, 4096 }, { 1, 65536 } },
 	};
 	static const uint32_t counts[] = { 33, 32, UINT32_MAX, 4 };
+	static const uint32_t flags[] = {
+		0, CMEM_BLOCK_QUARANTINE, CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_IS_MEMORY, 0,
+		CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_ADDED, CMEM_BLOCK_RPROC,
+		1 << 5, CMEM_BLOCK_QUARANTINE,
+	};
+	/* 0: for as long as nobody says RELEASE */
+	static const uint32_t times[] = { 0, 30, 0, 1, CMEM_MAX_QUARANTINE_MS, UINT32_MAX };
 	struct cmem_block_pool pools[33] = { 0 };
 	const struct cmem_block_info *of = block_info(a[1]);
 	const typeof(layouts[0]) *layout = &PICK(layouts, a[3]);
 	uint64_t length = of->length, start = 0, sum = 0;
 	struct cmem_block_add add = {
 		.size = sizeof(add), .block = a[0] < 16 ? (int)a[0] % 8 : block_number(a[0]),
-		.pools = (uintptr_t)pools, .flags = a[5] < 192 ? (a[5] & 3) | (a[5] & 8 ? CMEM_BLOCK_IS_MEMORY : 0) : 32,
-		.quarantine_ms = a[5] < 128 ? 0 : a[5] & 1 ? ~0U : 30,
+		.pools = (uintptr_t)pools, .flags = PICK(flags, a[5]),
+		.quarantine_ms = PICK(times, a[5] / ARRAY_SIZE(flags)),
 		.quota = a[4] < 100 ? 0 : a[4] < 150 ? CMEM_NO_QUOTA : a[4] < 200 ? 1 << 20 : 0,
 	};
 	int fd = cmem_file(strand, a[5]);
@@ -811,9 +839,9 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 	add.base = of->base + start;
 	add.length = length;
 	ret = do_ioctl(strand, fd, CMEM_IOCTL_BLOCK_ADD, &add, sizeof(add));
-	NOTE(ret, "BLOCK_ADD(fd %d, block %d, %#llx at %#llx, %u pools, the first %u of %#llx)", fd,
-	     add.block, (long long)add.length, (long long)add.base, add.num_pools, pools[0].count,
-	     (long long)pools[0].length);
+	NOTE(ret, "BLOCK_ADD(fd %d, block %d, flags %#x, %#llx at %#llx, %u pools, the first %u of %#llx, quarantine %u ms)",
+	     fd, add.block, add.flags, (long long)add.length, (long long)add.base, add.num_pools,
+	     pools[0].count, (long long)pools[0].length, add.quarantine_ms);
 	return ret;
 }
 
@@ -828,6 +856,18 @@ static long op_block_remove(struct strand *strand, const uint8_t *a)
 
 	NOTE(ret, "BLOCK_REMOVE(fd %d, block %d)", fd, remove.block);
 	return ret;
+}
+
+/* The same memory as another block: one of the two alone seldom finds what it needs. */
+static long op_block_again(struct strand *strand, const uint8_t *a)
+{
+	uint8_t with[] = { block_info(a[1])->block, a[1], a[2], a[3], a[4], a[5] };
+	struct cmem_block_remove remove = { .size = sizeof(remove), .block = with[0] };
+	int fd = cmem_file(strand, a[0]);
+	long ret = do_ioctl(strand, fd, CMEM_IOCTL_BLOCK_REMOVE, &remove, sizeof(remove));
+
+	NOTE(ret, "BLOCK_REMOVE(fd %d, block %d)", fd, remove.block);
+	return op_block_add(strand, with) ?: ret;
 }
 
 /* Waits until a buffer of a pool is being cleaned: so short a while is hard to hit. */
@@ -1154,6 +1194,7 @@ static long op_mremap(struct strand *strand, const uint8_t *a)
 	     wanted, a[3] % 4, moved);
 	if (moved == MAP_FAILED)
 		return -errno;
+	check_mapping(process, moved);
 	if (a[3] % 4) {
 		process->maps[slot].addr = (uintptr_t)moved;
 		process->maps[slot].length = wanted;
@@ -1979,6 +2020,7 @@ const struct operation operations[] = {
 	{ "private",		op_private,		6 },
 	{ "release",		op_release,		4 },
 	{ "kill",		op_kill,		1 },
+	{ "block_again",	op_block_again,		2 },
 };
 
 const unsigned int num_operations = ARRAY_SIZE(operations);
