@@ -446,6 +446,8 @@ TEST_F(alloc, large_heap_buffers_start_on_2M)
 {
 	bool tried = false;
 
+	if (!huge_pages_are_2M())
+		SKIP(return, "no huge pages of 2 MiB");
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
 		const __u64 lengths[] = { SZ_2M, SZ_2M + 1, 3 * SZ_2M, 3 * SZ_2M + 12345 };

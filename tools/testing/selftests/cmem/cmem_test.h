@@ -85,6 +85,12 @@ static inline unsigned long page_size(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
+/* Those of larger pages (32 MiB, 512 MiB) fit into no block of a board for tests. */
+static inline bool huge_pages_are_2M(void)
+{
+	return page_size() == 4096;
+}
+
 static inline int cmem_open(void)
 {
 	return open(CMEM_DEVICE, O_RDWR | O_CLOEXEC);

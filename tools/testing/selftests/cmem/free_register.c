@@ -143,7 +143,8 @@ TEST_F(share, addresses_that_were_never_allocated_are_ENOENT)
 TEST_F(share, addresses_outside_of_every_block_are_ENOENT)
 {
 	const __u64 far[] = {
-		0, 4096, 1ULL << 39, 1ULL << 48, 1ULL << 52, 1ULL << 63, ~0ULL - 4095,
+		0, page_size(), 1ULL << 39, 1ULL << 48, 1ULL << 52, 1ULL << 63,
+		-(__u64)page_size(),
 		/* as far above the buffer as 32 bits of address, or of page number, reach */
 		self->buf.phys_addr + (1ULL << 32), self->buf.phys_addr + (1ULL << 44),
 		self->buf.phys_addr + (1ULL << 63),

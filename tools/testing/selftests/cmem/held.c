@@ -195,7 +195,7 @@ TEST_F(held, a_huge_fault_ends_after_one_that_must_not_be_huge)
 {
 	struct toucher huge, small;
 
-	if (!(self->info.features & CMEM_FEATURE_PMD) || SZ_2M != 512 * self->page)
+	if (!(self->info.features & CMEM_FEATURE_PMD) || !huge_pages_are_2M())
 		SKIP(return, "no huge pages of 2 MiB for this kernel's mappings");
 	self->map = map_at(self, variant->dmabuf, 0);
 	ASSERT_MAPPED(self->map);
@@ -209,7 +209,7 @@ TEST_F(held, a_huge_fault_ends_before_one_that_must_not_be_huge)
 {
 	struct toucher huge, small;
 
-	if (!(self->info.features & CMEM_FEATURE_PMD) || SZ_2M != 512 * self->page)
+	if (!(self->info.features & CMEM_FEATURE_PMD) || !huge_pages_are_2M())
 		SKIP(return, "no huge pages of 2 MiB for this kernel's mappings");
 	self->map = map_at(self, variant->dmabuf, 0);
 	ASSERT_MAPPED(self->map);

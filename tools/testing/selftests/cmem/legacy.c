@@ -384,7 +384,7 @@ TEST_F(old, registering_twice_wants_freeing_twice)
 TEST_F(old, REGUSER_takes_first_addresses_of_live_buffers_only)
 {
 	const __u64 far[] = {
-		0, 1ULL << 39, 1ULL << 52, 1ULL << 63, ~0ULL - 4095,
+		0, 1ULL << 39, 1ULL << 52, 1ULL << 63, -(__u64)self->page,
 		self->buf.phys + (1ULL << 32), self->buf.phys + (1ULL << 44),
 	};
 	size_t size = 0;
@@ -1407,7 +1407,8 @@ TEST_F(call, only_addresses_in_buffers_are_translated_and_freed)
 
 TEST_F(call, addresses_that_no_buffer_has_are_not_freed)
 {
-	const __u64 far[] = { 0, 4096, 1ULL << 39, 1ULL << 52, 1ULL << 63, ~0ULL - 4095 };
+	const __u64 page = page_size();
+	const __u64 far[] = { 0, page, 1ULL << 39, 1ULL << 52, 1ULL << 63, -page };
 
 	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
 		EXPECT_REFUSED(ENOENT, old_freephys(self->fd, far[i])) TH_LOG("%#llx", far[i]);

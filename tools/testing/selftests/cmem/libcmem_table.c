@@ -13,7 +13,7 @@
 #define __NR_mseal	462
 #endif
 
-#define PAGE		4096UL
+#define PAGE		page_size()
 #define SLOT		(sizeof(long) == 8 ? 2UL << 20 : 4UL << 20)	/* the second smallest */
 #define PAGES		(4 * SLOT / PAGE)
 #define END_OF_PHYS	0x10000000000ULL	/* for a slot of a 32-bit program */
