@@ -867,7 +867,7 @@ static long op_block_again(struct strand *strand, const uint8_t *a)
 	long ret = do_ioctl(strand, fd, CMEM_IOCTL_BLOCK_REMOVE, &remove, sizeof(remove));
 
 	NOTE(ret, "BLOCK_REMOVE(fd %d, block %d)", fd, remove.block);
-	return op_block_add(strand, with) ?: ret;
+	return op_block_add(strand, with);
 }
 
 /* Waits until a buffer of a pool is being cleaned: so short a while is hard to hit. */
