@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The commands of this repository. Each is a script in lab/; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-all series kselftest bench fuzz shell clean
+.PHONY: help demo check check-all check-tree series kselftest bench fuzz shell clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -15,8 +15,11 @@ check: ## everything that must hold before a change lands, within an hour
 check-all: ## that and all else, for hours; goes on where it was stopped [FRESH=1: from the beginning]
 	@lab/check --all $${FRESH:+--fresh}
 
-series: ## write patches/ anew from the overlay and the edits
+series: ## write patches/ anew from the overlay and the edits [MAINTAINER="Name <mail>": from whom]
 	@lab/setup && lab/series/generate
+
+check-tree: ## try the series on another kernel's source: apply, build, boot [KERNEL=/path/to/linux ARCH=arm64|arm|x86_64]
+	@lab/setup && lab/series/check-tree "$(KERNEL)" $${ARCH:+"$$ARCH"}
 
 kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-arm-lpae|qemu-arm-nolpae|qemu-x86_64 VARIANT=coherent CONFIG=arm64-debug|arm64-64k|arm64-rt]
 	@lab/run kselftest

@@ -4,13 +4,14 @@
 # kernel release is the base, and what a cross build needs to be told.
 #
 #   CMEM_CACHE   moves the cache (sources, builds, ccache, logs) elsewhere
-#   CMEM_BASE    another one of the kernels in packages.txt than the first
+#   CMEM_BASE    another one of the kernels in lab/kernel/releases than the main one
+#   CMEM_TREE    a source that is to stand for that kernel: lab/series/check-tree makes it
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$lab")
 cache=${CMEM_CACHE:-${XDG_CACHE_HOME:-~/.cache}/ti-cmem}
-newest=$(sed -n '/^linux-source-/{s///p;q}' "$lab/packages.txt")
-base=${CMEM_BASE:-$newest}
+main=$(awk '$2 == "package" { print $1; exit }' "$lab/kernel/releases")
+base=${CMEM_BASE:-$main}
 
 # A make that runs us must not steer the makes that we run.
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS LLVM KBUILD_OUTPUT
@@ -24,8 +25,17 @@ die()
 # The Debian version of the base's source package names everything made of it.
 source_version()
 {
-	dpkg-query -W -f '${Version}' "linux-source-$base" 2>/dev/null ||
-		die "linux-source-$base is not installed: run lab/setup"
+	if [ -n "${CMEM_TREE:-}" ]; then
+		basename "$CMEM_TREE"
+		return
+	fi
+	case $(awk -v base="$base" '$1 == base { print $2 }' "$lab/kernel/releases") in
+	'')	die "CMEM_BASE=$base: lab/kernel/releases names the kernels that there are" ;;
+	-)	die "Debian has no source of $base: it can't be built here; make check-tree takes a tree" ;;
+	package) dpkg-query -W -f '${Version}' "linux-source-$base" 2>/dev/null ||
+			die "linux-source-$base is not installed: run lab/setup" ;;
+	*)	"$lab/kernel/fetch" "$base" ;;
+	esac
 }
 
 # The directory for what is made for one use, $1 (arm64, kunit, rootfs, ...): its

@@ -20,25 +20,34 @@ MAINTAINERS, belongs to exactly one commit. A file that grows over several commi
 belongs to the first of them; a later one says, as a sed -E script, what the file
 is like without it.
 
-The overlay and the edits are for the newest of the kernels that lab/packages.txt names.
-What another one needs is in lab/series/v<release>/, see the README there: backport.diff
-changes overlay files, renames says which of them are elsewhere or are left out, and an
-edit in edits/ takes the place of the common one of its name, or is for this kernel only.
+The overlay and the edits are for the newest of the kernels that lab/kernel/releases names.
+What an older one needs differently of the next newer one is in lab/series/v<release>/, see
+lab/series/README: backport.diff changes overlay files, renames says which of them are
+elsewhere or are left out, and an edit in edits/ takes the place of that of its name. So a
+change of the kernel is told of once, at the last release without it, and holds for all
+that are older.
+
+Of a kernel that Debian has no source of, the committed series is itself the record: what
+stands in its patches around the changes is all of the kernel that a series needs.
 
 A vendor's tree is another one. So the commits that build something change only what they
-must, in the kernel's lists (LISTS) with one line around it; what changes documents and
-boards is in the last commits, which say that they may be left out.
+must, in the kernel's lists and the like (LISTS) with one line around it; what changes
+documents and boards is in the last commits, which say that they may be left out.
 
 Nothing depends on when, where or by whom this is run: author and dates are fixed.
 """
 
 import bisect
 import email
+import email.header
+import email.utils
 import fnmatch
+import functools
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -48,13 +57,16 @@ TOP = HERE.parent.parent
 OVERLAY = ("arch", "drivers", "include", "Documentation", "tools")
 SNIPPET = "MAINTAINERS.snippet"
 FIRST_DATE = datetime(2025, 1, 1, tzinfo=timezone.utc)
-MOST_COMMITS = 13   # a dozen for CMEM, and a repair of the core that goes its own way
+MOST_COMMITS = 19
+LARGEST_MAIL = 300_000
 BASE_LINE = "Base: "
 COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
 # What builds no driver, and differs from tree to tree, and what the commits that change it say
 SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/)")
 MAY_GO = "does not apply, leave it out"
-LISTS = re.compile(r"(^|/)(Makefile|Kconfig|MAINTAINERS|[^/]*\.(rst|txt))$")
+# Lists, and files whose changes stand by themselves
+LISTS = re.compile(r"(^|/)(Makefile|Kconfig|MAINTAINERS|[^/]*\.(rst|txt)|contiguous\.c|"
+                   r"dma-map-ops\.h|dma-buf\.c)$")
 
 
 class Error(Exception):
@@ -62,9 +74,12 @@ class Error(Exception):
 
 
 def releases():
-    """The kernels that there is a series for, the one that the overlay is for first."""
-    packages = (TOP / "lab/packages.txt").read_text()
-    return re.findall(r"^linux-source-(\S+)$", packages, re.M)
+    """
+    The kernels that there is a series for, the one that the overlay is for first, and
+    where Debian's source of each is (lab/kernel/releases).
+    """
+    text = (TOP / "lab/kernel/releases").read_text()
+    return dict(line.split() for line in text.splitlines() if line and line[0] != "#")
 
 
 def run(*args, **kwargs):
@@ -118,35 +133,178 @@ def snippet():
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def identity():
-    """The author of the series: the maintainer that the snippet names."""
-    found = re.search(r"^M:\s*(.+?) <(.+)>$", snippet(), re.M)
+def placeholder():
+    """Who stands for the maintainer in the overlay and in the snippet."""
+    found = re.search(r"^M:\s*(.+ <.+>)$", snippet(), re.M)
     if not found:
         raise Error(f"{SNIPPET}: no 'M:\tname <address>' line to take the series' author from")
-    return found.groups()
+    return found[1]
+
+
+def maintainer():
+    """The maintainer, and author of the series: MAINTAINER in the environment, or the placeholder."""
+    name = os.environ.get("MAINTAINER") or placeholder()
+    if not re.fullmatch(r"[^<>]*[^<> ] <[^<>@ ]+@[^<>@ ]+>", name):
+        raise Error(f"MAINTAINER='{name}': must be a name and an address, Name <name@example.org>")
+    return name
 
 
 def chosen_release():
     """The release that CMEM_BASE names, as everywhere in the lab."""
-    release = os.environ.get("CMEM_BASE") or releases()[0]
+    main = next(release for release, where in releases().items() if where == "package")
+    release = os.environ.get("CMEM_BASE") or main
     if release not in releases():
-        raise Error(f"CMEM_BASE={release}: there is a series for {' and '.join(releases())}")
+        raise Error(f"CMEM_BASE={release}: there is a series for {', '.join(releases())}")
     return release
 
 
-class Base:
-    """A kernel that a series is for, and what the overlay and the edits are there."""
+class Source:
+    """A kernel's own files, out of its whole tree."""
 
-    def __init__(self, release, backported=True):
+    def __init__(self, tree, name):
+        self.tree = tree
+        self.name = name
+
+    def has(self, path):
+        """Tell if the kernel has a file."""
+        return (self.tree / path).is_file()
+
+    def read(self, path):
+        """A file's contents."""
+        if not self.has(path):
+            raise Error(f"{self.name} has no {path}; new files are overlay")
+        return (self.tree / path).read_bytes()
+
+    def mode(self, path):
+        """A file's permissions."""
+        return mode(self.tree / path)
+
+    def section_line(self, section):
+        """The line of MAINTAINERS that a section belongs before, counted from 0."""
+        lines = self.read("MAINTAINERS").decode().splitlines()
+        first = lines.index("3C59X NETWORK DRIVER")
+        titles = [n for n in range(first, len(lines)) if lines[n] and not lines[n - 1]]
+        place = bisect.bisect([lines[n].upper() for n in titles], section.upper())
+        return titles[place]
+
+    @staticmethod
+    def restore(text):
+        """A patch as it was generated: its hashes are the kernel's."""
+        return text
+
+
+class Record:
+    """
+    A kernel's own files, as far as its committed series shows them. Lines that it does not
+    show read as MISSING, so that no edit can apply to them.
+    """
+
+    MISSING = "(the series does not show this line)"
+
+    def __init__(self, patches):
+        self.name = recorded_base(patches)
+        self.lines, self.modes, self.section = {}, {}, None
+        self.heads, self.added = {}, set()
+        for path in sorted(patches.glob("*.patch")):
+            for diff in re.split(r"^(?=diff --git )", path.read_text(), flags=re.M)[1:]:
+                self.read_diff(diff)
+
+    def read_diff(self, diff):
+        """Takes what a diff shows of a file that was there before it."""
+        head, *hunks = re.split(r"^@@ -(\d+)(?:,(\d+))? \+\S+ @@.*\n", diff, flags=re.M)
+        path = re.match(r"diff --git a/(\S+) ", head)[1]
+        if "new file mode" in head:
+            self.added.add(path)
+        if path in self.added:
+            return
+        found = re.search(r"^index .*? (\d+)$", head, re.M)
+        self.modes[path] = int(found[1], 8) & 0o777
+        self.heads[path] = [found[0], *re.findall(r"^@@ .*$", diff, re.M)]
+        lines = self.lines.setdefault(path, [])
+        for start, count, text in zip(hunks[0::3], hunks[1::3], hunks[2::3]):
+            body = text.split("\n")
+            shown = [line for line in body if line[:1] in (" ", "-") and line != "-- "]
+            shown = shown[:int(count or 1)]
+            lines += [self.MISSING] * (int(start) - 1 + len(shown) - len(lines))
+            lines[int(start) - 1:] = [line[1:] for line in shown]
+            if path == "MAINTAINERS":
+                self.section = int(start) - 1 + [line[:1] for line in body].index("+")
+
+    def has(self, path):
+        """Tell if the kernel is known to have a file."""
+        return path in self.lines
+
+    def read(self, path):
+        """What is known of a file, at the lines where it is."""
+        if path not in self.lines:
+            raise Error(f"{self.name}: what is committed does not show {path}: generate the series "
+                        "with a tree, as lab/series/README says")
+        return ("\n".join(self.lines[path]) + "\n").encode()
+
+    def mode(self, path):
+        """A file's permissions."""
+        return self.modes[path]
+
+    def section_line(self, _section):
+        """The line of MAINTAINERS that the section was put before, counted from 0."""
+        if self.section is None:
+            raise Error(f"{self.name}: what is committed does not show MAINTAINERS")
+        return self.section
+
+    def restore(self, text):
+        """A patch with the hashes and headings that the kernel's whole files give it."""
+        diffs = re.split(r"^(?=diff --git )", text, flags=re.M)
+        for i, diff in enumerate(diffs):
+            path = re.match(r"diff --git a/(\S+) |", diff)[1]
+            index, *hunks = self.heads.get(path, [""])
+            if index:
+                diff = re.sub(r"^index .*$", index, diff, count=1, flags=re.M)
+                for hunk in hunks:
+                    place = hunk[:hunk.index("@@", 2) + 2]
+                    diff = re.sub(f"^{re.escape(place)}.*$", lambda _, line=hunk: line, diff,
+                                  flags=re.M)
+                diffs[i] = diff
+        return "".join(diffs)
+
+
+class Base:
+    """
+    A kernel that a series is for, and what the overlay and the edits are there. @tree is a
+    source to take in place of Debian's, as CMEM_TREE is for the kernel of CMEM_BASE, and
+    @backported says whether its own backport.diff is wanted.
+    """
+
+    def __init__(self, release, backported=True, tree=None):
+        names = list(releases())
+        place = names.index(release)
         self.release = release
-        self.source = Path(run(str(TOP / "lab/kernel/source"),
-                               env=os.environ | {"CMEM_BASE": release}).strip())
-        # The last part of the path is Debian's version of the package.
-        self.name = f"Debian linux-source-{release} {self.source.name}"
+        self.newer = Base(names[place - 1]) if place else None
         self.patches = TOP / "patches" / f"v{release}"
         self.own = HERE / f"v{release}"
+        foreign = os.environ.get("CMEM_TREE") if release == os.environ.get("CMEM_BASE") else None
+        self.tree = tree or foreign and Path(foreign)
         self.renames = self.read_renames()
         self.backport = self.read_backport() if backported else {}
+
+    @functools.cached_property
+    def kernel(self):
+        """The kernel's own files."""
+        if self.tree:
+            make = (self.tree / "Makefile").read_text()
+            version = re.findall(r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)$", make, re.M)
+            return Source(self.tree, f"Linux {'.'.join(version)}")
+        where = releases()[self.release]
+        if where == "-":
+            return Record(self.patches)
+        if where != "package":
+            gone = subprocess.run([TOP / "lab/kernel/fetch", self.release], check=False,
+                                  stdout=subprocess.DEVNULL).returncode == 77
+            if gone:
+                return Record(self.patches)
+        tree = Path(run(str(TOP / "lab/kernel/source"),
+                        env=os.environ | {"CMEM_BASE": self.release}).strip())
+        # The last part of the path is Debian's version of the package.
+        return Source(tree, f"Debian linux-source-{self.release} {tree.name}")
 
     def read_renames(self):
         """The table of renames: (overlay path, path here or None)."""
@@ -161,7 +319,7 @@ class Base:
         for path, _ in table:
             if not (TOP / path).exists():
                 raise Error(f"{self.own}/renames: the overlay has no {path}")
-        return table
+        return table + (self.newer.renames if self.newer else [])
 
     def place(self, path):
         """Where an overlay file is in this kernel; None if it is left out."""
@@ -171,7 +329,7 @@ class Base:
         return path
 
     def read_backport(self):
-        """What backport.diff makes of overlay files: their contents by overlay path."""
+        """What backport.diff makes of the next newer kernel's: contents by overlay path."""
         diff = self.own / "backport.diff"
         if not diff.is_file():
             return {}
@@ -180,26 +338,44 @@ class Base:
             for path in paths:
                 if not (TOP / path).is_file():
                     raise Error(f"{diff.relative_to(TOP)}: the overlay has no {path}")
-                replace(Path(scratch, path), (TOP / path).read_bytes())
-            patch(scratch, diff, diff.relative_to(TOP), "the overlay")
+                replace(Path(scratch, path), self.newer.contents(path))
+            patch(scratch, diff, diff.relative_to(TOP), f"what {self.newer.release} has")
             return {path: Path(scratch, path).read_bytes() for path in paths}
 
     def contents(self, path):
-        """An overlay file as it is in this kernel."""
-        return self.backport.get(path) or (TOP / path).read_bytes()
+        """An overlay file as it is in this kernel, for backport.diff of the next older one."""
+        if path in self.backport:
+            return self.backport[path]
+        return self.newer.contents(path) if self.newer else (TOP / path).read_bytes()
+
+    def finished(self, path):
+        """An overlay file as it is in this kernel, with what is different for each series."""
+        data = self.contents(path)
+        if path.startswith("Documentation/"):
+            data = data.replace(placeholder().encode(), maintainer().encode())
+        if path.startswith("Documentation/ABI/"):
+            data = re.sub(rb"^(KernelVersion:\s*).*$", rb"\g<1>" + self.release.encode(), data,
+                          flags=re.M)
+        return data
+
+    def all_edits(self):
+        """The edits of this kernel's files and those that it does without, by name."""
+        found = self.newer.all_edits() if self.newer else {
+            p.name: p for p in (HERE / "edits").glob("*.diff")}
+        return found | {p.name: p for p in (self.own / "edits").glob("*.diff")}
 
     def edits(self):
         """The edits of this kernel's files: their diffs by name."""
-        found = {p.name: p for p in (HERE / "edits").glob("*.diff")}
-        found |= {p.name: p for p in (self.own / "edits").glob("*.diff")}
-        return {name: found[name] for name in sorted(found) if found[name].stat().st_size}
+        return {name: diff for name, diff in sorted(self.all_edits().items())
+                if diff.stat().st_size}
 
     def snippet(self):
         """The section for MAINTAINERS, with the paths of this kernel."""
         def line(found):
             place = self.place(found[1])
             return f"F:\t{place}\n" if place else ""
-        return re.sub(r"^F:\s*(\S+)\n", line, snippet(), flags=re.M)
+        text = snippet().replace(placeholder(), maintainer())
+        return re.sub(r"^F:\s*(\S+)\n", line, text, flags=re.M)
 
     def write(self, tree):
         """
@@ -208,18 +384,22 @@ class Base:
         """
         paths = {path for diff in self.edits().values() for path in edited_files(diff)}
         for path in paths:
-            if not (self.source / path).is_file():
-                raise Error(f"an edit: {self.source.name} has no {path}; new files are overlay")
-            replace(tree / path, (self.source / path).read_bytes(), mode(self.source / path))
-        for diff in self.edits().values():
-            patch(tree, diff, diff.relative_to(TOP))
+            replace(tree / path, self.kernel.read(path), self.kernel.mode(path))
+        for name, diff in self.edits().items():
+            try:
+                patch(tree, diff, diff.relative_to(TOP), self.kernel.name)
+            except Error as e:
+                if not self.tree or not all(map(SPARED.search, edited_files(diff))):
+                    raise
+                print(f"left out, as {name} may be: {e}", file=sys.stderr)
         for path in overlay_files():
             place = self.place(path)
             if place:
-                if (self.source / place).exists():
-                    raise Error(f"{place} exists in {self.source.name}: changes to it belong "
-                                "in lab/series/edits/")
-                replace(tree / place, self.contents(path), mode(TOP / path))
+                if self.kernel.has(place):
+                    raise Error(f"{place} exists in {self.kernel.name}: " + (
+                        "the series is there already" if self.tree else
+                        "changes to it belong in lab/series/edits/"))
+                replace(tree / place, self.finished(path), mode(TOP / path))
                 paths.add(place)
         return sorted(paths)
 
@@ -267,12 +447,8 @@ class Series:
         self.check_spared()
         for path in overlay_files():
             place = base.place(path)
-            if place and (base.source / place).exists():
+            if place and base.kernel.has(place):
                 raise Error(f"{place}: the kernel has this file; changes of it are an edit")
-        for name, paths in self.edited.items():
-            for path in paths:
-                if not (base.source / path).is_file():
-                    raise Error(f"edits/{name}: the kernel has no {path}; new files are overlay")
 
     def check_claims(self):
         """Every file, edit and the snippet belong to exactly one commit."""
@@ -344,7 +520,7 @@ class Series:
 
     def contents(self, path, k):
         """An overlay file after k commits, without what later ones add."""
-        text = self.base.contents(path)
+        text = self.base.finished(path)
         for commit in reversed(self.commits[k:]):
             for grown, script in commit.grown:
                 if grown == path:
@@ -354,7 +530,7 @@ class Series:
     def compose(self, tree, k):
         """Fills an empty directory with all touched files as they are after k commits."""
         for path in self.changed():
-            replace(tree / path, (self.base.source / path).read_bytes())
+            replace(tree / path, self.base.kernel.read(path), self.base.kernel.mode(path))
         for commit in self.commits[:k]:
             for path in commit.files:
                 if self.base.place(path):
@@ -368,11 +544,9 @@ class Series:
     def insert_section(self, maintainers):
         """Puts the snippet where it belongs in the alphabet."""
         section = self.base.snippet()
-        head, first, listing = maintainers.read_text().partition("3C59X NETWORK DRIVER\n")
-        sections = (first + listing).split("\n\n")
-        place = bisect.bisect(sections, section.upper(), key=str.upper)
-        sections.insert(place, section.rstrip("\n"))
-        maintainers.write_text(head + "\n\n".join(sections))
+        lines = maintainers.read_text().splitlines(keepends=True)
+        lines.insert(self.base.kernel.section_line(section), section + "\n")
+        maintainers.write_text("".join(lines))
 
     def set_tree(self, tree, k):
         """
@@ -390,7 +564,7 @@ class Series:
 
     def git(self, repo, *args, date=FIRST_DATE, **kwargs):
         """git, deaf to the configuration of the machine and the user."""
-        name, address = identity()
+        name, address = re.fullmatch("(.*) <(.*)>", maintainer()).groups()
         stamp = date.strftime("%Y-%m-%dT%H:%M:%S+0000")
         env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8",
                "TZ": "UTC", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1",
@@ -418,7 +592,7 @@ class Series:
             if path in self.changed() and LISTS.search(path):
                 diffs[i] = self.git(repo, "show", "-U1", "--format=", "--no-renames", "--abbrev=12",
                                     commit, "--", path)
-        patch_file.write_text(head + "".join(diffs))
+        patch_file.write_text(self.base.kernel.restore(head + "".join(diffs)))
 
     def generate(self, out, base_name):
         """Writes the series into a directory and returns the names of its files."""
@@ -438,6 +612,10 @@ class Series:
             cover = (HERE / "cover-letter").read_text().strip()
             if (self.base.own / "cover-letter").is_file():
                 cover += "\n\n" + (self.base.own / "cover-letter").read_text().strip()
+            if maintainer() == placeholder():
+                cover += (f"\n\n{placeholder()}\nis nobody: it stands where the author and the "
+                          "maintainer are to be. The repository\nthat this series comes from fills "
+                          "them in: make series MAINTAINER=\"Name <mail>\"")
             self.git(repo, "config", "branch.series.description",
                      f"{cover}\n\n{BASE_LINE}{base_name}\n")
             self.git(repo, "format-patch", "-q", "--cover-letter",
@@ -448,7 +626,19 @@ class Series:
             made = self.git(repo, "rev-list", "--reverse", "base..series").split()
             for name, commit in zip(sorted(out.glob("*.patch")), made, strict=True):
                 self.least_context(repo, name, commit)
+                if name.stat().st_size > LARGEST_MAIL:
+                    raise Error(f"{name.name}: {name.stat().st_size} bytes, at most {LARGEST_MAIL} "
+                                "go through mailing lists: divide it")
         return sorted(p.name for p in out.iterdir())
+
+
+def recorded_maintainer(directory):
+    """Who a generated series is from."""
+    found = re.search(r"^From: (.*)$", (directory / COVER).read_text(), re.M)
+    if not found:
+        raise Error(f"{directory / COVER}: no line 'From: ' to be found: run make series")
+    decoded = str(email.header.make_header(email.header.decode_header(found[1])))
+    return "{} <{}>".format(*email.utils.parseaddr(decoded))
 
 
 def recorded_base(directory):

@@ -146,7 +146,7 @@ static bool cmem_dmabuf_in_reach(struct device *dev, phys_addr_t phys,
 {
 	dma_addr_t address = phys_to_dma(dev, phys);
 
-	return dma_capable(dev, address, length, has_pages) &&
+	return dma_capable(dev, address, length, has_pages, 0) &&
 	       phys_to_dma(dev, phys + length - 1) == address + length - 1;
 }
 

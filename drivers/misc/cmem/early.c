@@ -20,7 +20,6 @@
 
 #include <linux/bitops.h>
 #include <linux/cma.h>
-#include <linux/cmem.h>
 #include <linux/crash_dump.h>
 #include <linux/ctype.h>
 #include <linux/dma-map-ops.h>
@@ -489,12 +488,12 @@ static void __init cmem_early_reserve_carveouts(phys_addr_t limit, bool fixed)
 }
 
 /**
- * cmem_reserve - reserve what the kernel command line asks for
+ * dma_contiguous_reserve_drivers - reserve what the kernel command line asks for
  * @limit: end of what devices can reach, as physical address; 0 for any
  *
  * Called once, while there is only the early allocator.
  */
-void __init cmem_reserve(phys_addr_t limit)
+void __init dma_contiguous_reserve_drivers(phys_addr_t limit)
 {
 	if (cmem_early_saves_dump())
 		return;

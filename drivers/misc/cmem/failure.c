@@ -32,7 +32,7 @@
 #include <linux/srcu.h>
 #include <linux/workqueue.h>
 
-#include <ras/ras_event.h>
+#include <trace/events/memory-failure.h>
 
 #include "cmem.h"
 

@@ -18,16 +18,13 @@
  * again, after a split or a move took it away.
  *
  * x86 keeps a record of how memory that is no RAM is mapped. The block's alias has one
- * for all of its life, which all mappings follow. So they need none of their own: such
- * a one is lost, and a line in the log, when a part of a mapping is unmapped.
+ * for all of its life, which all mappings follow.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/init.h>
-#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
-#include <linux/pfn_t.h>
 #include <linux/personality.h>
 #include <linux/pseudo_fs.h>
 #include <linux/random.h>
@@ -190,28 +187,14 @@ static void cmem_vma_close(struct vm_area_struct *vma)
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 /*
- * mbind(MPOL_MF_STRICT) asks on which node a page is, and where it does not
- * skip special PMDs, it takes the PFN of memory that has no struct pages for
- * that of one: any user could crash the kernel. With the check comes the macro.
- */
-#if !defined(CONFIG_NUMA) || defined(MEMPOLICY_SKIPS_SPECIAL_PMD)
-#define CMEM_VMA_HUGE_WITHOUT_PAGES	true
-#else
-#define CMEM_VMA_HUGE_WITHOUT_PAGES	false
-#endif
-
-/*
  * What decides it changes only with both the mmap_lock and the VMA's lock held
  * for writing, so that all faults agree. userfaultfd makes page tables, for its
  * marks, with less.
  */
-static bool cmem_vma_allows_huge(const struct vm_area_struct *vma,
-				 const struct cmem_buffer *buffer)
+static bool cmem_vma_allows_huge(const struct vm_area_struct *vma)
 {
 	return has_transparent_hugepage() &&
-	       !(vma->vm_flags & (VM_NOHUGEPAGE | VM_UFFD_WP)) &&
-	       (CMEM_VMA_HUGE_WITHOUT_PAGES ||
-		cmem_buffer_block(buffer)->has_pages);
+	       !(vma->vm_flags & (VM_NOHUGEPAGE | VM_UFFD_WP));
 }
 
 /*
@@ -229,7 +212,7 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 	if (!pmd_none(pmd) && !pmd_trans_huge(pmd))
 		return VM_FAULT_FALLBACK;
 	if (address < vma->vm_start || vma->vm_end - address < PMD_SIZE ||
-	    !cmem_vma_allows_huge(vma, vma->vm_private_data))
+	    !cmem_vma_allows_huge(vma))
 		return VM_FAULT_FALLBACK;
 	pfn = cmem_vma_pfn(vma, address);
 	if (!IS_ALIGNED(pfn, 1UL << PMD_ORDER))
@@ -238,8 +221,7 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 	if (cmem_vma_failed(vma, address, PMD_SIZE))
 		return VM_FAULT_HWPOISON;
 	/* If another fault was faster, its entry is the same. */
-	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV),
-				  vma->vm_flags & VM_WRITE);
+	return vmf_insert_pfn_pmd(vmf, pfn, vma->vm_flags & VM_WRITE);
 }
 
 static vm_fault_t cmem_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
@@ -255,8 +237,7 @@ static vm_fault_t cmem_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
 	return ret;
 }
 #else
-static bool cmem_vma_allows_huge(const struct vm_area_struct *vma,
-				 const struct cmem_buffer *buffer)
+static bool cmem_vma_allows_huge(const struct vm_area_struct *vma)
 {
 	return false;
 }
@@ -398,8 +379,7 @@ static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 
 	while (start < end) {
 		next = min(end, ALIGN(start + 1, CMEM_VMA_STEP));
-		ret = remap_pfn_range_notrack(vma, start, pfn, next - start,
-					      prot);
+		ret = remap_pfn_range(vma, start, pfn, next - start, prot);
 		if (ret)
 			return ret;
 		pfn += PHYS_PFN(next - start);
@@ -414,15 +394,14 @@ static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 	return 0;
 }
 
-/* Map what no huge page will. @pfn is the first page's of the mapping. */
-static int cmem_vma_populate(struct vm_area_struct *vma,
-			     const struct cmem_buffer *buffer,
-			     unsigned long pfn)
+/* Map what no huge page will. */
+static int cmem_vma_populate(struct vm_area_struct *vma)
 {
 	unsigned long huge_start = vma->vm_end, huge_end = vma->vm_end;
+	unsigned long pfn = cmem_vma_pfn(vma, vma->vm_start);
 	int ret;
 
-	if (cmem_vma_allows_huge(vma, buffer) &&
+	if (cmem_vma_allows_huge(vma) &&
 	    !((PFN_PHYS(pfn) ^ vma->vm_start) & ~PMD_MASK) &&
 	    ALIGN(vma->vm_start, PMD_SIZE) < ALIGN_DOWN(vma->vm_end, PMD_SIZE)) {
 		huge_start = ALIGN(vma->vm_start, PMD_SIZE);
@@ -440,7 +419,7 @@ static int cmem_vma_populate(struct vm_area_struct *vma,
 	 * Behind that, since it is in the address space of all only when the core is done
 	 * with it. Of what fails between the two, the hardware tells who touches it.
 	 */
-	if (cmem_failure_in(cmem_buffer_block(buffer), pfn, vma_pages(vma)))
+	if (cmem_vma_failed(vma, vma->vm_start, vma->vm_end - vma->vm_start))
 		return -EHWPOISON;
 	return 0;
 }
@@ -467,24 +446,25 @@ static int cmem_vma_check(struct vm_area_struct *vma)
 static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer)
 {
 	const struct cmem_block *block = cmem_buffer_block(buffer);
-	unsigned long pfn = cmem_vma_pfn(vma, vma->vm_start);
 	int ret;
 
 	if (!block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
-	track_pfn_insert(vma, &vma->vm_page_prot, __pfn_to_pfn_t(pfn, PFN_DEV));
+	pfnmap_setup_cachemode_pfn(cmem_vma_pfn(vma, vma->vm_start),
+				   &vma->vm_page_prot);
 	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
 		     VM_MAYEXEC);
 
-	ret = cmem_vma_populate(vma, buffer, pfn);
+	vma->vm_private_data = buffer;
+	ret = cmem_vma_populate(vma);
 	if (ret) {
 		/* The core unmaps a part that was mapped only after this. */
-		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+		zap_special_vma_range(vma, vma->vm_start,
+				      vma->vm_end - vma->vm_start);
 		cmem_buffer_put(buffer);
 		return ret;
 	}
 
-	vma->vm_private_data = buffer;
 	vma->vm_ops = &cmem_vm_ops;
 	trace_cmem_map(vma);
 	return 0;

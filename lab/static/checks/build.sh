@@ -4,7 +4,7 @@
 # Only the directories that the series touches are built, never a whole kernel.
 
 architectures="arm64 arm"
-[ "$base" != "$newest" ] || architectures+=" x86_64"
+[ "$base" != "$main" ] || architectures+=" x86_64"
 driver=drivers/misc/cmem
 
 # Each has a build directory of its own, so that going from one to the next, or back to
@@ -38,6 +38,8 @@ configure()
 	fi
 	[ ! -f "$lab/kernel/configs/v$base.config" ] ||
 		fragments+=("$lab/kernel/configs/v$base.config")
+	[[ $arch != *64 ]] || [ ! -f "$lab/kernel/configs/v$base-64bit.config" ] ||
+		fragments+=("$lab/kernel/configs/v$base-64bit.config")
 	mkdir -p "$o"
 	{
 		printf 'CONFIG_%s\n' "${options[@]}"

@@ -18,11 +18,11 @@ dt_binding_check()
 	ls "$build/static-arm64-gcc/Documentation/devicetree/bindings/$binding.example.dtb"
 }
 
-# Debian's dt-schema is older than make dt_binding_check of the newest kernel wants, so
+# Debian's dt-schema is older than make dt_binding_check of the main kernel wants, so
 # its parts are called one by one.
 check_dt_schema()
 {
-	[ "$base" = "$newest" ] || { dt_binding_check; return; }
+	[ "$base" = "$main" ] || { dt_binding_check; return; }
 	local bindings=Documentation/devicetree/bindings yaml board variant dtb seen=' '
 	local dt=$build/static-dt-schema
 	yaml=$bindings/misc/ti,cmem.yaml
@@ -84,7 +84,7 @@ check_dt_schema()
 check_boards()
 {
 	# The folders are others in 6.1, and its series is made of the same files.
-	[ "$base" = "$newest" ] || return 0
+	[ "$base" = "$main" ] || return 0
 	local dt=$build/static-boards arch file path dtb targets o
 	set_tree
 	rm -rf "$dt"
@@ -200,14 +200,14 @@ check_checkpatch()
 	trap "rm -rf '$scratch'" EXIT
 	"$lab/series/generate" "$scratch" >/dev/null
 	# For an older kernel, only the patches that are others there.
-	if ! whole && [ "$base" != "$newest" ]; then
-		mkdir "$scratch/newest"
-		CMEM_BASE='' "$lab/series/generate" "$scratch/newest" >/dev/null
+	if ! whole && [ "$base" != "$main" ]; then
+		mkdir "$scratch/main"
+		CMEM_BASE='' "$lab/series/generate" "$scratch/main" >/dev/null
 		for patch in "$scratch"/*.patch; do
 			! cmp -s <(patch_text "$patch") \
-				<(patch_text "$scratch/newest/${patch##*/}" 2>/dev/null) || rm "$patch"
+				<(patch_text "$scratch/main/${patch##*/}" 2>/dev/null) || rm "$patch"
 		done
-		rm -r "$scratch/newest"
+		rm -r "$scratch/main"
 	fi
 	cd "$tree" || return
 	# A patch that adds a file is all of the file.

@@ -9,10 +9,11 @@
 defconfigs="
 arm	multi_v7_defconfig
 arm	omap2plus_defconfig
+arm	keystone_defconfig
 arm64	defconfig
 "
 # shellcheck disable=SC2154
-[ "$base" != "$newest" ] || defconfigs+="x86_64	x86_64_defconfig
+[ "$base" != "$main" ] || defconfigs+="x86_64	x86_64_defconfig
 "
 
 # The fragment on top of a defconfig, as a user merges it: all that it requests arrives,
@@ -42,6 +43,41 @@ check_defconfigs()
 		# shellcheck disable=SC2086
 		kmake "$arch" "$defconfig" $driver/ $objects
 	done <<<"$defconfigs"
+}
+
+# Configurations that nobody thought of, 20 of each architecture or as many as SEEDS says, with
+# CMEM in all of them: what the series adds compiles without a word. The seed is the number, so
+# that each can be had again.
+check_randconfigs()
+{
+	local arch seed o objects said bad=0
+	set_tree
+	for arch in $architectures; do
+		for ((seed = 1; seed <= ${SEEDS:-20}; seed++)); do
+			o=$build/static-$arch-random
+			echo "== $arch, KCONFIG_SEED=$seed"
+			mkdir -p "$o"
+			# What TI_CMEM depends on, and nothing that takes a tool that is not here
+			printf 'CONFIG_%s\n' TI_CMEM=y PROC_FS=y MMU=y HAS_IOMEM=y \
+				WERROR=n GCC_PLUGINS=n DEBUG_INFO_NONE=y RUST=n MODULE_SIG=n \
+				COMPILE_TEST=n KCOV=n CPU_BIG_ENDIAN=n >"$o.requested"
+			if [ "$arch" = arm ]; then
+				printf 'CONFIG_%s\n' ARCH_MULTIPLATFORM=y ARCH_MULTI_V7=y >>"$o.requested"
+			elif [ "$arch" = x86_64 ]; then
+				printf 'CONFIG_%s\n' 64BIT=y >>"$o.requested"
+			fi
+			KCONFIG_SEED=$seed KCONFIG_ALLCONFIG=$o.requested kmake "$arch" random randconfig >"$o.log" 2>&1 ||
+				{ cat "$o.log"; return 1; }
+			grep -qx CONFIG_TI_CMEM=y "$o/.config" || { echo "CONFIG_TI_CMEM can not be had"; return 1; }
+			objects=$("$lab/series/set-tree" --touched |
+				sed -nE "s,^((kernel|mm|arch/$arch|drivers/dma-buf)/.*)\.c$,\1.o,p" | wanted "$o/.config")
+			# shellcheck disable=SC2086
+			kmake "$arch" random $driver/ $objects >"$o.log" 2>&1 || { tail -n 30 "$o.log"; return 1; }
+			said=$(grep -F -e "$driver" -e 'cmem' "$o.log" || :)
+			[ -z "$said" ] || { echo "$said"; bad=1; }
+		done
+	done
+	[ $bad = 0 ]
 }
 
 # wanted <.config>: those of the objects on standard input that are not left out of it
