@@ -529,7 +529,8 @@ static void cmem_config_point_at(struct kunit *test, struct device_node *block,
 /* Stands for the region of a machine that has none */
 static struct device_node cmem_no_region;
 
-static const void *cmem_region_gen_params(const void *prev, char *text)
+static const void *cmem_region_gen_params(struct kunit *test, const void *prev,
+					  char *text)
 {
 	struct device_node *region = (struct device_node *)prev;
 	struct device_node *regions;
