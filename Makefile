@@ -19,7 +19,7 @@ series: ## write patches/ anew from the overlay and the edits [MAINTAINER="Name 
 	@lab/setup && lab/series/generate
 
 check-tree: ## try the series on another kernel's source: apply, build, boot [KERNEL=/path/to/linux ARCH=arm64|arm|x86_64]
-	@lab/setup && lab/series/check-tree "$(KERNEL)" $${ARCH:+"$$ARCH"}
+	@lab/setup && lab/series/check-tree "$$KERNEL" $${ARCH:+"$$ARCH"}
 
 kselftest: ## the selftests in the guest [TEST=life,mmap BOARD=qemu-arm64|qemu-arm-lpae|qemu-arm-nolpae|qemu-x86_64 VARIANT=coherent CONFIG=arm64-debug|arm64-64k|arm64-rt]
 	@lab/run kselftest

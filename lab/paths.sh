@@ -44,7 +44,9 @@ source_version()
 # which ccache likes.
 work_dir()
 {
-	echo "$cache/kernel/$(source_version)/$1"
+	local version
+	version=$(source_version) || return
+	echo "$cache/kernel/$version/$1"
 }
 
 # make variables for ARCH=$1. Debian's python3, because kernel scripts want its

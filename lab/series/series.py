@@ -61,8 +61,9 @@ MOST_COMMITS = 19
 LARGEST_MAIL = 300_000
 BASE_LINE = "Base: "
 COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
-# What builds no driver, and differs from tree to tree, and what the commits that change it say
-SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/)")
+# What builds no driver, or repairs the core, and differs from tree to tree, and what the commits
+# that change it say
+SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/|(mm|include/linux)/mempolicy)")
 MAY_GO = "does not apply, leave it out"
 # Lists, and files whose changes stand by themselves
 LISTS = re.compile(r"(^|/)(Makefile|Kconfig|MAINTAINERS|[^/]*\.(rst|txt)|contiguous\.c|"
@@ -144,8 +145,10 @@ def placeholder():
 def maintainer():
     """The maintainer, and author of the series: MAINTAINER in the environment, or the placeholder."""
     name = os.environ.get("MAINTAINER") or placeholder()
-    if not re.fullmatch(r"[^<>]*[^<> ] <[^<>@ ]+@[^<>@ ]+>", name):
-        raise Error(f"MAINTAINER='{name}': must be a name and an address, Name <name@example.org>")
+    # What stands in YAML and in a mail's head as it is, and what git leaves as it is
+    if not re.fullmatch(r"[^\W_]([\w .'-]*\w)? <[\w.+-]+@[\w.-]+>", name):
+        raise Error(f"MAINTAINER='{name}': must be a name and an address, Name <name@example.org>, "
+                    "the name of letters, digits, blanks, . ' and -, and none of these at its end")
     return name
 
 
@@ -342,6 +345,15 @@ class Base:
             patch(scratch, diff, diff.relative_to(TOP), f"what {self.newer.release} has")
             return {path: Path(scratch, path).read_bytes() for path in paths}
 
+    def unfinished(self, path, data):
+        """What finished() was given, from what it made."""
+        if path.startswith("Documentation/"):
+            data = data.replace(maintainer().encode(), placeholder().encode())
+        if path.startswith("Documentation/ABI/"):
+            version = re.search(rb"^KernelVersion:.*$", (TOP / path).read_bytes(), re.M)[0]
+            data = re.sub(rb"^KernelVersion:.*$", version, data, flags=re.M)
+        return data
+
     def contents(self, path):
         """An overlay file as it is in this kernel, for backport.diff of the next older one."""
         if path in self.backport:
@@ -383,15 +395,22 @@ class Base:
         lab/series/commits/ knows them, and returns their paths.
         """
         paths = {path for diff in self.edits().values() for path in edited_files(diff)}
-        for path in paths:
-            replace(tree / path, self.kernel.read(path), self.kernel.mode(path))
+        for path in sorted(paths):
+            if self.kernel.has(path) or not (self.tree and SPARED.search(path)):
+                replace(tree / path, self.kernel.read(path), self.kernel.mode(path))
         for name, diff in self.edits().items():
+            edited = edited_files(diff)
             try:
                 patch(tree, diff, diff.relative_to(TOP), self.kernel.name)
             except Error as e:
-                if not self.tree or not all(map(SPARED.search, edited_files(diff))):
+                if not self.tree or not all(map(SPARED.search, edited)):
                     raise
                 print(f"left out, as {name} may be: {e}", file=sys.stderr)
+                for path in edited:
+                    (tree / path).unlink(missing_ok=True)
+                    if self.kernel.has(path):
+                        replace(tree / path, self.kernel.read(path), self.kernel.mode(path))
+                paths -= {path for path in edited if not self.kernel.has(path)}
         for path in overlay_files():
             place = self.place(path)
             if place:

@@ -112,15 +112,18 @@ FIXTURE_TEARDOWN(memcg)
 }
 
 /*
- * Bytes of a buffer's own struct, with what the cgroup needs to know of it; -1. From v7.0 on,
- * that may be in what is over in a slab, and costs nothing.
+ * Bytes of a buffer's own struct, with what the cgroup needs to know of it; -1. From v6.18 on,
+ * that costs nothing.
  */
 static long long struct_size(void)
 {
 	long long size = get("/sys/kernel/slab/cmem_heap_buffer", "slab_size", "");
+	unsigned int version = 0, patchlevel = 0;
 	struct utsname name;
 
-	if (size < 0 || (!uname(&name) && atoi(name.release) >= 7))
+	if (!uname(&name))
+		sscanf(name.release, "%u.%u", &version, &patchlevel);
+	if (size < 0 || version > 6 || (version == 6 && patchlevel >= 18))
 		return size;
 	return size + (long long)sizeof(void *);
 }

@@ -222,7 +222,9 @@ TEST_F(held, a_huge_fault_ends_before_one_that_must_not_be_huge)
 /* Counts what maps a step: of two functions, that which the driver of this kernel calls. */
 static bool put_remap(const FIXTURE_DATA(held) *self, bool dmabuf)
 {
-	static const char * const functions[] = { "remap_pfn_range\n", "remap_pfn_range_notrack\n" };
+	static const char * const functions[] = {
+		"remap_pfn_range\n", "remap_pfn_range_notrack\n",
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
 		/* What comes next takes the place of this mapping. */
