@@ -226,7 +226,7 @@ class Record:
         lines = self.lines.setdefault(path, [])
         for start, count, text in zip(hunks[0::3], hunks[1::3], hunks[2::3]):
             body = text.split("\n")
-            shown = [line for line in body if line[:1] in (" ", "-") and line != "-- "]
+            shown = [line for line in body if line[:1] in (" ", "-")]
             shown = shown[:int(count or 1)]
             lines += [self.MISSING] * (int(start) - 1 + len(shown) - len(lines))
             lines[int(start) - 1:] = [line[1:] for line in shown]

@@ -99,9 +99,9 @@ static inline int cmem_open(void)
 /* The harness of 6.18 leaves its tests a pidfd of each that it has run before. */
 static inline void close_pidfds(void)
 {
-	char path[32], what[32] = "";
-
 	for (int fd = STDERR_FILENO + 1;; fd++) {
+		char path[32], what[32] = "";
+
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		if (readlink(path, what, sizeof(what) - 1) < 0)
 			return;
