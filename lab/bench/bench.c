@@ -740,12 +740,13 @@ static void measure_coherent(void)
 {
 	struct source pool = find_pool(MIB, 1);
 	struct peer heap = open_heap_of(&pool);
+	struct cmem_block_info block;
 	struct peer system = {
 		"system", open_peer("/dev/dma_heap/system", "CONFIG_DMABUF_HEAPS_SYSTEM=y"),
 		heap_allocate, MIB, -1
 	};
 
-	if (!(get_info().out_flags & CMEM_INFO_COHERENT))
+	if (!get_block(pool.block, &block) || !(block.out_flags & CMEM_BLOCK_COHERENT))
 		fail("devices do not snoop the caches: start the board with \"dma-coherent\" in its ti,cmem node");
 	measure_buffer("dmaheap-sync", peer_sync, &heap);
 	measure_buffer("system-sync", peer_sync, &system);

@@ -23,7 +23,7 @@
 #define ROW		(WIDTH * BYTES_PER_PIXEL)
 #define PITCH		(ROW + 64)	/* longer than a row: there is something beside it */
 #define SIZE		(PITCH * HEIGHT)
-#define VGEM_CHECKS	8
+#define VGEM_CHECKS	9
 #define VKMS_CHECKS	5
 #define MAX_OBJECTS	16
 #define MAX_PROPERTIES	32
@@ -178,7 +178,7 @@ static bool is_shaded(const uint8_t *mapping, size_t length)
 static void share_with_vgem(const struct vgem_case *this)
 {
 	struct drm_prime_handle prime = { .flags = DRM_RDWR | DRM_CLOEXEC };
-	int vgem = open_card("vgem"), fd;
+	int vgem = open_card("vgem"), fd, again;
 	struct buffer *buffer;
 	struct hoard hoard;
 	uint8_t *mapping;
@@ -195,6 +195,10 @@ static void share_with_vgem(const struct vgem_case *this)
 	fd = export_buffer(buffer);
 	prime.handle = import(vgem, fd);
 	check(prime.handle == import(vgem, fd), "%s: imported, twice the same", what);
+	again = export_buffer(buffer);
+	check(again != fd && prime.handle == import(vgem, again),
+	      "%s: exported and imported again, the same", what);
+	close(again);
 	must_ioctl(vgem, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime, "DRM_IOCTL_PRIME_HANDLE_TO_FD");
 	mapping = map_dmabuf(prime.fd, buffer->length);
 

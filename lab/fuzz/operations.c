@@ -678,7 +678,8 @@ static long op_sync(struct strand *strand, const uint8_t *a)
 	struct cmem_sync_range *ranges = all[strand->number];
 	struct cmem_sync sync = {
 		.size = sizeof(sync), .num_ranges = PICK(counts, a[1]),
-		.flags = a[5] == 255, .__reserved = a[5] == 254,
+		.flags = a[5] == 255 ? 2 : a[6] == 255 ? CMEM_SYNC_BY_PHYS : 0,
+		.range_size = a[5] == 254 ? a[4] : 0,
 	};
 	int fd = cmem_file(strand, a[0]);
 	long ret;
@@ -688,6 +689,8 @@ static long op_sync(struct strand *strand, const uint8_t *a)
 		size_t length;
 
 		part_of(strand, a[2] + (i < 17 ? i : 0), a[3] + i, &addr, &length);
+		if (sync.flags == CMEM_SYNC_BY_PHYS)
+			addr = buffer_address(strand, a[2], a[3]) + i;
 		ranges[i] = (struct cmem_sync_range){
 			.user_addr = addr, .op = ops[(a[4] + i / 4) % ARRAY_SIZE(ops)],
 			.length = a[5] == 253 ? PICK(sizes, a[4]) : i < 17 ? length : PAGE,
@@ -770,7 +773,7 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 	static const uint32_t flags[] = {
 		0, CMEM_BLOCK_QUARANTINE, CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_IS_MEMORY, 0,
 		CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_ADDED, CMEM_BLOCK_RPROC,
-		1 << 5, CMEM_BLOCK_QUARANTINE,
+		CMEM_BLOCK_COHERENT, CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_DMA_HEAP_POOLS,
 	};
 	/* 0: for as long as nobody says RELEASE */
 	static const uint32_t times[] = { 0, 30, 0, 1, CMEM_MAX_QUARANTINE_MS, UINT32_MAX };

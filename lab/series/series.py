@@ -57,17 +57,18 @@ TOP = HERE.parent.parent
 OVERLAY = ("arch", "drivers", "include", "Documentation", "tools")
 SNIPPET = "MAINTAINERS.snippet"
 FIRST_DATE = datetime(2025, 1, 1, tzinfo=timezone.utc)
-MOST_COMMITS = 19
+MOST_COMMITS = 20
 LARGEST_MAIL = 300_000
 BASE_LINE = "Base: "
 COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
 # What builds no driver, or repairs the core, and differs from tree to tree, and what the commits
 # that change it say
-SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/|(mm|include/linux)/mempolicy)")
+SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/|(mm|include/linux)/mempolicy|"
+                    r"drivers/dma-buf/dma-heap\.c$)")
 MAY_GO = "does not apply, leave it out"
 # Lists, and files whose changes stand by themselves
 LISTS = re.compile(r"(^|/)(Makefile|Kconfig|MAINTAINERS|[^/]*\.(rst|txt)|contiguous\.c|"
-                   r"dma-map-ops\.h|dma-buf\.c)$")
+                   r"dma-map-ops\.h|dma-(buf|heap)\.[ch])$")
 
 
 class Error(Exception):

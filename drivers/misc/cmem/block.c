@@ -24,19 +24,6 @@ static LIST_HEAD(cmem_blocks);
 /* One block at a time is made or removed. Taken before any block's lock. */
 static DEFINE_MUTEX(cmem_blocks_lock);
 
-/* There was one that is not coherent: it may come back. */
-static bool cmem_blocks_incoherent;
-
-/**
- * cmem_block_note_coherent - take into account what a new block is
- * @coherent: devices that use it snoop the caches
- */
-void cmem_block_note_coherent(bool coherent)
-{
-	if (!coherent)
-		WRITE_ONCE(cmem_blocks_incoherent, true);
-}
-
 /**
  * cmem_block_find_from - find the block with the next number
  * @id: the lowest number that counts
@@ -145,10 +132,8 @@ int cmem_block_for_each(int (*fn)(struct cmem_block *block))
  * cmem_block_count - sum up the blocks
  * @count: where to put how many there are
  * @limit: where to put one more than the highest number, 0 without blocks
- * @coherent: where to put if all of them are coherent, those included that may
- *	come yet: a program asks once
  */
-void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
+void cmem_block_count(u32 *count, u32 *limit)
 {
 	const struct cmem_block *block;
 
@@ -160,8 +145,6 @@ void cmem_block_count(u32 *count, u32 *limit, bool *coherent)
 		(*count)++;
 		*limit = block->id + 1;
 	}
-	*coherent = CMEM_ALWAYS_COHERENT ||
-		    (*count && !READ_ONCE(cmem_blocks_incoherent));
 }
 
 /**
@@ -417,6 +400,7 @@ static int cmem_block_fill(struct device *dev, struct cmem_block *block,
 	block->is_memory = config->is_memory;
 	block->is_ram = config->is_ram;
 	block->own_quota = config->quota;
+	block->dma_heap_config = config->dma_heap;
 	block->coherent = coherent;
 	block->has_pages = config->has_pages;
 	WRITE_ONCE(block->base_pfn, PHYS_PFN(config->base));
@@ -548,9 +532,6 @@ static int cmem_block_make(struct device *dev,
 		return ret;
 	}
 
-	/* SRAM is never cached: nothing to maintain there either. */
-	if (config->kind != CMEM_KIND_SRAM)
-		cmem_block_note_coherent(coherent);
 	/* Nobody has it before it has one; a new cmem.quota= does not find it yet. */
 	cmem_quota_apply(block);
 	mutex_lock(&block->lock);
@@ -566,6 +547,8 @@ static int cmem_block_make(struct device *dev,
 	dev_info(dev, "block %d: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
 		 block->id, config->length, &config->base, block->num_pools,
 		 (u64)block->heap.size << PAGE_SHIFT);
+	/* It may have other names than the one before. */
+	reinit_completion(&block->named);
 	queue_work(system_unbound_wq, &block->names_work);
 	return 0;
 }

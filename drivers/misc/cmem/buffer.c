@@ -293,6 +293,7 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 	struct cmem_carved_pool *pool = buffer->pool;
 	struct cmem_block *block = cmem_buffer_block(buffer);
 
+	cmem_alias_release(buffer);
 	if (unlikely(buffer->flags & CMEM_BUFFER_FAILED)) {
 		cmem_buffer_return_failed(buffer, shared);
 		return;
@@ -442,9 +443,10 @@ static bool cmem_pool_serves(const struct cmem_carved_pool *pool,
 	       (pool->slots.count == 1 || IS_ALIGNED(pool->pages, align));
 }
 
+/* Take of the pool with the smallest buffers that serve, which may have to be as asked. */
 static int cmem_buffer_take_best(struct cmem_block *block,
 				 const struct cmem_request *request,
-				 unsigned long align,
+				 unsigned long align, bool exact,
 				 struct cmem_buffer **buffer)
 {
 	int ret = -ENOENT;
@@ -455,6 +457,8 @@ static int cmem_buffer_take_best(struct cmem_block *block,
 
 		if (!cmem_pool_serves(pool, request->pages, align))
 			continue;
+		if (exact && pool->pages > request->pages)
+			break;
 		ret = cmem_buffer_take_pool(pool, request, buffer);
 		if (ret != -ENOMEM)
 			return ret;
@@ -497,6 +501,7 @@ static int cmem_buffer_take(struct cmem_block *block,
 			    struct cmem_buffer **buffer)
 {
 	unsigned long align = cmem_request_align(request);
+	bool exact = request->flags & CMEM_REQUEST_EXACT;
 	struct cmem_heap_buffer *from = *spare;
 	int ret = -ENOMEM;
 
@@ -504,11 +509,15 @@ static int cmem_buffer_take(struct cmem_block *block,
 		ret = cmem_buffer_take_pool(&block->pools[request->pool],
 					    request, buffer);
 	else if (request->pool == CMEM_POOL_BEST)
-		ret = cmem_buffer_take_best(block, request, align, buffer);
+		ret = cmem_buffer_take_best(block, request, align, exact,
+					    buffer);
 	if (!from || (ret != -ENOMEM && ret != -ENOENT))
 		return ret;
 
 	ret = cmem_buffer_take_heap(block, request, align, from);
+	if (ret == -ENOMEM && exact && block->dma_heap_config.from_pools)
+		return cmem_buffer_take_best(block, request, align, false,
+					     buffer);
 	if (ret < 0)
 		return ret;
 	*spare = NULL;
@@ -558,6 +567,7 @@ static void cmem_buffer_admit(struct cmem_file *file,
 		spin_unlock(&file->lock);
 	}
 	buffer->flags = flags;
+	cmem_alias_hold(buffer);
 	trace_cmem_alloc(file, &request->extent, flags);
 }
 

@@ -444,10 +444,14 @@ static int cmem_cma_choose(struct cmem_cma *cma,
 
 	for (i = 0; i < block->num_pools; i++) {
 		unsigned int number = block->by_size[i];
+		u64 length = (u64)block->pools[number].pages << PAGE_SHIFT;
 
-		if (cma->areas[number].cma &&
-		    (u64)block->pools[number].pages << PAGE_SHIFT >= request->length)
-			return number;
+		if (!cma->areas[number].cma || length < request->length)
+			continue;
+		if (request->flags & CMEM_REQUEST_EXACT &&
+		    length - request->length >= PAGE_SIZE)
+			break;
+		return number;
 	}
 	return -ENOENT;
 }
@@ -476,20 +480,9 @@ static int cmem_cma_check(struct cmem_cma *cma,
 	return length && request->length > length << PAGE_SHIFT ? -EINVAL : 0;
 }
 
-/**
- * cmem_cma_take - take memory out of a CMA area
- * @block: the block
- * @request: what is wanted. A pool that is named gives a longer buffer than its
- *	own as well, in place of some of these.
- * @from: where to put the buffer, which has no user yet
- *
- * The memory is clean. May sleep for long: others' pages are moved away. Called
- * without the block's lock.
- *
- * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
- */
-int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
-		  struct cmem_heap_buffer **from)
+static int cmem_cma_take_chosen(struct cmem_block *block,
+				struct cmem_request *request,
+				struct cmem_heap_buffer **from)
 {
 	bool fallback = request->flags & CMEM_ALLOC_HEAP_FALLBACK;
 	struct cmem_cma *cma = cmem_cma_of(block);
@@ -512,6 +505,30 @@ int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
 	    (ret == -ENOMEM || ret == -ENOENT))
 		ret = cmem_cma_take_from(cma, CMEM_CMA_HEAP, request, from);
 	return ret;
+}
+
+/**
+ * cmem_cma_take - take memory out of a CMA area
+ * @block: the block
+ * @request: what is wanted. A pool that is named gives a longer buffer than its
+ *	own as well, in place of some of these.
+ * @from: where to put the buffer, which has no user yet
+ *
+ * The memory is clean. May sleep for long: others' pages are moved away. Called
+ * without the block's lock.
+ *
+ * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
+ */
+int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
+		  struct cmem_heap_buffer **from)
+{
+	int ret = cmem_cma_take_chosen(block, request, from);
+
+	if (ret != -ENOMEM || !(request->flags & CMEM_REQUEST_EXACT) ||
+	    !block->dma_heap_config.from_pools)
+		return ret;
+	request->flags &= ~CMEM_REQUEST_EXACT;
+	return cmem_cma_take_chosen(block, request, from);
 }
 
 /**
@@ -663,7 +680,6 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 	struct cmem_block *block = &cma->block;
 	unsigned int i;
 
-	cmem_block_note_coherent(coherent);
 	cma->own_heap = heap->cma && heap->cma != global;
 	/* A pool may have it: linux,cma-default makes any area the global one. */
 	if (global && !cma->no_heap && !cmem_cma_has_area(cma, global) && !heap->cma)
@@ -944,6 +960,8 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 					   U64_MAX, config);
 	if (!ret)
 		ret = cmem_config_of_quarantine(dev, dev->of_node, config);
+	if (!ret)
+		ret = cmem_config_of_dma_heap(dev, dev->of_node, config);
 	if (ret)
 		goto out;
 	if (config->num_pools && config->num_pools != count) {
@@ -959,6 +977,7 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 		goto out;
 	}
 	cma->block.own_quota = config->quota;
+	cma->block.dma_heap_config = config->dma_heap;
 	ret = cmem_cma_of_areas(dev, cma, config);
 	if (ret)
 		cmem_cma_free(cma);

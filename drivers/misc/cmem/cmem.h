@@ -58,7 +58,6 @@ struct cred;
 struct dentry;
 struct device;
 struct device_node;
-struct dma_heap;
 struct file;
 struct inode;
 struct resource;
@@ -117,8 +116,8 @@ struct cmem_carved_pool {
  * @keep_contents: never zero this memory
  * @is_memory: somebody gave his word that there is memory
  * @is_ram: it is RAM by more than somebody's word
- * @coherent: devices snoop the caches: all mappings are cached, and programs need no
- *	cache maintenance
+ * @coherent: the devices that it is for snoop the caches: all mappings are cached. A
+ *	buffer of it needs maintenance all the same while another device is attached.
  * @base_pfn: page frame number of the first page. Page offsets in the block,
  *	not byte addresses, are what all bookkeeping uses: an unsigned long
  *	holds them for memory above 4 GiB on 32 bit as well.
@@ -126,7 +125,9 @@ struct cmem_carved_pool {
  * @has_pages: all of it has struct pages
  * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
  * @alias: the kernel's own mapping of all of it, cached but for SRAM, or NULL; on 32 bit
- *	for SRAM alone
+ *	for SRAM alone, elsewhere for a no-map carveout as long as it is needed
+ * @alias_users: of a mapping that comes and goes: buffers with CMEM_BUFFER_ALIASED, and
+ *	those who work with it
  * @num_pools: how many of @pools are there
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
@@ -161,10 +162,11 @@ struct cmem_carved_pool {
  * @quarantined_pages: and how long in all
  * @quarantine_work: lets them go
  * @incarnation: counts removals
- * @debugfs: its directory there, for good once it is there
- * @dma_heap: it as a DMA-BUF heap, for good once it is there
- * @names_work: makes these two, which nothing but it and cma.c touches
- * @named: this has been done once
+ * @dma_heap_config: it as DMA-BUF heaps
+ * @debugfs: its directory there, for good once it is there, which nothing but
+ *	@names_work and cma.c touches
+ * @names_work: gives it names there and as DMA-BUF heaps
+ * @named: this has been done since it was made
  *
  * A block that was removed is the same struct with @present off, and becomes a
  * block again in place: who found one needs no reference, only to see under @lock
@@ -189,6 +191,7 @@ struct cmem_block {
 	bool has_pages;
 	struct resource *claimed;
 	void *alias;
+	unsigned long alias_users;
 	unsigned int num_pools;
 	struct cmem_carved_pool *pools;
 	u8 by_size[CMEM_MAX_POOLS];
@@ -220,8 +223,8 @@ struct cmem_block {
 	unsigned long quarantined_pages;
 	struct delayed_work quarantine_work;
 	unsigned int incarnation;
+	struct cmem_dma_heap_config dma_heap_config;
 	struct dentry *debugfs;
-	struct dma_heap *dma_heap;
 	struct work_struct names_work;
 	struct completion named;
 };
@@ -241,8 +244,7 @@ struct cmem_block *cmem_block_find_from(s32 id);
 struct cmem_block *cmem_block_lock(s32 id);
 struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
 int cmem_block_for_each(int (*fn)(struct cmem_block *block));
-void cmem_block_note_coherent(bool coherent);
-void cmem_block_count(u32 *count, u32 *limit, bool *coherent);
+void cmem_block_count(u32 *count, u32 *limit);
 int cmem_block_best_pool(struct cmem_block *block, u64 length);
 
 void cmem_block_sort_pools(struct cmem_block *block);
@@ -354,7 +356,10 @@ static inline u64 cmem_block_length(struct cmem_block *block)
 
 /* params: the blocks that parameters describe (params.c) */
 
+void cmem_params_init(struct device *dev);
+const char *cmem_params_dma_heap_names(s32 id);
 void cmem_params_create_blocks(struct device *dev);
+s32 cmem_params_next_number(void);
 int cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 				u64 length);
 void cmem_params_finish(struct device *dev);
@@ -442,6 +447,9 @@ struct cmem_file {
  * @CMEM_BUFFER_ABANDONED: somebody has not freed it
  * @CMEM_BUFFER_QUARANTINED: it is there: nobody has it, nor gets it. It is not
  *	CMEM_BUFFER_LIVE then.
+ * @CMEM_BUFFER_UNSNOOPED: a device is attached to it that does not snoop the caches
+ * @CMEM_BUFFER_SNOOPED: a device is attached to it that snoops them
+ * @CMEM_BUFFER_ALIASED: it counts in cmem_block.alias_users. Fixed as long as it is live.
  */
 enum cmem_buffer_flags {
 	CMEM_BUFFER_LIVE	= 1 << 0,
@@ -452,6 +460,9 @@ enum cmem_buffer_flags {
 	CMEM_BUFFER_FAILED	= CMEM_ALLOC_FAILED * CMEM_BUFFER_OF_ABI,
 	CMEM_BUFFER_ABANDONED	= 1 << 6,
 	CMEM_BUFFER_QUARANTINED	= 1 << 7,
+	CMEM_BUFFER_UNSNOOPED	= 1 << 8,
+	CMEM_BUFFER_SNOOPED	= 1 << 9,
+	CMEM_BUFFER_ALIASED	= 1 << 10,
 };
 
 /* Those that users are told of */
@@ -605,7 +616,7 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared);
 /**
  * struct cmem_request - what is asked of an allocation, and what came of it
  * @pool: in: number of a pool, CMEM_POOL_BEST or CMEM_POOL_HEAP
- * @flags: in: bits of enum cmem_alloc_flags
+ * @flags: in: bits of enum cmem_alloc_flags, and CMEM_REQUEST_EXACT
  * @length: in: bytes, 0 for all of a buffer of the pool named
  * @alignment: in: 0 or a power of two, in bytes
  * @cred: of who asks: the file's that he opened, or his own
@@ -647,6 +658,13 @@ static inline bool cmem_try_again(int *ret, unsigned int *tries)
 	*ret = (*tries)-- ? cmem_heap_make_room() : -ENOMEM;
 	return !*ret;
 }
+
+/*
+ * A bit of cmem_request.flags beside those of the interface: no pool is wanted but one
+ * with buffers of exactly that length, unless the block says that others may serve as
+ * well.
+ */
+#define CMEM_REQUEST_EXACT	BIT(31)
 
 /* A tag with which nobody leaves memory: owners are numbered from 1. */
 #define CMEM_TAG_NOBODY	1
@@ -795,18 +813,25 @@ typedef void (*cmem_alias_fn)(struct cmem_block *block, void *va,
 int cmem_alias_init(struct cmem_block *block);
 bool cmem_alias_is_uncached(const struct cmem_block *block);
 void cmem_alias_exit(struct cmem_block *block);
-int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
-			bool killable, cmem_alias_fn fn, void *arg);
+void cmem_alias_hold(struct cmem_buffer *buffer);
+void cmem_alias_release(struct cmem_buffer *buffer);
+int cmem_alias_for_each(struct cmem_block *block,
+			const struct cmem_buffer *buffer, u64 offset,
+			u64 length, bool killable, cmem_alias_fn fn, void *arg);
 int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 		     size_t length, bool write);
 void *cmem_buffer_vmap(struct cmem_buffer *buffer);
 void cmem_buffer_vunmap(struct cmem_buffer *buffer, void *va);
 void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
 			 enum cmem_sync_op op);
+bool cmem_buffer_is_cached(const struct cmem_buffer *buffer);
+bool cmem_buffer_must_sync(const struct cmem_buffer *buffer);
 int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		     bool killable, enum cmem_sync_op op);
-int cmem_sync_array(const struct cmem_sync_range *ranges, u32 count);
-int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count);
+int cmem_sync_array(struct cmem_file *file, const struct cmem_sync_range *ranges,
+		    u32 count);
+int cmem_sync_ranges(struct cmem_file *file, const void __user *ranges, u32 count,
+		     u32 size);
 int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op);
 
 /* vma: mappings of buffers (vma.c) */

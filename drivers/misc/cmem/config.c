@@ -2,6 +2,7 @@
 /*
  * What must hold for each struct cmem_block_config, wherever it comes from.
  */
+#include <linux/ctype.h>
 #include <linux/device.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
@@ -63,6 +64,59 @@ int cmem_config_set_pools(struct device *dev, const char *source,
 		return -ENOSPC;
 	}
 	config->num_pools = num_pools;
+	return 0;
+}
+
+/* In a path of /dev, and between colons, it says what it is. */
+static bool cmem_config_is_dma_heap_name(const char *name, size_t length)
+{
+	size_t i;
+
+	if (!length || length > CMEM_MAX_DMA_HEAP_NAME || *name == '.' ||
+	    strstarts(name, "cmem-"))
+		return false;
+	for (i = 0; i < length; i++)
+		if (!isascii(name[i]) ||
+		    !(isalnum(name[i]) || strchr("_-+.,@", name[i])))
+			return false;
+	return true;
+}
+
+/**
+ * cmem_config_set_dma_heap_names - check and take names for a block's DMA-BUF heaps
+ * @dev: for messages
+ * @source: what says so, for messages
+ * @text: names with a colon between them
+ * @config: @config->id is read, for messages; @config->dma_heap.names gets them
+ *
+ * Return: 0; -EINVAL for a name that can't be one, -EOVERFLOW for too many.
+ */
+int cmem_config_set_dma_heap_names(struct device *dev, const char *source,
+				   const char *text,
+				   struct cmem_block_config *config)
+{
+	const char *name = text;
+	int length;
+
+	for (;; name += length + 1) {
+		length = strcspn(name, ":");
+		if (!cmem_config_is_dma_heap_name(name, length)) {
+			dev_err(dev, "block %d: %s: '%.*s' can't be the name of a DMA-BUF heap, must be 1 to %d letters, digits and _-+.,@ that begin neither with a dot nor with cmem-\n",
+				config->id, source, min(length, CMEM_MAX_DMA_HEAP_NAMES), name,
+				CMEM_MAX_DMA_HEAP_NAME);
+			return -EINVAL;
+		}
+		if (!name[length])
+			break;
+	}
+	if (strscpy(config->dma_heap.names, text,
+		    sizeof(config->dma_heap.names)) < 0) {
+		dev_err(dev, "block %d: %s has %zu characters, must be at most %d\n",
+			config->id, source, strlen(text),
+			CMEM_MAX_DMA_HEAP_NAMES - 1);
+		config->dma_heap.names[0] = '\0';
+		return -EOVERFLOW;
+	}
 	return 0;
 }
 

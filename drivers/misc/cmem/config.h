@@ -58,6 +58,18 @@ unsigned long cmem_amount_pages(const struct cmem_amount *amount, u64 pages);
 int cmem_amount_emit(const struct cmem_amount *amount, char *buffer, int at);
 
 /**
+ * struct cmem_dma_heap_config - a block as DMA-BUF heaps
+ * @from_pools: they take longer buffers of pools when nothing else is left
+ * @uncached: those with @names are not cached, whatever their names are
+ * @names: of heaps beside its own, with a colon between them
+ */
+struct cmem_dma_heap_config {
+	bool from_pools;
+	bool uncached;
+	char names[CMEM_MAX_DMA_HEAP_NAMES];
+};
+
+/**
  * struct cmem_block_config - one block as asked for
  * @id: the block's number
  * @kind: what memory it is
@@ -72,6 +84,7 @@ int cmem_amount_emit(const struct cmem_amount *amount, char *buffer, int at);
  *	memory has been checked
  * @has_pages: all of it has struct pages
  * @quarantine: what is done with what is not freed
+ * @dma_heap: it as DMA-BUF heaps
  * @num_pools: how many of @pools are there
  * @pools: the pools, in the order of their numbers
  */
@@ -88,6 +101,7 @@ struct cmem_block_config {
 	struct cmem_amount quota;
 	bool has_pages;
 	struct cmem_quarantine_config quarantine;
+	struct cmem_dma_heap_config dma_heap;
 	unsigned int num_pools;
 	struct cmem_pool_config pools[CMEM_MAX_POOLS];
 };
@@ -95,6 +109,9 @@ struct cmem_block_config {
 int cmem_config_set_pools(struct device *dev, const char *source,
 			  unsigned int num_pools, u64 length,
 			  struct cmem_block_config *config);
+int cmem_config_set_dma_heap_names(struct device *dev, const char *source,
+				   const char *text,
+				   struct cmem_block_config *config);
 void cmem_config_add_quarantine(const struct cmem_quarantine_config *region,
 				struct cmem_quarantine_config *config);
 
@@ -108,6 +125,10 @@ int cmem_config_of_quarantine(struct device *dev, const struct device_node *node
 			      struct cmem_block_config *config);
 int cmem_config_of_quota(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config);
+int cmem_config_of_dma_heap(struct device *dev, const struct device_node *node,
+			    struct cmem_block_config *config);
+int cmem_config_of_carveout(struct device *dev, struct device_node *region,
+			    s32 id, struct cmem_block_config *config);
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config);
 
@@ -161,6 +182,7 @@ cmem_config_of_find_sram(const struct cmem_block_config *config)
  * @pools: <count>x<bytes>[,<count>x<bytes>...], in decimal
  * @quarantine: milliseconds, in decimal, 0 for ever
  * @is_memory: there is memory, whatever firmware and device tree say
+ * @dma_heap_pools: its DMA-BUF heaps take longer buffers of pools when nothing else is left
  *
  * What is a string is NULL if it is not given.
  */
@@ -170,6 +192,7 @@ struct cmem_block_params {
 	char *pools;
 	char *quarantine;
 	bool is_memory;
+	bool dma_heap_pools;
 };
 
 int cmem_config_param_pools(struct device *dev, const char *text,

@@ -11,6 +11,7 @@
 #include <linux/of.h>
 #include <linux/of_address.h>
 #include <linux/of_reserved_mem.h>
+#include <linux/string.h>
 
 #include "config.h"
 
@@ -593,6 +594,83 @@ int cmem_config_of_quota(struct device *dev, const struct device_node *node,
 }
 
 /**
+ * cmem_config_of_dma_heap - read what a block is as DMA-BUF heaps
+ * @dev: for messages
+ * @node: the node of a block, or a ti,cmem node for its CMA areas
+ * @config: where to put it; @config->id is read, for messages
+ *
+ * Return: 0, or as cmem_config_set_dma_heap_names().
+ */
+int cmem_config_of_dma_heap(struct device *dev, const struct device_node *node,
+			    struct cmem_block_config *config)
+{
+	static const char * const prop = "ti,dma-heap-names";
+	char text[CMEM_MAX_DMA_HEAP_NAMES + 1];
+	const char *name;
+	int i, at = 0;
+
+	config->dma_heap.from_pools = of_property_read_bool(node, "ti,dma-heap-pools");
+	config->dma_heap.names[0] = '\0';
+	if (!of_property_present(node, prop))
+		return 0;
+	/* One character more than there may be is one that is told of. */
+	for (i = 0; !of_property_read_string_index(node, prop, i, &name); i++) {
+		if (strchr(name, ':')) {
+			dev_err(dev, "block %d: %s: '%s' can't be the name of a DMA-BUF heap: it has a colon\n",
+				config->id, prop, name);
+			return -EINVAL;
+		}
+		at += scnprintf(text + at, sizeof(text) - at, "%s%s",
+				i ? ":" : "", name);
+	}
+	if (!i) {
+		dev_err(dev, "block %d: %s must be one or more strings\n",
+			config->id, prop);
+		return -EINVAL;
+	}
+	return cmem_config_set_dma_heap_names(dev, prop, text, config);
+}
+
+/**
+ * cmem_config_of_carveout - read a reserved-memory node that is to be a DMA-BUF heap
+ * @dev: for messages
+ * @region: the node, which is enabled
+ * @id: number that the block is to have
+ * @config: to be filled in
+ *
+ * Programs of TI's kernels look for a heap that has carveout_ and the node's name as its
+ * name, and is not cached if the node has no-map.
+ *
+ * Return: 0; -EBUSY when the memory is for another node as well, -ENODEV when it was
+ * not reserved, -EINVAL for what can't be a block.
+ */
+int cmem_config_of_carveout(struct device *dev, struct device_node *region,
+			    s32 id, struct cmem_block_config *config)
+{
+	struct device_node *user;
+	char name[CMEM_MAX_DMA_HEAP_NAME + 2];
+	int ret;
+
+	*config = (struct cmem_block_config) { .id = id };
+	user = cmem_config_of_user("memory-region", region);
+	if (user) {
+		dev_err(dev, "block %d: %pOF is for %pOF as well, and would be cleared: a dma-heap-carveout is for DMA-BUFs alone\n",
+			id, region, user);
+		of_node_put(user);
+		return -EBUSY;
+	}
+	ret = cmem_config_of_region(dev, region, config);
+	if (!ret)
+		ret = cmem_config_of_check_regions(dev, region, config);
+	if (ret)
+		return ret;
+	config->dma_heap.uncached = config->kind == CMEM_KIND_CARVEOUT;
+	snprintf(name, sizeof(name), "carveout_%pOFn", region);
+	return cmem_config_set_dma_heap_names(dev, region->full_name, name,
+					      config);
+}
+
+/**
  * cmem_config_of_block - read a block's node
  * @dev: for messages
  * @node: the node, a child of a ti,cmem node
@@ -601,8 +679,9 @@ int cmem_config_of_quota(struct device *dev, const struct device_node *node,
  *
  * Return: 0; -EINVAL for a malformed property, -ENOENT for one that is missing,
  * -ENODEV when the memory was not reserved or is disabled, -EBUSY when it is for
- * somebody else; and as cmem_config_of_pools(). When only its pools or what is said of
- * quarantine are wrong, its @length is not 0: the memory is good.
+ * somebody else; and as cmem_config_of_pools() and cmem_config_of_dma_heap(). When only
+ * its pools, the names of its heaps or what is said of quarantine are wrong, its @length is
+ * not 0: the memory is good.
  */
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)
@@ -643,6 +722,8 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 		return ret;
 	}
 	ret = cmem_config_of_quarantine(dev, node, config);
+	if (!ret)
+		ret = cmem_config_of_dma_heap(dev, node, config);
 	if (ret)
 		return ret;
 

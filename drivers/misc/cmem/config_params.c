@@ -235,6 +235,7 @@ int cmem_config_param_block(struct device *dev,
 	*config = (struct cmem_block_config) {
 		.id = id,
 		.is_memory = params->is_memory,
+		.dma_heap.from_pools = params->dma_heap_pools,
 	};
 
 	if (!params->phys_end) {

@@ -7,6 +7,8 @@
 #include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "config.h"
@@ -15,23 +17,55 @@ static int cmem_config_user_pools(struct device *dev,
 				  const struct cmem_block_add *add,
 				  struct cmem_block_config *config)
 {
-	const struct cmem_block_pool __user *from;
+	const u32 first = offsetofend(struct cmem_block_pool, length);
+	u32 i, size = add->pool_size ?: first;
 	struct cmem_block_pool pool;
 	unsigned long address;
-	u32 i;
+	int ret;
 
 	if (overflows_type(add->pools, address))
 		return -EFAULT;
-	from = u64_to_user_ptr(add->pools);
+	if (size < first) {
+		dev_err(dev, "block %d: pool_size is %u, must be %u or more\n",
+			config->id, size, first);
+		return -EINVAL;
+	}
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	for (i = 0; i < add->num_pools; i++) {
-		if (copy_from_user(&pool, from + i, sizeof(pool)))
-			return -EFAULT;
+		ret = copy_struct_from_user(&pool, sizeof(pool),
+					    u64_to_user_ptr(add->pools) +
+					    (size_t)i * size, size);
+		if (ret)
+			return ret;
 		if (pool.__reserved)
 			return -EOPNOTSUPP;
 		config->pools[i].count = pool.count;
 		config->pools[i].length = pool.length;
 	}
 	return cmem_config_set_pools(dev, "pools", i, config->length, config);
+}
+
+static int cmem_config_user_names(struct device *dev,
+				  const struct cmem_block_add *add,
+				  struct cmem_block_config *config)
+{
+	unsigned long address;
+	char *names;
+	int ret;
+
+	if (!add->dma_heap_names)
+		return 0;
+	if (overflows_type(add->dma_heap_names, address))
+		return -EFAULT;
+	names = strndup_user(u64_to_user_ptr(add->dma_heap_names),
+			     CMEM_MAX_DMA_HEAP_NAMES);
+	/* That is what it says of a string that is too long. */
+	if (IS_ERR(names))
+		return PTR_ERR(names) == -EINVAL ? -EOVERFLOW : PTR_ERR(names);
+	ret = cmem_config_set_dma_heap_names(dev, "dma_heap_names", names, config);
+	kfree(names);
+	return ret;
 }
 
 /**
@@ -56,6 +90,9 @@ int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 			.ms = add->quarantine_ms,
 		},
 		.quota = { .given = add->quota, .bytes = add->quota },
+		.dma_heap = {
+			.from_pools = add->flags & CMEM_BLOCK_DMA_HEAP_POOLS,
+		},
 	};
 
 	if (add->block < 0) {
@@ -85,5 +122,6 @@ int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 			add->block, add->num_pools, CMEM_MAX_POOLS);
 		return -EOVERFLOW;
 	}
-	return cmem_config_user_pools(dev, add, config);
+	return cmem_config_user_names(dev, add, config) ?:
+	       cmem_config_user_pools(dev, add, config);
 }

@@ -1,40 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Each block as a DMA-BUF heap: /dev/dma_heap/cmem-<number>, or cmem-cma.
+ * Each block as DMA-BUF heaps: /dev/dma_heap/cmem-<number>, or cmem-cma; the same with
+ * -uncached behind it; and the names that the board gives it, for programs that look
+ * for these.
  *
  * So programs that know DMA-BUF heaps get this memory with the code that they have.
  * What they get has no file of /dev/cmem, only the DMA-BUF; it is always clean, unless
- * the block keeps its contents, and cached, as that of other heaps is.
+ * the block keeps its contents, and as long as was asked for. Pools are for those who
+ * name them: a heap takes of a pool only what is as long as that.
  *
- * A heap can't be taken away again. It stays with the block, which stays as well, and
- * has nothing to give as long as the block is removed.
+ * A heap can't be taken away again, and the system has not many. It stays with its
+ * block, which stays as well, and has nothing to give as long as that is removed; a
+ * name that was given to a block that is gone may become another one's.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/err.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "cmem.h"
 #include "dmabuf.h"
 
-static struct dma_buf *cmem_dma_heap_allocate(struct dma_heap *heap,
+/* Blocks that are added have heaps with their number up to this, without. */
+#define CMEM_DMA_HEAP_ADDED	32
+
+/**
+ * struct cmem_dma_heap - a DMA-BUF heap of ours
+ * @in_heaps: in the list of all
+ * @block: whose it is
+ * @uncached: what it gives is not cached
+ * @name: what it is called
+ */
+struct cmem_dma_heap {
+	struct list_head in_heaps;
+	struct cmem_block *block;
+	bool uncached;
+	char name[];
+};
+
+/* Only ever added to. A heap's block changes under the lock only. */
+static LIST_HEAD(cmem_dma_heaps);
+static DEFINE_MUTEX(cmem_dma_heaps_lock);
+
+static struct dma_buf *cmem_dma_heap_allocate(struct dma_heap *dma_heap,
 					      unsigned long length, u32 fd_flags,
 					      u64 heap_flags)
 {
-	struct cmem_block *block = dma_heap_get_drvdata(heap);
+	const struct cmem_dma_heap *heap = dma_heap_get_drvdata(dma_heap);
+	struct cmem_block *block = READ_ONCE(heap->block);
 	struct cmem_request request = {
 		.pool = CMEM_POOL_BEST,
-		.flags = CMEM_ALLOC_CACHED | CMEM_ALLOC_HEAP_FALLBACK,
+		.flags = CMEM_ALLOC_HEAP_FALLBACK | CMEM_REQUEST_EXACT |
+			 (heap->uncached ? 0 : CMEM_ALLOC_CACHED),
 		.length = length,
 	};
 	struct cmem_buffer *buffer;
 
 	buffer = cmem_buffer_alloc_unowned(block, &request);
 	if (!IS_ERR(buffer))
-		return cmem_dmabuf_wrap(buffer, dma_heap_get_name(heap), true,
-					fd_flags);
+		return cmem_dmabuf_wrap(buffer, heap->name, PAGE_ALIGN(length),
+					true, fd_flags);
 	if (!READ_ONCE(block->present))
 		return ERR_PTR(-ENODEV);
 	/* Longer than the block: other heaps call that no room. */
@@ -45,32 +75,109 @@ static const struct dma_heap_ops cmem_dma_heap_ops = {
 	.allocate = cmem_dma_heap_allocate,
 };
 
+static struct cmem_dma_heap *cmem_dma_heap_find(const char *name)
+{
+	struct cmem_dma_heap *heap;
+
+	list_for_each_entry(heap, &cmem_dma_heaps, in_heaps)
+		if (!strcmp(heap->name, name))
+			return heap;
+	return NULL;
+}
+
+static int cmem_dma_heap_make(struct cmem_block *block, const char *name,
+			      bool uncached)
+{
+	struct dma_heap_export_info info = { .ops = &cmem_dma_heap_ops };
+	struct dma_heap *dma_heap;
+	struct cmem_dma_heap *heap;
+	size_t size = strlen(name) + 1;
+
+	heap = kzalloc(struct_size(heap, name, size), GFP_KERNEL);
+	if (!heap)
+		return -ENOMEM;
+	heap->block = block;
+	heap->uncached = uncached || strstr(name, "uncached");
+	memcpy(heap->name, name, size);
+	info.name = heap->name;
+	info.priv = heap;
+	dma_heap = dma_heap_add(&info);
+	if (IS_ERR(dma_heap)) {
+		kfree(heap);
+		return PTR_ERR(dma_heap);
+	}
+	list_add_tail(&heap->in_heaps, &cmem_dma_heaps);
+	return 0;
+}
+
+/* Without a heap a block is still a block: that it failed is logged only. */
+static void cmem_dma_heap_add_name(struct cmem_block *block, const char *name,
+				   bool uncached)
+{
+	struct cmem_dma_heap *heap;
+	int ret;
+
+	guard(mutex)(&cmem_dma_heaps_lock);
+	heap = cmem_dma_heap_find(name);
+	if (heap && heap->block == block)
+		return;
+	if (heap && READ_ONCE(heap->block->present)) {
+		pr_warn("block %d: no DMA-BUF heap '%s' of it: block %d has that name\n",
+			block->id, name, heap->block->id);
+		return;
+	}
+	/* A block that is gone had it. */
+	if (heap) {
+		WRITE_ONCE(heap->block, block);
+		return;
+	}
+	ret = cmem_dma_heap_make(block, name, uncached);
+	/* That another heap has it, has been said. */
+	if (ret && ret != -EINVAL && ret != -EEXIST)
+		pr_warn("block %d: no DMA-BUF heap '%s' of it: %pe\n",
+			block->id, name, ERR_PTR(ret));
+}
+
+static void cmem_dma_heap_add_names(struct cmem_block *block, const char *names,
+				    bool uncached)
+{
+	char *text = kstrdup(names, GFP_KERNEL), *rest = text, *name;
+
+	while ((name = strsep(&rest, ":")))
+		if (*name)
+			cmem_dma_heap_add_name(block, name, uncached);
+	kfree(text);
+}
+
 /**
- * cmem_dma_heap_add - make a DMA-BUF heap of a block that is there for everybody
+ * cmem_dma_heap_add - make DMA-BUF heaps of a block that is there for everybody
  * @block: the block, which may have been one before
- *
- * Without a heap a block is still a block: that it failed is logged only.
  */
 void cmem_dma_heap_add(struct cmem_block *block)
 {
-	struct dma_heap_export_info info = {
-		.ops = &cmem_dma_heap_ops,
-		.priv = block,
-	};
-	struct dma_heap *heap;
+	char names[CMEM_MAX_DMA_HEAP_NAMES];
+	char name[32];
+	bool added, uncached;
 
-	if (block->dma_heap)
-		return;
+	mutex_lock(&block->lock);
+	added = block->added;
+	uncached = block->dma_heap_config.uncached;
+	strscpy(names, block->dma_heap_config.names, sizeof(names));
+	mutex_unlock(&block->lock);
 
-	info.name = block->id == CMEM_BLOCK_CMA ?
-		    kstrdup("cmem-cma", GFP_KERNEL) :
-		    kasprintf(GFP_KERNEL, "cmem-%d", block->id);
-	heap = info.name ? dma_heap_add(&info) : ERR_PTR(-ENOMEM);
-	if (IS_ERR(heap)) {
-		pr_warn("block %d: no DMA-BUF heap of it: %pe\n", block->id,
-			heap);
-		kfree(info.name);
-		return;
+	if (block->id == CMEM_BLOCK_CMA)
+		strscpy(name, "cmem-cma", sizeof(name));
+	else
+		snprintf(name, sizeof(name), "cmem-%d", block->id);
+	if (!added || block->id < CMEM_DMA_HEAP_ADDED) {
+		cmem_dma_heap_add_name(block, name, false);
+		strlcat(name, "-uncached", sizeof(name));
+		cmem_dma_heap_add_name(block, name, false);
+	} else {
+		pr_info("block %d: no DMA-BUF heap %s: it would be there for good, so blocks that are loaded have one up to number %d\n",
+			block->id, name, CMEM_DMA_HEAP_ADDED - 1);
 	}
-	block->dma_heap = heap;
+	cmem_dma_heap_add_names(block, names, uncached);
+	cmem_dma_heap_add_names(block, cmem_params_dma_heap_names(block->id),
+				false);
 }

@@ -4,7 +4,11 @@
  *
  * A DMA-BUF holds its buffer like a registration or a mapping does, and whoever has
  * it needs no file of /dev/cmem: it is the way in which a private buffer is passed on.
- * A buffer may have any number of them, all of the same memory.
+ *
+ * A buffer has one DMA-BUF, however often it is exported, so that fences, poll() and
+ * importers that look for what they have already find the same. One that may only be
+ * read, or only written, is another file and so another DMA-BUF: they share their
+ * fences, and what is known of the devices that are attached to any of them.
  *
  * To a device it is one run of addresses. The DMA API gives these out, but is not
  * asked to do more: it would maintain the caches, and bounce what a device can't
@@ -22,6 +26,8 @@
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/hashtable.h>
+#include <linux/huge_mm.h>
 #include <linux/iommu-dma.h>
 #include <linux/iosys-map.h>
 #include <linux/mm.h>
@@ -39,46 +45,154 @@
 #define CMEM_DMABUF_ENTRY	SZ_2G
 
 /**
+ * struct cmem_exports - the DMA-BUFs of a buffer
+ * @in_hash: by @buffer
+ * @buffer: whose they are. Each of @users holds it.
+ * @users: DMA-BUFs that are not released yet, and calls that make one
+ * @files: theirs, by what they are open for: O_RDONLY, O_WRONLY, O_RDWR, and O_ACCMODE,
+ *	which is for nothing. One that nobody has any more may be there until it is
+ *	released.
+ * @resv: their fences
+ * @unsnooped: how many devices are attached that do not snoop the caches, under the
+ *	block's lock
+ * @snooped: how many that do, under the block's lock
+ *
+ * What is not said to be under another lock is under cmem_exports_lock.
+ */
+struct cmem_exports {
+	struct hlist_node in_hash;
+	struct cmem_buffer *buffer;
+	unsigned int users;
+	struct file *files[O_ACCMODE + 1];
+	struct dma_resv resv;
+	unsigned int unsnooped;
+	unsigned int snooped;
+};
+
+/**
  * struct cmem_dmabuf - what is behind a DMA-BUF
  * @buffer: the buffer, held
+ * @exports: all DMA-BUFs of it, held
  * @heap: it is from a DMA-BUF heap
- * @lock: covers what follows
- * @attached: how many devices are attached
- * @incoherent: how many of these do not snoop the caches
  */
 struct cmem_dmabuf {
 	struct cmem_buffer *buffer;
+	struct cmem_exports *exports;
 	bool heap;
-	spinlock_t lock;
-	unsigned int attached;
-	unsigned int incoherent;
 };
 
 /**
  * struct cmem_attachment - what is behind an attachment
  * @table: the memory, as the device sees it
- * @incoherent: the device does not snoop the caches
+ * @unsnooped: the device does not snoop the caches
  */
 struct cmem_attachment {
 	struct sg_table table;
-	bool incoherent;
+	bool unsnooped;
 };
 
-/*
- * Whether the CPU may have in its caches what a device does not see, or the other way
- * round. Where no device is attached there may be one that was told the physical
- * address; how that is, the block says.
- */
-static bool cmem_dmabuf_must_sync(struct cmem_dmabuf *exported)
-{
-	bool must;
+/* Few buffers of a system are DMA-BUFs at a time; each of them costs no more for it. */
+static DEFINE_HASHTABLE(cmem_exports_hash, 6);
+static DEFINE_SPINLOCK(cmem_exports_lock);
 
-	/* Both at once: a device that is just attached must count as what it is. */
-	spin_lock(&exported->lock);
-	must = exported->attached ? exported->incoherent :
-	       !cmem_buffer_block(exported->buffer)->coherent;
-	spin_unlock(&exported->lock);
-	return must;
+static struct cmem_exports *cmem_exports_find(const struct cmem_buffer *buffer)
+{
+	struct cmem_exports *exports;
+
+	lockdep_assert_held(&cmem_exports_lock);
+	hash_for_each_possible(cmem_exports_hash, exports, in_hash,
+			       (unsigned long)buffer)
+		if (exports->buffer == buffer)
+			return exports;
+	return NULL;
+}
+
+/* Find the DMA-BUFs of a buffer that the caller holds, or begin them; -ENOMEM. */
+static struct cmem_exports *cmem_exports_get(struct cmem_buffer *buffer)
+{
+	struct cmem_exports *spare, *exports;
+
+	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
+	if (!spare)
+		return ERR_PTR(-ENOMEM);
+	dma_resv_init(&spare->resv);
+	spare->buffer = buffer;
+
+	spin_lock(&cmem_exports_lock);
+	exports = cmem_exports_find(buffer);
+	if (!exports) {
+		exports = spare;
+		spare = NULL;
+		hash_add(cmem_exports_hash, &exports->in_hash,
+			 (unsigned long)buffer);
+	}
+	exports->users++;
+	spin_unlock(&cmem_exports_lock);
+
+	if (spare) {
+		dma_resv_fini(&spare->resv);
+		kfree(spare);
+	}
+	return exports;
+}
+
+/* Let go of them. @file: of the DMA-BUF that is released, if any. */
+static void cmem_exports_put(struct cmem_exports *exports,
+			     const struct file *file)
+{
+	bool last;
+	int i;
+
+	spin_lock(&cmem_exports_lock);
+	/* There may be another one in its place by now. */
+	for (i = 0; i <= O_ACCMODE; i++)
+		if (file && exports->files[i] == file)
+			exports->files[i] = NULL;
+	last = !--exports->users;
+	if (last)
+		hash_del(&exports->in_hash);
+	spin_unlock(&cmem_exports_lock);
+
+	if (last) {
+		dma_resv_fini(&exports->resv);
+		kfree(exports);
+	}
+}
+
+/*
+ * Take the DMA-BUF that is open for something, if somebody still has it. With another
+ * one in hand, that takes its place where there is none.
+ */
+static struct dma_buf *cmem_exports_take(struct cmem_exports *exports,
+					 int access, struct dma_buf *other)
+{
+	struct file *file;
+
+	spin_lock(&cmem_exports_lock);
+	/* It is not released while it is there, and so its file is one. */
+	file = get_file_active(&exports->files[access]);
+	if (!file && other)
+		exports->files[access] = other->file;
+	spin_unlock(&cmem_exports_lock);
+	return file ? file->private_data : other;
+}
+
+/* A device comes or goes. */
+static void cmem_exports_count(struct cmem_exports *exports, bool unsnooped,
+			       int change)
+{
+	struct cmem_buffer *buffer = exports->buffer;
+
+	guard(mutex)(&cmem_buffer_block(buffer)->lock);
+	if (unsnooped)
+		exports->unsnooped += change;
+	else
+		exports->snooped += change;
+	buffer->flags &= ~(CMEM_BUFFER_UNSNOOPED | CMEM_BUFFER_SNOOPED);
+	if (exports->unsnooped)
+		buffer->flags |= CMEM_BUFFER_UNSNOOPED;
+	if (exports->snooped)
+		buffer->flags |= CMEM_BUFFER_SNOOPED;
 }
 
 static int cmem_dmabuf_sync(struct cmem_buffer *buffer, bool killable,
@@ -87,35 +201,50 @@ static int cmem_dmabuf_sync(struct cmem_buffer *buffer, bool killable,
 	return cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), killable, op);
 }
 
+/* The DMA API maps by adding to physical addresses, and by nothing else. */
+static bool cmem_dmabuf_is_direct(struct device *dev)
+{
+	return !use_dma_iommu(dev) && !get_dma_ops(dev);
+}
+
+/*
+ * Whether a device sees what is in the caches. What an IOMMU maps without struct pages it
+ * maps as registers are, which nobody snoops, whatever the device could.
+ */
+static bool cmem_dmabuf_snoops(struct device *dev, bool has_pages)
+{
+	return dev_is_dma_coherent(dev) &&
+	       (CMEM_ALWAYS_COHERENT || has_pages || cmem_dmabuf_is_direct(dev));
+}
+
 static int cmem_dmabuf_attach(struct dma_buf *dmabuf,
 			      struct dma_buf_attachment *attachment)
 {
 	struct cmem_dmabuf *exported = dmabuf->priv;
-	u64 length = cmem_buffer_length(exported->buffer);
+	const struct cmem_block *block = cmem_buffer_block(exported->buffer);
+	struct device *dev = attachment->dev;
 	struct cmem_attachment *attached;
 	int ret;
 
-	if (!cmem_buffer_block(exported->buffer)->has_pages &&
-	    !attachment->peer2peer)
+	if (!block->has_pages && !attachment->peer2peer) {
+		dev_err_ratelimited(dev, "cmem: this importer wants struct pages, which the memory of block %d has not: have the kernel know of that memory, as reserved-memory without no-map, or in place of mem= as cmem_carveout=\n",
+				    block->id);
 		return -EOPNOTSUPP;
+	}
 
 	attached = kzalloc(sizeof(*attached), GFP_KERNEL_ACCOUNT);
 	if (!attached)
 		return -ENOMEM;
 	ret = sg_alloc_table(&attached->table,
-			     DIV_ROUND_UP_ULL(length, CMEM_DMABUF_ENTRY),
+			     DIV_ROUND_UP_ULL(dmabuf->size, CMEM_DMABUF_ENTRY),
 			     GFP_KERNEL_ACCOUNT);
 	if (ret) {
 		kfree(attached);
 		return ret;
 	}
-	attached->incoherent = !dev_is_dma_coherent(attachment->dev);
+	attached->unsnooped = !cmem_dmabuf_snoops(dev, block->has_pages);
 	attachment->priv = attached;
-
-	spin_lock(&exported->lock);
-	exported->attached++;
-	exported->incoherent += attached->incoherent;
-	spin_unlock(&exported->lock);
+	cmem_exports_count(exported->exports, attached->unsnooped, 1);
 	return 0;
 }
 
@@ -125,19 +254,9 @@ static void cmem_dmabuf_detach(struct dma_buf *dmabuf,
 	struct cmem_attachment *attached = attachment->priv;
 	struct cmem_dmabuf *exported = dmabuf->priv;
 
-	spin_lock(&exported->lock);
-	exported->attached--;
-	exported->incoherent -= attached->incoherent;
-	spin_unlock(&exported->lock);
-
+	cmem_exports_count(exported->exports, attached->unsnooped, -1);
 	sg_free_table(&attached->table);
 	kfree(attached);
-}
-
-/* The DMA API maps by adding to physical addresses, and by nothing else. */
-static bool cmem_dmabuf_is_direct(struct device *dev)
-{
-	return !use_dma_iommu(dev) && !get_dma_ops(dev);
 }
 
 /* A bus may have another offset for each of several ranges. */
@@ -232,15 +351,28 @@ static int cmem_dmabuf_map_resource(struct device *dev, struct sg_table *table,
 }
 
 static void cmem_dmabuf_unmap_table(struct cmem_buffer *buffer,
-				    struct device *dev, struct sg_table *table,
+				    struct dma_buf_attachment *attachment,
+				    struct sg_table *table,
 				    enum dma_data_direction direction)
 {
+	struct device *dev = attachment->dev;
+
 	if (cmem_buffer_block(buffer)->has_pages)
 		dma_unmap_sgtable(dev, table, direction, DMA_ATTR_SKIP_CPU_SYNC);
 	else if (!cmem_dmabuf_is_direct(dev))
 		dma_unmap_resource(dev, sg_dma_address(table->sgl),
-				   cmem_buffer_length(buffer), direction,
+				   attachment->dmabuf->size, direction,
 				   DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+/*
+ * A device that snoops needs nothing of a cached buffer. Where the buffer is not cached,
+ * it may find what the CPU read ahead of time: see cmem_sync_needs().
+ */
+static bool cmem_dmabuf_sync_device(const struct cmem_buffer *buffer,
+				    const struct cmem_attachment *attached)
+{
+	return attached->unsnooped || !cmem_buffer_is_cached(buffer);
 }
 
 static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
@@ -273,10 +405,10 @@ static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
 		return ERR_PTR(ret);
 
 	/* What the CPU wrote must not get there later than what the device writes. */
-	if (attached->incoherent)
+	if (cmem_dmabuf_sync_device(buffer, attached))
 		ret = cmem_dmabuf_sync(buffer, true, CMEM_SYNC_WRITE_BACK);
 	if (ret) {
-		cmem_dmabuf_unmap_table(buffer, dev, table, direction);
+		cmem_dmabuf_unmap_table(buffer, attachment, table, direction);
 		return ERR_PTR(ret);
 	}
 	return table;
@@ -295,9 +427,9 @@ static void cmem_dmabuf_unmap(struct dma_buf_attachment *attachment,
 	struct cmem_dmabuf *exported = attachment->dmabuf->priv;
 	struct cmem_attachment *attached = attachment->priv;
 
-	cmem_dmabuf_unmap_table(exported->buffer, attachment->dev, table,
-				direction);
-	if (attached->incoherent && direction != DMA_TO_DEVICE)
+	cmem_dmabuf_unmap_table(exported->buffer, attachment, table, direction);
+	if (direction != DMA_TO_DEVICE &&
+	    cmem_dmabuf_sync_device(exported->buffer, attached))
 		cmem_dmabuf_sync(exported->buffer, false, CMEM_DMABUF_FOR_CPU);
 }
 
@@ -308,7 +440,7 @@ static int cmem_dmabuf_begin_cpu_access(struct dma_buf *dmabuf,
 	bool write = direction == DMA_BIDIRECTIONAL;
 	long ret;
 
-	if (direction == DMA_TO_DEVICE || !cmem_dmabuf_must_sync(exported))
+	if (direction == DMA_TO_DEVICE || !cmem_buffer_must_sync(exported->buffer))
 		return 0;
 	/* The core waits later: by then the old bytes may be in the caches again. */
 	ret = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
@@ -323,7 +455,7 @@ static int cmem_dmabuf_end_cpu_access(struct dma_buf *dmabuf,
 {
 	struct cmem_dmabuf *exported = dmabuf->priv;
 
-	if (direction == DMA_FROM_DEVICE || !cmem_dmabuf_must_sync(exported))
+	if (direction == DMA_FROM_DEVICE)
 		return 0;
 	return cmem_dmabuf_sync(exported->buffer, true, CMEM_SYNC_WRITE_BACK);
 }
@@ -377,6 +509,7 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 	 */
 	if (exported->heap && current->flags & PF_EXITING)
 		cmem_buffer_abandon(exported->buffer);
+	cmem_exports_put(exported->exports, dmabuf->file);
 	cmem_buffer_put(exported->buffer);
 	kfree(exported);
 }
@@ -406,62 +539,90 @@ static const struct dma_buf_ops cmem_dmabuf_ops = {
 	.begin_cpu_access = cmem_dmabuf_begin_cpu_access,
 	.end_cpu_access = cmem_dmabuf_end_cpu_access,
 	.mmap = cmem_dmabuf_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
 	.vmap = cmem_dmabuf_vmap,
 	.vunmap = cmem_dmabuf_vunmap,
 	.release = cmem_dmabuf_release,
 };
 
-/**
- * cmem_dmabuf_wrap - make a DMA-BUF of a buffer
- * @buffer: a buffer that the caller holds, marked as shared. The DMA-BUF takes that
- *	hold over, also when there is none.
- * @name: who exports it, for debugfs; must stay
- * @heap: it is one from a DMA-BUF heap
- * @flags: O_RDONLY, O_WRONLY or O_RDWR
- *
- * Return: the DMA-BUF; -EOVERFLOW when the buffer is longer than a size_t can tell,
- * -ENOMEM.
- */
-struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
-				 bool heap, int flags)
+static struct dma_buf *cmem_dmabuf_make(struct cmem_buffer *buffer,
+					struct cmem_exports *exports,
+					const char *name, u64 length, bool heap,
+					int flags)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
-	u64 length = cmem_buffer_length(buffer);
 	struct cmem_dmabuf *exported;
 	struct dma_buf *dmabuf;
-	int ret;
 
-	ret = -EOVERFLOW;
 	if (overflows_type(length, info.size))
-		goto err_put;
-	ret = -ENOMEM;
+		return ERR_PTR(-EOVERFLOW);
 	exported = kzalloc(sizeof(*exported), GFP_KERNEL_ACCOUNT);
 	if (!exported)
-		goto err_put;
+		return ERR_PTR(-ENOMEM);
 
 	exported->buffer = buffer;
+	exported->exports = exports;
 	exported->heap = heap;
-	spin_lock_init(&exported->lock);
 	info.exp_name = name;
 	info.ops = &cmem_dmabuf_ops;
 	info.size = length;
 	info.flags = flags;
+	info.resv = &exports->resv;
 	info.priv = exported;
 	dmabuf = dma_buf_export(&info);
-	if (!IS_ERR(dmabuf)) {
+	if (IS_ERR(dmabuf))
+		kfree(exported);
+	else
 		cmem_vma_set_space(dmabuf->file);
-		return dmabuf;
-	}
-
-	ret = PTR_ERR(dmabuf);
-	kfree(exported);
-err_put:
-	cmem_buffer_put(buffer);
-	return ERR_PTR(ret);
+	return dmabuf;
 }
 
 /**
- * cmem_dmabuf_export - make a DMA-BUF of a buffer that a file is registered for
+ * cmem_dmabuf_wrap - get the DMA-BUF of a buffer
+ * @buffer: a buffer that the caller holds, marked as shared. The DMA-BUF takes that
+ *	hold over, also when there is none.
+ * @name: who exports it, for debugfs; must stay
+ * @length: in bytes, whole pages, what it shows of the buffer
+ * @heap: if it has none yet, it gets one from a DMA-BUF heap
+ * @flags: O_RDONLY, O_WRONLY or O_RDWR
+ *
+ * Return: the DMA-BUF, which is the one that it has already, if that is open for the
+ * same; -EOVERFLOW when the buffer is longer than a size_t can tell, -ENOMEM.
+ */
+struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
+				 u64 length, bool heap, int flags)
+{
+	struct dma_buf *dmabuf, *made;
+	int access = flags & O_ACCMODE;
+	struct cmem_exports *exports;
+
+	exports = cmem_exports_get(buffer);
+	if (IS_ERR(exports)) {
+		cmem_buffer_put(buffer);
+		return ERR_CAST(exports);
+	}
+
+	dmabuf = cmem_exports_take(exports, access, NULL);
+	if (!dmabuf) {
+		made = cmem_dmabuf_make(buffer, exports, name, length, heap,
+					flags);
+		if (IS_ERR(made)) {
+			dmabuf = made;
+		} else {
+			/* It has the holds; somebody else may have been faster. */
+			dmabuf = cmem_exports_take(exports, access, made);
+			if (dmabuf != made)
+				dma_buf_put(made);
+			return dmabuf;
+		}
+	}
+	cmem_exports_put(exports, NULL);
+	cmem_buffer_put(buffer);
+	return dmabuf;
+}
+
+/**
+ * cmem_dmabuf_export - get the DMA-BUF of a buffer that a file is registered for
  * @file: the file
  * @pfn: page frame number of the buffer's first page
  * @flags: O_RDONLY, O_WRONLY or O_RDWR
@@ -482,7 +643,27 @@ struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 	if (IS_ERR(buffer))
 		return ERR_CAST(buffer);
 	cmem_buffer_share(buffer);
-	return cmem_dmabuf_wrap(buffer, "cmem", false, flags);
+	return cmem_dmabuf_wrap(buffer, "cmem", cmem_buffer_length(buffer),
+				false, flags);
+}
+
+/**
+ * cmem_dmabuf_phys - tell where a DMA-BUF is, if it is one of ours
+ * @dmabuf: the DMA-BUF, which the caller holds
+ * @phys: where to put the physical address of its first byte
+ *
+ * Return: true if it is.
+ */
+bool cmem_dmabuf_phys(const struct dma_buf *dmabuf, u64 *phys)
+{
+	const struct cmem_dmabuf *exported = dmabuf->priv;
+	struct cmem_extent extent;
+
+	if (dmabuf->ops != &cmem_dmabuf_ops)
+		return false;
+	cmem_buffer_locate(exported->buffer, &extent);
+	*phys = PFN_PHYS(extent.pfn);
+	return true;
 }
 
 /**

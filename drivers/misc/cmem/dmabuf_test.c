@@ -55,7 +55,7 @@ static void cmem_dmabuf_test_wrap(struct kunit *test, struct cmem_dmabuf_test *t
 	struct dma_buf *dmabuf;
 
 	cmem_buffer_get(&t->from.buffer);
-	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", false, O_RDWR);
+	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
 	t->dmabuf = dmabuf;
 }
@@ -274,7 +274,7 @@ static void cmem_dmabuf_test_above_4g(struct kunit *test)
 	if (!buffer)
 		cmem_dmabuf_test_skip(test, "no block above 4 GiB has struct pages");
 
-	dmabuf = cmem_dmabuf_wrap(buffer, "cmem-test", false, O_RDWR);
+	dmabuf = cmem_dmabuf_wrap(buffer, "cmem-test", TEST_LENGTH, false, O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
 	t->mask = DMA_BIT_MASK(32);
 	cmem_dmabuf_test_refused(test, dmabuf, -EIO);
@@ -413,6 +413,18 @@ static const struct dma_fence_ops cmem_dmabuf_test_fence_ops = {
 	.enable_signaling = cmem_dmabuf_test_fence_enable,
 };
 
+/* One that is done when somebody says so */
+static bool cmem_dmabuf_test_fence_wait(struct dma_fence *fence)
+{
+	return true;
+}
+
+static const struct dma_fence_ops cmem_dmabuf_test_late_ops = {
+	.get_driver_name = cmem_dmabuf_test_fence_name,
+	.get_timeline_name = cmem_dmabuf_test_fence_name,
+	.enable_signaling = cmem_dmabuf_test_fence_wait,
+};
+
 /**
  * struct cmem_dmabuf_test_order - what happens to the caches, before and after a fence
  * @lock: the fence's
@@ -472,6 +484,221 @@ static void cmem_dmabuf_test_fence_first(struct kunit *test)
 	dma_fence_put(order->fence);
 }
 
+/* However often it is exported: what is open for the same is the same. */
+static void cmem_dmabuf_test_one_of_each(struct kunit *test)
+{
+	static const int access[] = { O_RDWR, O_RDONLY, O_WRONLY, O_ACCMODE };
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf *first[ARRAY_SIZE(access)], *second;
+	struct file *file;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(access); i++) {
+		cmem_buffer_get(&t->from.buffer);
+		first[i] = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false,
+					    access[i]);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(first[i]));
+		KUNIT_EXPECT_EQ(test, first[i] == t->dmabuf, !i);
+		KUNIT_EXPECT_PTR_EQ(test, first[i]->resv, t->dmabuf->resv);
+	}
+	for (i = 0; i < ARRAY_SIZE(access); i++) {
+		cmem_buffer_get(&t->from.buffer);
+		second = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, true,
+					  access[i] | O_CLOEXEC);
+		KUNIT_EXPECT_PTR_EQ(test, first[i], second);
+		dma_buf_put(second);
+		dma_buf_put(first[i]);
+	}
+
+	/* One that nobody has any more, but that is not released yet, is not the one. */
+	file = t->dmabuf->file;
+	dma_buf_put(t->dmabuf);
+	cmem_buffer_get(&t->from.buffer);
+	t->dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(t->dmabuf));
+	KUNIT_EXPECT_EQ(test, file_count(t->dmabuf->file), 1);
+	KUNIT_EXPECT_PTR_NE(test, file, t->dmabuf->file);
+	flush_delayed_fput();
+	cmem_buffer_get(&t->from.buffer);
+	second = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDWR);
+	KUNIT_EXPECT_PTR_EQ(test, second, t->dmabuf);
+	dma_buf_put(second);
+}
+
+/* A fence of one is a fence of all of them. */
+static void cmem_dmabuf_test_shared_fence(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_fence *fence;
+	struct dma_buf *other;
+	spinlock_t *lock;
+
+	lock = kunit_kzalloc(test, sizeof(*lock), GFP_KERNEL);
+	fence = kzalloc(sizeof(*fence), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, lock);
+	KUNIT_ASSERT_NOT_NULL(test, fence);
+	spin_lock_init(lock);
+	/* One that nobody ends by waiting for it */
+	dma_fence_init(fence, &cmem_dmabuf_test_late_ops, lock,
+		       dma_fence_context_alloc(1), 1);
+	KUNIT_ASSERT_EQ(test, dma_resv_lock(t->dmabuf->resv, NULL), 0);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(t->dmabuf->resv, 1), 0);
+	dma_resv_add_fence(t->dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(t->dmabuf->resv);
+
+	cmem_buffer_get(&t->from.buffer);
+	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDONLY);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	KUNIT_EXPECT_PTR_NE(test, other, t->dmabuf);
+	KUNIT_EXPECT_EQ(test,
+			dma_resv_wait_timeout(other->resv, DMA_RESV_USAGE_READ,
+					      false, 1), 0);
+	dma_fence_signal(fence);
+	KUNIT_EXPECT_GT(test,
+			dma_resv_wait_timeout(other->resv, DMA_RESV_USAGE_READ,
+					      false, 1), 0);
+	dma_buf_put(other);
+	dma_fence_put(fence);
+}
+
+/**
+ * struct cmem_dmabuf_test_count - what was done to the caches
+ * @bytes: over how many bytes
+ * @ops: and what, one bit for each
+ */
+struct cmem_dmabuf_test_count {
+	size_t bytes;
+	unsigned long ops;
+};
+
+static void cmem_dmabuf_test_count_probe(void *data, phys_addr_t phys,
+					 size_t length, enum cmem_sync_op op)
+{
+	struct cmem_dmabuf_test_count *count = data;
+
+	count->bytes += length;
+	count->ops |= BIT(op);
+}
+
+/* What the CPU's turn through a DMA-BUF does: nothing, or this over all of the buffer. */
+static void cmem_dmabuf_test_turn(struct kunit *test, struct dma_buf *dmabuf,
+				  int begin, int end, const char *what)
+{
+	struct cmem_dmabuf_test_count *count;
+	int expected[] = { begin, end };
+	int i;
+
+	count = kunit_kzalloc(test, sizeof(*count), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, count);
+	for (i = 0; i < ARRAY_SIZE(expected); i++) {
+		count->bytes = 0;
+		count->ops = 0;
+		KUNIT_ASSERT_EQ(test,
+				register_trace_cmem_sync(cmem_dmabuf_test_count_probe,
+							 count), 0);
+		KUNIT_EXPECT_EQ(test, i ? dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL) :
+					  dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL),
+				0);
+		unregister_trace_cmem_sync(cmem_dmabuf_test_count_probe, count);
+		tracepoint_synchronize_unregister();
+		KUNIT_EXPECT_EQ_MSG(test, count->bytes,
+				    expected[i] ? TEST_LENGTH : 0, "%s", what);
+		KUNIT_EXPECT_EQ_MSG(test, count->ops,
+				    expected[i] ? BIT(expected[i]) : 0, "%s",
+				    what);
+	}
+}
+
+static struct dma_buf_attachment *
+cmem_dmabuf_test_attach(struct kunit *test, struct dma_buf *dmabuf,
+			struct device *dev)
+{
+	struct dma_buf_attachment *attachment = dma_buf_attach(dmabuf, dev);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	return attachment;
+}
+
+/*
+ * What has to be maintained is the buffer's, however the CPU works on it: by what the block
+ * says of the devices that it is for, and by all devices that are attached, each of which
+ * snoops or does not.
+ */
+static void cmem_dmabuf_test_who_snoops(struct kunit *test)
+{
+#if defined(CONFIG_ARM) || defined(CONFIG_ARM64)
+	static const struct {
+		bool cached, coherent, snooped, unsnooped;
+		int begin, end;
+		const char *what;
+	} cases[] = {
+#define BOTH	CMEM_SYNC_WRITE_BACK_INVALIDATE
+#define BACK	CMEM_SYNC_WRITE_BACK
+		{ true, false, false, false, BOTH, BACK, "no device" },
+		{ true, false, true, false, BOTH, BACK, "one that snoops" },
+		{ true, false, false, true, BOTH, BACK, "one that does not" },
+		{ true, false, true, true, BOTH, BACK, "one of each" },
+		{ true, true, false, false, 0, 0, "coherent, no device" },
+		{ true, true, true, false, 0, 0, "coherent, one that snoops" },
+		{ true, true, false, true, BOTH, BACK, "coherent, one that does not" },
+		{ true, true, true, true, BOTH, BACK, "coherent, one of each" },
+		{ false, false, false, false, 0, 0, "not cached, no device" },
+		{ false, false, true, false, BOTH, BOTH, "not cached, one that snoops" },
+		{ false, false, false, true, 0, 0, "not cached, one that does not" },
+		{ false, false, true, true, BOTH, BOTH, "not cached, one of each" },
+#undef BOTH
+#undef BACK
+	};
+	struct dma_buf_attachment *snooped = NULL, *unsnooped = NULL;
+	struct cmem_dmabuf_test *t = test->priv;
+	struct device *other;
+	struct dma_buf *reader;
+	u64 mask = DMA_BIT_MASK(64);
+	int i;
+
+	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
+		cmem_dmabuf_test_skip(test, "nobody sees it");
+	other = kunit_device_register(test, "cmem-test-other");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	other->dma_mask = &mask;
+	other->dma_coherent = true;
+	t->dev->dma_coherent = false;
+	cmem_buffer_get(&t->from.buffer);
+	reader = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDONLY);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(reader));
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *what = cases[i].what;
+
+		t->block.coherent = cases[i].coherent;
+		t->from.buffer.flags &= ~CMEM_BUFFER_CACHED;
+		if (cases[i].cached)
+			t->from.buffer.flags |= CMEM_BUFFER_CACHED;
+		if (cases[i].snooped)
+			snooped = cmem_dmabuf_test_attach(test, reader, other);
+		if (cases[i].unsnooped)
+			unsnooped = cmem_dmabuf_test_attach(test, t->dmabuf,
+							    t->dev);
+		cmem_dmabuf_test_turn(test, t->dmabuf, cases[i].begin,
+				      cases[i].end, what);
+		cmem_dmabuf_test_turn(test, reader, cases[i].begin,
+				      cases[i].end, what);
+		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+				!!cases[i].begin);
+		if (cases[i].snooped)
+			dma_buf_detach(reader, snooped);
+		if (cases[i].unsnooped)
+			dma_buf_detach(t->dmabuf, unsnooped);
+		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+				cases[i].cached && !cases[i].coherent);
+	}
+	dma_buf_put(reader);
+	other->dma_mask = NULL;
+#else
+	cmem_dmabuf_test_skip(test, "all devices snoop");
+#endif
+}
+
 /* Each DMA-BUF holds the buffer, and lets go of it. */
 static void cmem_dmabuf_test_holds(struct kunit *test)
 {
@@ -480,7 +707,7 @@ static void cmem_dmabuf_test_holds(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 2);
 	cmem_buffer_get(&t->from.buffer);
-	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", false, O_RDONLY);
+	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDONLY);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
 	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 3);
 	dma_buf_put(other);
@@ -499,6 +726,9 @@ static struct kunit_case cmem_dmabuf_cases[] = {
 	KUNIT_CASE(cmem_dmabuf_test_no_pages),
 	KUNIT_CASE(cmem_dmabuf_test_vmap),
 	KUNIT_CASE(cmem_dmabuf_test_fence_first),
+	KUNIT_CASE(cmem_dmabuf_test_one_of_each),
+	KUNIT_CASE(cmem_dmabuf_test_shared_fence),
+	KUNIT_CASE(cmem_dmabuf_test_who_snoops),
 	KUNIT_CASE(cmem_dmabuf_test_holds),
 	{ }
 };

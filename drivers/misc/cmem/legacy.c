@@ -463,7 +463,7 @@ static int cmem_legacy_cache(struct cmem_legacy_call *call)
 	if (!range.op)
 		return -EINVAL;
 	/* Old programs may do nothing. */
-	return range.length ? cmem_sync_array(&range, 1) : 0;
+	return range.length ? cmem_sync_array(NULL, &range, 1) : 0;
 }
 
 static int cmem_legacy_get_version(struct cmem_legacy_call *call)
@@ -506,10 +506,9 @@ static int cmem_legacy_reg_user(struct cmem_legacy_call *call)
 
 static int cmem_legacy_get_num_blocks(struct cmem_legacy_call *call)
 {
-	bool coherent;
 	u32 count, limit;
 
-	cmem_block_count(&count, &limit, &coherent);
+	cmem_block_count(&count, &limit);
 	call->out[0] = count;
 	return 0;
 }

@@ -91,13 +91,12 @@ static bool cmem_user_may_sync(void)
 static int cmem_get_info(struct cmem_command *command)
 {
 	struct cmem_info *info = command->data;
-	bool coherent;
 
 	if (info->flags)
 		return -EOPNOTSUPP;
 
-	cmem_block_count(&info->num_blocks, &info->block_limit, &coherent);
-	info->out_flags = coherent ? CMEM_INFO_COHERENT : 0;
+	cmem_block_count(&info->num_blocks, &info->block_limit);
+	info->out_flags = CMEM_ALWAYS_COHERENT ? CMEM_INFO_COHERENT : 0;
 	if (cmem_user_may_sync())
 		info->out_flags |= CMEM_INFO_USER_SYNC;
 	if (READ_ONCE(cmem_heap_fallback))
@@ -107,7 +106,7 @@ static int cmem_get_info(struct cmem_command *command)
 	info->cache_line = cache_line_size();
 	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE |
 			 CMEM_FEATURE_BLOCK_ADD | CMEM_FEATURE_DMABUF |
-			 CMEM_FEATURE_QUARANTINE;
+			 CMEM_FEATURE_QUARANTINE | CMEM_FEATURE_ANY_ADDRESS;
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		info->features |= CMEM_FEATURE_PMD;
 	return cmem_respond(command);
@@ -136,6 +135,10 @@ static int cmem_get_block(struct cmem_command *command)
 		info->out_flags |= CMEM_BLOCK_RPROC;
 	if (block->is_memory)
 		info->out_flags |= CMEM_BLOCK_IS_MEMORY;
+	if (block->coherent)
+		info->out_flags |= CMEM_BLOCK_COHERENT;
+	if (block->dma_heap_config.from_pools)
+		info->out_flags |= CMEM_BLOCK_DMA_HEAP_POOLS;
 	info->kind = block->kind;
 	info->base = cmem_block_phys(block, 0);
 	info->length = cmem_block_length(block);
@@ -329,21 +332,32 @@ static int cmem_resolve(struct cmem_command *command)
 	return cmem_respond(command);
 }
 
+/* Of struct cmem_sync_range, the length that it had first */
+#define CMEM_SYNC_RANGE_FIRST	offsetofend(struct cmem_sync_range, __reserved)
+
 static int cmem_sync(struct cmem_command *command)
 {
 	struct cmem_sync *sync = command->data;
 	unsigned long address;
 
-	if (sync->flags || sync->__reserved)
+	if (sync->flags & ~CMEM_SYNC_BY_PHYS)
 		return -EOPNOTSUPP;
+	if (!sync->range_size)
+		sync->range_size = CMEM_SYNC_RANGE_FIRST;
+	if (sync->range_size < CMEM_SYNC_RANGE_FIRST)
+		return -EINVAL;
+	if (sync->range_size > PAGE_SIZE)
+		return -E2BIG;
 	if (overflows_type(sync->ranges, address))
 		return -EFAULT;
 	if (!sync->num_ranges)
 		return -EINVAL;
 	if (sync->num_ranges > CMEM_MAX_SYNC_RANGES)
 		return -EOVERFLOW;
-	return cmem_sync_ranges(u64_to_user_ptr(sync->ranges),
-				sync->num_ranges);
+	return cmem_sync_ranges(sync->flags & CMEM_SYNC_BY_PHYS ? command->file :
+								  NULL,
+				u64_to_user_ptr(sync->ranges), sync->num_ranges,
+				sync->range_size);
 }
 
 static int cmem_sync_all_cmd(struct cmem_command *command)
@@ -363,22 +377,49 @@ static int cmem_sync_all_cmd(struct cmem_command *command)
 	}
 }
 
+static int cmem_find_phys(u64 phys, unsigned long *pfn)
+{
+	*pfn = phys >> PAGE_SHIFT;
+	return cmem_check_phys(phys);
+}
+
+/* Find the first page of the buffer that a user address is in. */
+static int cmem_find_mapped(u64 user_addr, unsigned long *pfn)
+{
+	struct vm_area_struct *vma;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	unsigned long address;
+
+	if (overflows_type(user_addr, address))
+		return -EFAULT;
+	vma = cmem_vma_lock(user_addr, &buffer);
+	if (IS_ERR(vma))
+		return PTR_ERR(vma);
+	cmem_buffer_locate(buffer, &extent);
+	*pfn = extent.pfn;
+	mmap_read_unlock(current->mm);
+	return 0;
+}
+
 static int cmem_export(struct cmem_command *command)
 {
 	struct cmem_export *export = command->data;
 	int access = export->fd_flags & O_ACCMODE;
 	struct dma_buf *dmabuf;
+	unsigned long pfn;
 	int ret;
 
-	if (export->flags || export->fd_flags & ~(O_CLOEXEC | O_ACCMODE) ||
-	    access == O_ACCMODE)
+	if (export->flags & ~CMEM_EXPORT_USER_ADDR ||
+	    export->fd_flags & ~(O_CLOEXEC | O_ACCMODE) || access == O_ACCMODE)
 		return -EOPNOTSUPP;
-	ret = cmem_check_phys(export->phys_addr);
+	ret = export->flags & CMEM_EXPORT_USER_ADDR ?
+	      cmem_find_mapped(export->phys_addr, &pfn) :
+	      cmem_find_phys(export->phys_addr, &pfn);
 	if (ret)
 		return ret;
 
-	dmabuf = cmem_dmabuf_export(command->file,
-				    export->phys_addr >> PAGE_SHIFT, access);
+	dmabuf = cmem_dmabuf_export(command->file, pfn, access);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
 	ret = get_unused_fd_flags(export->fd_flags);
@@ -409,8 +450,7 @@ static int cmem_add_block(struct cmem_command *command)
 	int ret;
 
 	if (add->flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
-			   CMEM_BLOCK_IS_MEMORY) ||
-	    add->__reserved)
+			   CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS))
 		return -EOPNOTSUPP;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
@@ -527,7 +567,7 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 		dmabuf_fd),
 	CMEM_OP(CMEM_IOCTL_RESOLVE, cmem_resolve, struct cmem_resolve,
 		__reserved),
-	CMEM_OP(CMEM_IOCTL_SYNC, cmem_sync, struct cmem_sync, __reserved),
+	CMEM_OP(CMEM_IOCTL_SYNC, cmem_sync, struct cmem_sync, range_size),
 	CMEM_OP(CMEM_IOCTL_SYNC_ALL, cmem_sync_all_cmd, struct cmem_sync_all,
 		__reserved),
 	CMEM_OP(CMEM_IOCTL_EXPORT, cmem_export, struct cmem_export, fd),
@@ -724,7 +764,7 @@ static struct platform_driver cmem_driver = {
 	},
 };
 
-/* What cmem_carveout= reserved becomes blocks, with the first numbers that are free. */
+/* What cmem_carveout= reserved becomes blocks, in its order. */
 static void __init cmem_create_carveouts(struct device *dev)
 {
 	phys_addr_t base;
@@ -732,8 +772,7 @@ static void __init cmem_create_carveouts(struct device *dev)
 	u64 length;
 
 	for (i = 0; cmem_early_carveout(i, &base, &length); i++)
-		if (length)
-			cmem_params_create_carveout(dev, base, length);
+		cmem_params_create_carveout(dev, base, length);
 }
 
 static int __init cmem_init(void)
@@ -766,6 +805,7 @@ static int __init cmem_init(void)
 		pr_notice("this kernel saves a crash dump: it makes no blocks and reserves nothing, and their memory stays as it was (cmem_kdump on its command line makes them)\n");
 		return 0;
 	}
+	cmem_params_init(cmem_misc.this_device);
 	if (IS_ENABLED(CONFIG_OF)) {
 		ret = cmem_sram_init();
 		if (ret)
@@ -780,6 +820,7 @@ static int __init cmem_init(void)
 	/* Behind those of the device tree, which go first. */
 	cmem_params_create_blocks(cmem_misc.this_device);
 	cmem_create_carveouts(cmem_misc.this_device);
+	cmem_dma_heap_carveouts(cmem_misc.this_device);
 	cmem_params_finish(cmem_misc.this_device);
 	cmem_cma_create(cmem_misc.this_device);
 	cmem_block_wait_for_names();

@@ -61,6 +61,29 @@ MODULE_PARM_DESC(is_memory_2, "as is_memory, of block 2");
 module_param_named(is_memory_3, cmem_params[3].is_memory, bool, 0444);
 MODULE_PARM_DESC(is_memory_3, "as is_memory, of block 3");
 
+module_param_named(dma_heap_pools, cmem_params[0].dma_heap_pools, bool, 0444);
+MODULE_PARM_DESC(dma_heap_pools, "its DMA-BUF heaps take longer buffers of pools when nothing else is left: block 0");
+module_param_named(dma_heap_pools_1, cmem_params[1].dma_heap_pools, bool, 0444);
+MODULE_PARM_DESC(dma_heap_pools_1, "as dma_heap_pools, of block 1");
+module_param_named(dma_heap_pools_2, cmem_params[2].dma_heap_pools, bool, 0444);
+MODULE_PARM_DESC(dma_heap_pools_2, "as dma_heap_pools, of block 2");
+module_param_named(dma_heap_pools_3, cmem_params[3].dma_heap_pools, bool, 0444);
+MODULE_PARM_DESC(dma_heap_pools_3, "as dma_heap_pools, of block 3");
+
+static char *cmem_dma_heap_names[CMEM_PARAM_BLOCKS];
+static char *cmem_dma_heap_names_cma;
+
+module_param_named(dma_heap_names, cmem_dma_heap_names[0], charp, 0444);
+MODULE_PARM_DESC(dma_heap_names, "names of more DMA-BUF heaps of block 0, with a colon between them");
+module_param_named(dma_heap_names_1, cmem_dma_heap_names[1], charp, 0444);
+MODULE_PARM_DESC(dma_heap_names_1, "as dma_heap_names, of block 1");
+module_param_named(dma_heap_names_2, cmem_dma_heap_names[2], charp, 0444);
+MODULE_PARM_DESC(dma_heap_names_2, "as dma_heap_names, of block 2");
+module_param_named(dma_heap_names_3, cmem_dma_heap_names[3], charp, 0444);
+MODULE_PARM_DESC(dma_heap_names_3, "as dma_heap_names, of block 3");
+module_param_named(dma_heap_names_cma, cmem_dma_heap_names_cma, charp, 0444);
+MODULE_PARM_DESC(dma_heap_names_cma, "as dma_heap_names, of block -1");
+
 static bool cmem_allow_overlap;
 module_param_named(allowOverlap, cmem_allow_overlap, bool, 0444);
 MODULE_PARM_DESC(allowOverlap, "ignored: what memory can be a block is found out");
@@ -73,6 +96,57 @@ static bool cmem_params_have_range(s32 id)
 
 /* Whose pools are used, or were told of */
 static bool cmem_params_done[CMEM_PARAM_BLOCKS] __initdata;
+
+static char **cmem_params_names_of(s32 id)
+{
+	if (id == CMEM_BLOCK_CMA)
+		return &cmem_dma_heap_names_cma;
+	return id < CMEM_PARAM_BLOCKS ? &cmem_dma_heap_names[id] : NULL;
+}
+
+/**
+ * cmem_params_dma_heap_names - what the parameters say of a block's DMA-BUF heaps
+ * @id: the block's number, which may come from the device tree
+ *
+ * Return: names with a colon between them, or an empty string.
+ */
+const char *cmem_params_dma_heap_names(s32 id)
+{
+	char **names = cmem_params_names_of(id);
+
+	return names && *names ? *names : "";
+}
+
+/**
+ * cmem_params_init - check what no block is made of
+ * @dev: for messages
+ *
+ * To be called before there is a block. What is wrong was logged, and does not count.
+ */
+void __init cmem_params_init(struct device *dev)
+{
+	struct cmem_block_config *config;
+	char source[32], **names;
+	s32 id;
+
+	config = kzalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return;
+	for (id = CMEM_BLOCK_CMA; id < CMEM_PARAM_BLOCKS; id++) {
+		names = cmem_params_names_of(id);
+		if (!*names)
+			continue;
+		config->id = id;
+		snprintf(source, sizeof(source), "dma_heap_names%s=",
+			 id < 0 ? "_cma" : cmem_param_suffix(id));
+		if (!IS_ENABLED(CONFIG_DMABUF_HEAPS))
+			dev_notice(dev, "block %d: %s is ignored: this kernel has no DMA-BUF heaps: CONFIG_DMABUF_HEAPS is not set\n",
+				   id, source);
+		else if (cmem_config_set_dma_heap_names(dev, source, *names, config))
+			*names = NULL;
+	}
+	kfree(config);
+}
 
 /**
  * cmem_params_create_blocks - make the blocks that the parameters describe
@@ -121,14 +195,32 @@ void __init cmem_params_create_blocks(struct device *dev)
 }
 
 /**
+ * cmem_params_next_number - choose a number for a block that names none
+ *
+ * To be called when the blocks that have one are made.
+ *
+ * Return: the next number that neither the device tree nor the parameters use.
+ */
+s32 __init cmem_params_next_number(void)
+{
+	static s32 next __initdata;
+
+	while (cmem_config_of_has_block(next) || cmem_params_have_range(next) ||
+	       cmem_block_find(next))
+		next++;
+	return next++;
+}
+
+/**
  * cmem_params_create_carveout - make a block of memory that has no number
  * @dev: for messages
  * @base: physical address of the first byte, reserved at boot and in the linear map
  * @length: in bytes
  *
- * It gets the lowest number that neither the device tree nor the parameters use, and
- * the pools of that number if there are such. To be called after
- * cmem_params_create_blocks().
+ * It gets the lowest number behind that of the one before which neither the device tree nor
+ * the parameters use, and the pools of that number if there are such. One that could not be
+ * had has no @length, and a number all the same: those behind it are what they are when
+ * all is well. To be called after cmem_params_create_blocks().
  *
  * Return: 0, or an errno, and why was logged.
  */
@@ -137,12 +229,16 @@ int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 {
 	bool coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
 	struct cmem_block_config *config;
+	s32 id = cmem_params_next_number();
 	int ret = 0;
-	s32 id = 0;
 
-	while (cmem_config_of_has_block(id) || cmem_params_have_range(id) ||
-	       cmem_block_find(id))
-		id++;
+	if (!length) {
+		if (id < CMEM_PARAM_BLOCKS)
+			cmem_params_done[id] = true;
+		dev_err(dev, "block %d: there is none: its memory of cmem_carveout= could not be had\n",
+			id);
+		return -ENOMEM;
+	}
 
 	config = kmalloc(sizeof(*config), GFP_KERNEL);
 	if (!config)
@@ -152,6 +248,8 @@ int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 		.kind = CMEM_KIND_RESERVED,
 		.base = base,
 		.length = length,
+		.dma_heap.from_pools = id < CMEM_PARAM_BLOCKS &&
+				       cmem_params[id].dma_heap_pools,
 	};
 	if (id < CMEM_PARAM_BLOCKS && cmem_params[id].pools) {
 		cmem_params_done[id] = true;

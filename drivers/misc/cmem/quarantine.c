@@ -83,6 +83,7 @@ void cmem_quarantine_add(struct cmem_buffer *buffer)
 	block = extent.block;
 	trace_cmem_quarantine(block, extent.start, extent.pages);
 
+	cmem_alias_release(buffer);
 	buffer->flags &= ~CMEM_BUFFER_LIVE;
 	buffer->flags |= CMEM_BUFFER_QUARANTINED;
 	buffer->since_ms = do_div(now, MSEC_PER_SEC);

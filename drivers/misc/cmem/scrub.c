@@ -108,7 +108,7 @@ int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 	if (cmem_failure_in(block, block->base_pfn + start, pages))
 		return -EHWPOISON;
 	trace_cmem_scrub(block, start, pages);
-	return cmem_alias_for_each(block, (u64)start << PAGE_SHIFT,
+	return cmem_alias_for_each(block, NULL, (u64)start << PAGE_SHIFT,
 				   (u64)pages << PAGE_SHIFT, killable,
 				   cmem_scrub_run, NULL);
 }

@@ -4,15 +4,14 @@
  *
  * The streaming DMA API wants struct pages that are in the linear map, which a
  * no-map carveout is not. So the architecture's primitives that work by virtual
- * address run on a cached alias, one way for all kinds of memory: on 64 bit the
- * block is mapped once and for all, on 32 bit, where there is no room for that,
- * page by page. What is no RAM is mapped while it is worked on: the CPU may read ahead
- * of time wherever something is mapped, and that there is memory was not proved. (The
- * alias of SRAM is not cached, nor is any buffer in it.)
+ * address run on a cached alias, one way for all kinds of memory: on 64 bit what is
+ * in the linear map is found there, and the rest mapped for the work, or as long as there
+ * are buffers that programs have cached themselves; on x86 for good. On 32 bit it is
+ * mapped page by page. (The alias of SRAM is not cached, nor is any buffer in it.)
  *
  * What programs ask for is found under mmap_lock, held by a reference, and
  * worked on with no lock held. The alias of a live buffer that is not cached is
- * never touched: one cached line of it would be a second truth.
+ * neither read nor written: one cached line of it would be a second truth.
  */
 #include <linux/cacheflush.h>
 #include <linux/highmem.h>
@@ -24,6 +23,9 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#ifdef CONFIG_ARM64
+#include <asm/tlbflush.h>
+#endif
 #ifdef CONFIG_ARM
 #include <asm/dcache_poc.h>
 #endif
@@ -37,16 +39,34 @@
 /* Between two looks at whether somebody else should run */
 #define CMEM_ALIAS_CHUNK	SZ_256K
 
+/* What is mapped at a time where it is mapped for the work alone: one huge page, at best */
+#define CMEM_ALIAS_RUN		SZ_2M
+
+static_assert(CMEM_ALIAS_RUN % CMEM_ALIAS_CHUNK == 0);
+
+/*
+ * Whether the kernel has no mapping of a block but as long as it needs one: no-map means
+ * that. The CPU may read ahead of time wherever something is mapped, which is wrong where
+ * a firewall guards the memory of another processor, and where it is not proved that there
+ * is memory.
+ *
+ * On x86 a mapping also makes sure that page table entries for this memory are
+ * write-back, so it is kept for the block's whole life. On 32 bit there is no room for
+ * one.
+ */
+static bool cmem_alias_on_demand(const struct cmem_block *block)
+{
+	return IS_ENABLED(CONFIG_64BIT) && !IS_ENABLED(CONFIG_X86) &&
+	       (block->kind == CMEM_KIND_CARVEOUT || !block->is_ram) &&
+	       block->kind != CMEM_KIND_SRAM && block->kind != CMEM_KIND_CMA;
+}
+
 /**
  * cmem_alias_init - map a block for the kernel, where that is done once
  * @block: the block
  *
- * On x86 the mapping also makes sure that page table entries for this memory
- * are write-back, so it is kept for the block's whole life.
- *
  * SRAM is mapped as its driver maps it, and on 32 bit as well: page by page it
- * would be cached, and there is not much of it. Other memory that is no RAM is not
- * mapped here, but on x86.
+ * would be cached, and there is not much of it.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -56,8 +76,7 @@ int cmem_alias_init(struct cmem_block *block)
 
 	if (block->kind == CMEM_KIND_SRAM)
 		flags = MEMREMAP_WC;
-	else if (!IS_ENABLED(CONFIG_64BIT) ||
-		 (!IS_ENABLED(CONFIG_X86) && !block->is_ram))
+	else if (!IS_ENABLED(CONFIG_64BIT) || cmem_alias_on_demand(block))
 		return 0;
 
 	block->alias = memremap(PFN_PHYS(block->base_pfn),
@@ -83,6 +102,20 @@ bool cmem_alias_is_uncached(const struct cmem_block *block)
 #endif
 }
 
+/* Unmap, also for what the CPU does ahead of time: vmalloc would flush the TLB later. */
+static void cmem_alias_memunmap(void *va, size_t length)
+{
+#ifdef CONFIG_ARM64
+	unsigned long start = (unsigned long)va & PAGE_MASK;
+	unsigned long end = PAGE_ALIGN((unsigned long)va + length);
+
+	memunmap((void *)start);
+	flush_tlb_kernel_range(start, end);
+#else
+	memunmap((void *)((unsigned long)va & PAGE_MASK));
+#endif
+}
+
 void cmem_alias_exit(struct cmem_block *block)
 {
 	if (block->alias)
@@ -90,46 +123,131 @@ void cmem_alias_exit(struct cmem_block *block)
 	block->alias = NULL;
 }
 
-/* The kernel has the block mapped for good. */
-static bool cmem_alias_is_there(const struct cmem_block *block)
+/**
+ * cmem_alias_hold - keep a block mapped once it is, for a buffer that becomes cached
+ * @buffer: a buffer of a block that is locked
+ *
+ * Its programs map it cached as well, and who maintains the caches does so often: nobody
+ * gains by a kernel that maps it anew each time. It is mapped with the first work there is.
+ */
+void cmem_alias_hold(struct cmem_buffer *buffer)
 {
-	return block->alias ||
-	       (IS_ENABLED(CONFIG_64BIT) && block->kind == CMEM_KIND_CMA);
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	if (!cmem_alias_on_demand(block) || !cmem_buffer_is_cached(buffer))
+		return;
+	buffer->flags |= CMEM_BUFFER_ALIASED;
+	block->alias_users++;
+}
+
+static void cmem_alias_leave(struct cmem_block *block)
+{
+	void *alias = block->alias;
+
+	if (--block->alias_users || !alias)
+		return;
+	WRITE_ONCE(block->alias, NULL);
+	cmem_alias_memunmap(alias, PFN_PHYS(block->num_pages));
+}
+
+/**
+ * cmem_alias_release - undo cmem_alias_hold(), if that was done
+ * @buffer: a buffer of a block that is locked
+ *
+ * With the last one the kernel has no mapping of the block any more.
+ */
+void cmem_alias_release(struct cmem_buffer *buffer)
+{
+	if (!(buffer->flags & CMEM_BUFFER_ALIASED))
+		return;
+	buffer->flags &= ~CMEM_BUFFER_ALIASED;
+	cmem_alias_leave(cmem_buffer_block(buffer));
+}
+
+/*
+ * Where the kernel has a block mapped that one works on, or NULL where one maps what one
+ * works on. @buffer, if there is one, is a buffer that the caller holds; without, or with
+ * one that is not cached, what others have mapped is used as long as one works, and
+ * @joined is set.
+ */
+static void *cmem_alias_begin(struct cmem_block *block,
+			      const struct cmem_buffer *buffer, bool *joined)
+{
+	bool held = buffer && READ_ONCE(buffer->flags) & CMEM_BUFFER_ALIASED;
+	void *alias = READ_ONCE(block->alias);
+
+	*joined = false;
+	if (!cmem_alias_on_demand(block) || (held && alias))
+		return alias;
+
+	guard(mutex)(&block->lock);
+	if (held && !block->alias)
+		WRITE_ONCE(block->alias, memremap(PFN_PHYS(block->base_pfn),
+						  PFN_PHYS(block->num_pages),
+						  MEMREMAP_WB));
+	if (!held && block->alias) {
+		block->alias_users++;
+		*joined = true;
+	}
+	return block->alias;
+}
+
+static void cmem_alias_end(struct cmem_block *block, bool joined)
+{
+	if (!joined)
+		return;
+	mutex_lock(&block->lock);
+	cmem_alias_leave(block);
+	mutex_unlock(&block->lock);
 }
 
 /* Map what follows a physical address, and cut length to what was mapped. */
-static void *cmem_alias_map(struct cmem_block *block, u64 offset, size_t *length)
+static void *cmem_alias_map(phys_addr_t phys, size_t *length)
 {
-	phys_addr_t phys = cmem_block_phys(block, 0) + offset;
-	size_t in_page = offset_in_page(offset);
+	size_t in_page = offset_in_page(phys);
 	void *va;
-
-	if (cmem_alias_is_there(block))
-		return block->alias ? block->alias + offset : phys_to_virt(phys);
 
 	if (IS_ENABLED(CONFIG_HIGHMEM)) {
 		*length = min_t(size_t, *length, PAGE_SIZE - in_page);
 		return kmap_local_pfn(PHYS_PFN(phys)) + in_page;
 	}
 
+	*length = min_t(size_t, *length, CMEM_ALIAS_RUN - phys % CMEM_ALIAS_RUN);
 	va = memremap(phys - in_page, *length + in_page, MEMREMAP_WB);
 	return va ? va + in_page : NULL;
 }
 
-static void cmem_alias_unmap(struct cmem_block *block, void *va)
+static void cmem_alias_unmap(void *va, size_t length)
 {
-	if (cmem_alias_is_there(block))
-		return;
-
 	if (IS_ENABLED(CONFIG_HIGHMEM))
 		kunmap_local(va);
 	else
-		memunmap((void *)((unsigned long)va & PAGE_MASK));
+		cmem_alias_memunmap(va, length);
+}
+
+/* Work on a run that is mapped, and let others run in between. */
+static int cmem_alias_work(struct cmem_block *block, void *va, phys_addr_t phys,
+			   size_t length, bool killable, cmem_alias_fn fn,
+			   void *arg)
+{
+	size_t run;
+
+	for (; length; va += run, phys += run, length -= run) {
+		/* Whoever cuts a cache line in two works on each half of it. */
+		run = min_t(size_t, length,
+			    CMEM_ALIAS_CHUNK - phys % CMEM_ALIAS_CHUNK);
+		fn(block, va, phys, run, arg);
+		cond_resched();
+		if (length > run && killable && fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
 }
 
 /**
  * cmem_alias_for_each - do something with memory that the kernel maps for it
- * @block: the block
+ * @block: the block, not locked
+ * @buffer: the buffer that it is, which the caller holds, or NULL for free memory
  * @offset: of the first byte in the block
  * @length: in bytes
  * @killable: give up on a fatal signal
@@ -140,26 +258,39 @@ static void cmem_alias_unmap(struct cmem_block *block, void *va)
  *
  * Return: 0, -EINTR, or -ENOMEM when there is no room to map it.
  */
-int cmem_alias_for_each(struct cmem_block *block, u64 offset, u64 length,
-			bool killable, cmem_alias_fn fn, void *arg)
+int cmem_alias_for_each(struct cmem_block *block,
+			const struct cmem_buffer *buffer, u64 offset,
+			u64 length, bool killable, cmem_alias_fn fn, void *arg)
 {
-	while (length) {
-		size_t run = min_t(u64, length, CMEM_ALIAS_CHUNK);
-		void *va;
+	phys_addr_t phys = cmem_block_phys(block, 0) + offset;
+	void *va, *alias;
+	bool joined;
+	int ret = 0;
 
-		va = cmem_alias_map(block, offset, &run);
+	if (IS_ENABLED(CONFIG_64BIT) && block->kind == CMEM_KIND_CMA)
+		return cmem_alias_work(block, phys_to_virt(phys), phys, length,
+				       killable, fn, arg);
+
+	alias = cmem_alias_begin(block, buffer, &joined);
+	if (alias)
+		ret = cmem_alias_work(block, alias + offset, phys, length,
+				      killable, fn, arg);
+	while (!alias && length && !ret) {
+		size_t run = min_t(u64, length, CMEM_ALIAS_RUN);
+
+		/* Nobody has joined what is not there. */
+		va = cmem_alias_map(phys, &run);
 		if (!va)
 			return -ENOMEM;
-		fn(block, va, cmem_block_phys(block, 0) + offset, run, arg);
-		cmem_alias_unmap(block, va);
-		cond_resched();
-
-		offset += run;
+		ret = cmem_alias_work(block, va, phys, run, killable, fn, arg);
+		cmem_alias_unmap(va, run);
+		phys += run;
 		length -= run;
-		if (length && killable && fatal_signal_pending(current))
-			return -EINTR;
+		if (length && !ret && killable && fatal_signal_pending(current))
+			ret = -EINTR;
 	}
-	return 0;
+	cmem_alias_end(block, joined);
+	return ret;
 }
 
 /**
@@ -262,7 +393,7 @@ int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 
 	cmem_buffer_locate(buffer, &extent);
 	if (extent.block->coherent || buffer->flags & CMEM_BUFFER_CACHED)
-		return cmem_alias_for_each(extent.block,
+		return cmem_alias_for_each(extent.block, buffer,
 					   ((u64)extent.start << PAGE_SHIFT) +
 					   offset, length, false,
 					   cmem_copy_run, &copy);
@@ -277,8 +408,13 @@ int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 	return 0;
 }
 
-/* Whether programs' and the kernel's mappings of a buffer are cached */
-static bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
+/**
+ * cmem_buffer_is_cached - tell how a buffer is mapped
+ * @buffer: a buffer that the caller holds
+ *
+ * Return: true if programs' and the kernel's mappings of it are cached.
+ */
+bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
 {
 	const struct cmem_block *block = cmem_buffer_block(buffer);
 
@@ -304,7 +440,10 @@ static void *cmem_vmap_pages(unsigned long pfn, unsigned long count,
 	return va;
 }
 
-/* The part of the block's own mapping that shows a buffer as programs see it, if any */
+/*
+ * The part of the block's own mapping that shows a buffer as programs see it, if any. One
+ * that is there on demand is there as long as the buffer is, once it is.
+ */
 static void *cmem_buffer_alias(const struct cmem_buffer *buffer)
 {
 	struct cmem_extent extent;
@@ -330,13 +469,18 @@ static void *cmem_buffer_alias(const struct cmem_buffer *buffer)
  */
 void *cmem_buffer_vmap(struct cmem_buffer *buffer)
 {
-	bool cached = cmem_buffer_is_cached(buffer);
-	void *va = cmem_buffer_alias(buffer);
+	bool cached = cmem_buffer_is_cached(buffer), joined;
 	struct cmem_extent extent;
+	void *va;
 
+	cmem_buffer_locate(buffer, &extent);
+	/* Not beside it: cmem_buffer_vunmap() sees by the alias what there is to undo. */
+	if (buffer->flags & CMEM_BUFFER_ALIASED &&
+	    !cmem_alias_begin(extent.block, buffer, &joined))
+		return NULL;
+	va = cmem_buffer_alias(buffer);
 	if (va)
 		return va;
-	cmem_buffer_locate(buffer, &extent);
 	if (!extent.block->has_pages)
 		return memremap(PFN_PHYS(extent.pfn),
 				PFN_PHYS(extent.pages),
@@ -371,8 +515,9 @@ static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
 }
 
 /* Leave out pages that have failed. The offset is one in the block. */
-static int cmem_sync_around(struct cmem_block *block, u64 offset, u64 length,
-			    bool killable, enum cmem_sync_op op)
+static int cmem_sync_around(struct cmem_block *block,
+			    const struct cmem_buffer *buffer, u64 offset,
+			    u64 length, bool killable, enum cmem_sync_op op)
 {
 	unsigned long page, well, last = (offset + length - 1) >> PAGE_SHIFT;
 	u64 end = offset + length, next;
@@ -388,7 +533,7 @@ static int cmem_sync_around(struct cmem_block *block, u64 offset, u64 length,
 			failed = -EHWPOISON;
 			continue;
 		}
-		ret = cmem_alias_for_each(block, offset, next - offset,
+		ret = cmem_alias_for_each(block, buffer, offset, next - offset,
 					  killable, cmem_sync_run, &op);
 		if (ret)
 			return ret;
@@ -396,16 +541,49 @@ static int cmem_sync_around(struct cmem_block *block, u64 offset, u64 length,
 	return failed;
 }
 
+/*
+ * What the caches need when @op is asked for, 0 for nothing: decided here and nowhere
+ * else, by the buffer, whoever asks and through whatever.
+ *
+ * A cached buffer is maintained unless all snoop who may have it: those that were told
+ * its address, for whom the block speaks, and each device that is attached to a DMA-BUF
+ * of it. One that is not cached has nothing in the CPU's caches, but a device that
+ * snoops may find there what the CPU read ahead of time through the kernel's mapping,
+ * and may leave there what it wrote. That is not the CPU's to drop.
+ */
+static int cmem_sync_needs(const struct cmem_buffer *buffer,
+			   enum cmem_sync_op op)
+{
+	const struct cmem_block *block = cmem_buffer_block(buffer);
+	u16 flags = READ_ONCE(buffer->flags);
+
+	if (CMEM_ALWAYS_COHERENT || block->kind == CMEM_KIND_SRAM)
+		return 0;
+	if (cmem_buffer_is_cached(buffer))
+		return !block->coherent || flags & CMEM_BUFFER_UNSNOOPED ? op : 0;
+	return flags & CMEM_BUFFER_SNOOPED ? CMEM_SYNC_WRITE_BACK_INVALIDATE : 0;
+}
+
 /**
- * cmem_buffer_sync - maintain the caches over a part of a buffer
+ * cmem_buffer_must_sync - tell if a buffer's caches need maintenance
+ * @buffer: a buffer that the caller holds
+ *
+ * Return: true unless the CPU and all devices see the same at any time.
+ */
+bool cmem_buffer_must_sync(const struct cmem_buffer *buffer)
+{
+	return cmem_sync_needs(buffer, CMEM_SYNC_WRITE_BACK);
+}
+
+/**
+ * cmem_buffer_sync - maintain the caches over a part of a buffer, if they need it
  * @buffer: a buffer that the caller holds
  * @offset: of the first byte in the buffer
  * @length: in bytes
  * @killable: give up on a fatal signal
  * @op: what to do
  *
- * Does so for a coherent block as well: there may be a device that is not. Leaves
- * alone what is not cached. May sleep.
+ * May sleep.
  *
  * Return: 0, -EINTR, -ENOMEM when there is no room to map it, or -EHWPOISON when memory
  * there has failed and all that is well has been worked on.
@@ -415,25 +593,20 @@ int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 {
 	struct cmem_extent extent;
 
-	if (CMEM_ALWAYS_COHERENT || !cmem_buffer_is_cached(buffer))
+	op = cmem_sync_needs(buffer, op);
+	if (!op) {
+		/* What was stored is out of the CPU all the same. */
+		wmb();
 		return 0;
+	}
 
 	cmem_buffer_locate(buffer, &extent);
 	offset += (u64)extent.start << PAGE_SHIFT;
 	if (cmem_block_has_failed(extent.block))
-		return cmem_sync_around(extent.block, offset, length, killable,
-					op);
-	return cmem_alias_for_each(extent.block, offset, length, killable,
-				   cmem_sync_run, &op);
-}
-
-/* The same for a program, which has told the address to a device that the block knows. */
-static int cmem_sync_buffer(struct cmem_buffer *buffer, u64 offset, u64 length,
-			    enum cmem_sync_op op)
-{
-	if (cmem_buffer_block(buffer)->coherent)
-		return 0;
-	return cmem_buffer_sync(buffer, offset, length, true, op);
+		return cmem_sync_around(extent.block, buffer, offset, length,
+					killable, op);
+	return cmem_alias_for_each(extent.block, buffer, offset, length,
+				   killable, cmem_sync_run, &op);
 }
 
 /**
@@ -470,6 +643,31 @@ static int cmem_sync_find(unsigned long address, unsigned long length,
 	return 0;
 }
 
+/*
+ * The same for a physical address, which @file is registered for. Who may not write drops
+ * nothing that another one wrote.
+ */
+static int cmem_sync_find_phys(struct cmem_file *file, u64 phys, u64 length,
+			       struct cmem_piece *piece)
+{
+	u64 last = (phys + length - 1) >> PAGE_SHIFT;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+
+	if (last > ULONG_MAX)
+		return -EFAULT;
+	buffer = cmem_buffer_get_range(file, phys >> PAGE_SHIFT,
+				       last - (phys >> PAGE_SHIFT) + 1);
+	if (IS_ERR(buffer))
+		return buffer == ERR_PTR(-EINVAL) ? -EFAULT : PTR_ERR(buffer);
+	cmem_buffer_locate(buffer, &extent);
+	piece->buffer = buffer;
+	piece->offset = phys - PFN_PHYS(extent.pfn);
+	piece->length = length;
+	piece->writable = file->filp->f_mode & FMODE_WRITE;
+	return 0;
+}
+
 /* Memory that has failed is told of when what is well has been worked on. */
 static bool cmem_sync_is_over(int ret, int *failed)
 {
@@ -478,11 +676,15 @@ static bool cmem_sync_is_over(int ret, int *failed)
 	return ret && ret != -EHWPOISON;
 }
 
-/* Go over the mappings of a range, and maintain the caches if asked to. */
-static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
+/*
+ * Go over the mappings of a range, or with @file the buffer of one, and maintain the
+ * caches if asked to.
+ */
+static int cmem_sync_range(struct cmem_file *file,
+			   const struct cmem_sync_range *range, bool maintain)
 {
-	unsigned long address = range->user_addr;
-	unsigned long left = range->length;
+	u64 address = range->user_addr;
+	u64 left = range->length;
 	enum cmem_sync_op op = range->op;
 	struct cmem_piece piece;
 	int ret, failed = 0;
@@ -490,15 +692,16 @@ static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
 	while (left) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		ret = cmem_sync_find(address, left, &piece);
+		ret = file ? cmem_sync_find_phys(file, address, left, &piece) :
+			     cmem_sync_find(address, left, &piece);
 		if (ret)
 			return ret;
 		/* Who may not write must not drop what another one wrote. */
 		if (op == CMEM_SYNC_INVALIDATE && !piece.writable)
 			op = CMEM_SYNC_WRITE_BACK_INVALIDATE;
 		if (maintain)
-			ret = cmem_sync_buffer(piece.buffer, piece.offset,
-					       piece.length, op);
+			ret = cmem_buffer_sync(piece.buffer, piece.offset,
+					       piece.length, true, op);
 		cmem_buffer_put(piece.buffer);
 		if (cmem_sync_is_over(ret, &failed))
 			return ret;
@@ -510,7 +713,7 @@ static int cmem_sync_range(const struct cmem_sync_range *range, bool maintain)
 	return failed;
 }
 
-static int cmem_sync_check(const struct cmem_sync_range *range)
+static int cmem_sync_check(const struct cmem_sync_range *range, bool user)
 {
 	unsigned long address, length;
 	u64 end;
@@ -523,58 +726,77 @@ static int cmem_sync_check(const struct cmem_sync_range *range)
 	if (check_add_overflow(range->user_addr, range->length, &end))
 		return -EOVERFLOW;
 	/* On 32 bit, what is above 4 GiB is no user's address. */
-	if (overflows_type(range->user_addr, address) ||
-	    overflows_type(range->length, length))
+	if (user && (overflows_type(range->user_addr, address) ||
+		     overflows_type(range->length, length)))
 		return -EFAULT;
 	return 0;
 }
 
 /**
- * cmem_sync_array - maintain the caches over ranges of user addresses
+ * cmem_sync_array - maintain the caches over ranges of addresses
+ * @file: NULL for user addresses, else whose buffers the physical ones are of
  * @ranges: array, of which nothing has been checked
  * @count: its length
  *
  * Return: 0, or as struct cmem_sync in the UAPI header says.
  */
-int cmem_sync_array(const struct cmem_sync_range *ranges, u32 count)
+int cmem_sync_array(struct cmem_file *file, const struct cmem_sync_range *ranges,
+		    u32 count)
 {
 	int ret = 0, failed = 0;
 	u32 i;
 
 	for (i = 0; i < count && !ret; i++)
-		ret = cmem_sync_check(&ranges[i]);
+		ret = cmem_sync_check(&ranges[i], !file);
 	for (i = 0; i < count && !ret; i++)
-		ret = cmem_sync_range(&ranges[i], false);
+		ret = cmem_sync_range(file, &ranges[i], false);
 	if (ret)
 		return ret;
 	for (i = 0; i < count; i++) {
-		ret = cmem_sync_range(&ranges[i], true);
+		ret = cmem_sync_range(file, &ranges[i], true);
 		if (cmem_sync_is_over(ret, &failed))
 			return ret;
 	}
 	return failed;
 }
 
+/* Read an array whose elements have another length in user space than here. */
+static int cmem_sync_copy(struct cmem_sync_range *to, const void __user *from,
+			  u32 count, u32 size)
+{
+	int ret = 0;
+	u32 i;
+
+	if (size == sizeof(*to))
+		return copy_from_user(to, from, (size_t)count * size) ? -EFAULT : 0;
+	for (i = 0; i < count && !ret; i++)
+		ret = copy_struct_from_user(&to[i], sizeof(*to),
+					    from + (size_t)i * size, size);
+	return ret;
+}
+
 /**
- * cmem_sync_ranges - maintain the caches over ranges of user addresses
- * @ranges: array in user space
+ * cmem_sync_ranges - maintain the caches over ranges of addresses
+ * @file: NULL for user addresses, else whose buffers the physical ones are of
+ * @ranges: array in user space, of struct cmem_sync_range
  * @count: its length, 1 to CMEM_MAX_SYNC_RANGES
+ * @size: of an element there
  *
  * Return: 0, or as struct cmem_sync in the UAPI header says.
  */
-int cmem_sync_ranges(const struct cmem_sync_range __user *ranges, u32 count)
+int cmem_sync_ranges(struct cmem_file *file, const void __user *ranges, u32 count,
+		     u32 size)
 {
 	struct cmem_sync_range one, *copy = &one;
 	int ret;
 
 	if (count > 1)
-		copy = memdup_array_user(ranges, count, sizeof(*ranges));
-	else if (copy_from_user(&one, ranges, sizeof(one)))
-		return -EFAULT;
-	if (IS_ERR(copy))
-		return PTR_ERR(copy);
-
-	ret = cmem_sync_array(copy, count);
+		copy = kmalloc_array(count, sizeof(*copy), GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+	ret = cmem_sync_copy(copy, ranges, count, size);
+	if (!ret)
+		ret = cmem_sync_array(file, copy, count);
 	if (copy != &one)
 		kfree(copy);
 	return ret;
@@ -586,7 +808,6 @@ static int cmem_sync_list(struct cmem_file *file, bool shared,
 	unsigned long left = READ_ONCE(*(shared ? &file->num_shared :
 					 &file->num_allocated));
 	struct cmem_buffer *buffers[16];
-	struct cmem_extent extent;
 	unsigned int i, count;
 	int ret = 0, failed = 0;
 	bool over = false;
@@ -598,11 +819,10 @@ static int cmem_sync_list(struct cmem_file *file, bool shared,
 			break;
 
 		for (i = 0; i < count; i++) {
-			cmem_buffer_locate(buffers[i], &extent);
 			if (!over)
-				ret = cmem_sync_buffer(buffers[i], 0,
-						       (u64)extent.pages <<
-						       PAGE_SHIFT, op);
+				ret = cmem_buffer_sync(buffers[i], 0,
+						       cmem_buffer_length(buffers[i]),
+						       true, op);
 			over = cmem_sync_is_over(ret, &failed);
 			cmem_buffer_put(buffers[i]);
 		}

@@ -28,7 +28,8 @@
  * CMEM_IOCTL_EXPORT makes DMA-BUFs of buffers. Each block is a DMA-BUF heap as well,
  * /dev/dma_heap/cmem-0 and so on, and /dev/dma_heap/cmem-cma, if the kernel has such
  * heaps: a buffer from there has no file that is registered for it, until one
- * registers by its DMA-BUF.
+ * registers by its DMA-BUF. Buffers from /dev/dma_heap/cmem-0-uncached and the like are
+ * not cached. A block may have heaps of other names, too.
  */
 
 /**
@@ -79,6 +80,10 @@
  * nothing says that it is there (ENXIO).
  * And memory that fails: CMEM_ALLOC_FAILED, and the last members of
  * struct cmem_block_info and struct cmem_pool_info.
+ * And what a buffer needs of caches is told for each block: CMEM_BLOCK_COHERENT. And
+ * addresses of either kind: CMEM_SYNC_BY_PHYS, CMEM_EXPORT_USER_ADDR. And the size of the
+ * elements of arrays: cmem_sync.range_size, cmem_block_add.pool_size. And DMA-BUF heaps:
+ * cmem_block_add.dma_heap_names, CMEM_BLOCK_DMA_HEAP_POOLS.
  */
 #define CMEM_ABI_VERSION	4
 
@@ -99,6 +104,12 @@
 
 /** CMEM_MAX_SYNC_RANGES - the largest number of ranges in one CMEM_IOCTL_SYNC */
 #define CMEM_MAX_SYNC_RANGES	1024
+
+/** CMEM_MAX_DMA_HEAP_NAMES - bytes in cmem_block_add.dma_heap_names at most, with its NUL */
+#define CMEM_MAX_DMA_HEAP_NAMES	256
+
+/** CMEM_MAX_DMA_HEAP_NAME - characters in one of these names at most */
+#define CMEM_MAX_DMA_HEAP_NAME	63
 
 /** CMEM_NO_QUOTA - in place of a quota in bytes: each user may have all of a block */
 #define CMEM_NO_QUOTA		(~0ULL)
@@ -130,9 +141,10 @@ enum {
 
 /**
  * enum cmem_info_flags - bits of cmem_info.out_flags
- * @CMEM_INFO_COHERENT: devices see what the CPU sees without cache
- *     maintenance: CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL succeed and do
- *     nothing, a program need not call them
+ * @CMEM_INFO_COHERENT: every device of this machine snoops the CPU's caches, as on x86:
+ *     CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL succeed and do nothing, a program need
+ *     not call them. Where that depends on the device, each block tells about those
+ *     that it is for: CMEM_BLOCK_COHERENT.
  * @CMEM_INFO_USER_SYNC: an AArch64 program may maintain the caches over cached
  *     mappings by itself: DC CVAC on each line, in steps of what CTR_EL0.DminLine
  *     says, and DSB SY after the last one do what CMEM_SYNC_WRITE_BACK does, and
@@ -162,6 +174,7 @@ enum cmem_info_flags {
  * @CMEM_FEATURE_DMABUF: CMEM_IOCTL_EXPORT and CMEM_REGISTER_DMABUF are there
  * @CMEM_FEATURE_QUARANTINE: what is not freed may be kept from others:
  *     CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE and CMEM_IOCTL_RELEASE are there
+ * @CMEM_FEATURE_ANY_ADDRESS: CMEM_SYNC_BY_PHYS and CMEM_EXPORT_USER_ADDR are there
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
@@ -170,6 +183,7 @@ enum cmem_features {
 	CMEM_FEATURE_BLOCK_ADD	= 1 << 3,
 	CMEM_FEATURE_DMABUF	= 1 << 4,
 	CMEM_FEATURE_QUARANTINE	= 1 << 5,
+	CMEM_FEATURE_ANY_ADDRESS = 1 << 6,
 };
 
 /**
@@ -229,6 +243,13 @@ enum cmem_block_kind {
  *     processors that the block names have stopped
  * @CMEM_BLOCK_IS_MEMORY: somebody gave his word that there is memory, since version 4:
  *     nothing else need say so
+ * @CMEM_BLOCK_COHERENT: out only, since version 4: the devices that the block is for
+ *     snoop the CPU's caches, and all its mappings are cached. CMEM_IOCTL_SYNC does nothing
+ *     for a buffer of it, unless a device is attached to a DMA-BUF of the buffer that
+ *     does not snoop: the kernel knows, a program calls it as for other buffers.
+ * @CMEM_BLOCK_DMA_HEAP_POOLS: since version 4: its DMA-BUF heaps take a buffer of a pool
+ *     that is longer than what was asked for, when neither a pool of that length nor the
+ *     heap has one
  */
 enum cmem_block_flags {
 	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
@@ -236,6 +257,8 @@ enum cmem_block_flags {
 	CMEM_BLOCK_QUARANTINE		= 1 << 2,
 	CMEM_BLOCK_RPROC		= 1 << 3,
 	CMEM_BLOCK_IS_MEMORY		= 1 << 4,
+	CMEM_BLOCK_COHERENT		= 1 << 5,
+	CMEM_BLOCK_DMA_HEAP_POOLS	= 1 << 6,
 };
 
 /**
@@ -552,9 +575,18 @@ enum cmem_sync_op {
 };
 
 /**
+ * enum cmem_sync_flags - bits of cmem_sync.flags
+ * @CMEM_SYNC_BY_PHYS: since version 4: the ranges are of physical addresses, for programs
+ *     that map nothing. Each is in one buffer, which the calling file is registered for.
+ */
+enum cmem_sync_flags {
+	CMEM_SYNC_BY_PHYS	= 1 << 0,
+};
+
+/**
  * struct cmem_sync_range - one range of CMEM_IOCTL_SYNC
  * @user_addr: in: first byte, a user address in a mapping of /dev/cmem or of one of
- *     its DMA-BUFs
+ *     its DMA-BUFs; with CMEM_SYNC_BY_PHYS a physical address
  * @length: in: bytes, not 0. The range may go over several mappings as long as
  *     there is no hole between them.
  * @op: in: one of enum cmem_sync_op
@@ -570,18 +602,25 @@ struct cmem_sync_range {
 /**
  * struct cmem_sync - ioctl(CMEM_IOCTL_SYNC)
  * @size: sizeof(struct cmem_sync)
- * @flags: must be 0
+ * @flags: in: CMEM_SYNC_BY_PHYS or 0
  * @ranges: in: user address of an array of struct cmem_sync_range
  * @num_ranges: in: its length, 1 to CMEM_MAX_SYNC_RANGES
- * @__reserved: must be 0
+ * @range_size: in: sizeof(struct cmem_sync_range); 0, as before version 4, is that of the
+ *     first version, 24. What is said of the size of structures holds for that of each
+ *     element.
  *
  * Maintain the CPU's caches over some ranges, in their order. All ranges are
- * checked before the first is worked on. Ranges of buffers that are not cached
- * are accepted and left alone. Through a mapping that can't be made writable,
+ * checked before the first is worked on. Ranges that need nothing are accepted and
+ * left alone: those of a buffer that is not cached, or that is coherent
+ * (CMEM_BLOCK_COHERENT). Both may need something while devices are attached to the
+ * buffer's DMA-BUF: a cached buffer is maintained if one of them does not snoop the
+ * caches, one that is not cached is written back and invalidated, whatever the
+ * operation, if one does. Through a mapping that can't be made writable,
  * CMEM_SYNC_INVALIDATE writes back first: it must not undo what others wrote.
  *
- * EFAULT: a range is not all in such mappings; EOVERFLOW: too many
- * ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR, and
+ * EFAULT: a range is not all in such mappings, or with CMEM_SYNC_BY_PHYS not all in one
+ * buffer; EPERM: with CMEM_SYNC_BY_PHYS, the file is not registered for that; EOVERFLOW:
+ * too many ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR, and
  * after EFAULT for a mapping that went away during the call, part of the work
  * may be done. EHWPOISON: memory there has failed; all but that is done.
  */
@@ -590,7 +629,7 @@ struct cmem_sync {
 	__u32 flags;
 	__aligned_u64 ranges;
 	__u32 num_ranges;
-	__u32 __reserved;
+	__u32 range_size;
 };
 #define CMEM_IOCTL_SYNC		_IO(CMEM_IOCTL_TYPE, CMEM_CMD_SYNC)
 
@@ -602,8 +641,9 @@ struct cmem_sync {
  *     CMEM_SYNC_INVALIDATE of everything: that is EINVAL.
  * @__reserved: must be 0
  *
- * Maintain the CPU's caches over every cached buffer that the calling file is
- * registered for. EHWPOISON: memory of one has failed; all but that is done.
+ * Maintain the CPU's caches over every buffer that the calling file is registered for and
+ * that needs it, as CMEM_IOCTL_SYNC does. EHWPOISON: memory of one has failed; all but
+ * that is done.
  */
 struct cmem_sync_all {
 	__u32 size;
@@ -614,23 +654,35 @@ struct cmem_sync_all {
 #define CMEM_IOCTL_SYNC_ALL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_SYNC_ALL)
 
 /**
+ * enum cmem_export_flags - bits of cmem_export.flags
+ * @CMEM_EXPORT_USER_ADDR: since version 4: the buffer is that which a user address of the
+ *     calling process is in, be it mapped by /dev/cmem or by a DMA-BUF
+ */
+enum cmem_export_flags {
+	CMEM_EXPORT_USER_ADDR	= 1 << 0,
+};
+
+/**
  * struct cmem_export - ioctl(CMEM_IOCTL_EXPORT)
  * @size: sizeof(struct cmem_export)
- * @flags: must be 0
+ * @flags: in: CMEM_EXPORT_USER_ADDR or 0
  * @phys_addr: in: the physical address of the first byte of a buffer that the
- *     calling file is registered for
+ *     calling file is registered for; with CMEM_EXPORT_USER_ADDR any user address in a
+ *     mapping of such a buffer
  * @fd_flags: in: of the new file descriptor: O_CLOEXEC, and O_RDONLY, O_WRONLY or
  *     O_RDWR
  * @fd: out: the file descriptor of a DMA-BUF
  *
- * Make a DMA-BUF of a buffer. It keeps the buffer as a registration does, also when
- * all files have dropped theirs. A buffer may have any number of DMA-BUFs. Each is all
- * of the buffer, cached or not as that is. A device that is attached to it must reach
- * the memory: it is not bounced.
+ * Get a file descriptor of a buffer's DMA-BUF. It keeps the buffer as a registration
+ * does, also when all files have dropped theirs. Each call has the same DMA-BUF, as long
+ * as somebody has it, for the same access: one that is open for less is another file, which
+ * shares its fences. Each is all of the buffer, cached or not as that is. A device that is
+ * attached to it must reach the memory: it is not bounced.
  *
  * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there, or nobody
- * is registered for it any more; EPERM: this file is not registered for it, or is not
- * open for what @fd_flags say; EOVERFLOW: on 32 bit, the buffer has 4 GiB or more;
+ * is registered for it any more; EFAULT: with CMEM_EXPORT_USER_ADDR, it is in no mapping
+ * of a buffer; EPERM: this file is not registered for it, or is not open for what
+ * @fd_flags say; EOVERFLOW: on 32 bit, the buffer has 4 GiB or more;
  * EMFILE: no file descriptor is left; ENOMEM.
  */
 struct cmem_export {
@@ -658,7 +710,8 @@ struct cmem_block_pool {
  * struct cmem_block_add - ioctl(CMEM_IOCTL_BLOCK_ADD)
  * @size: sizeof(struct cmem_block_add)
  * @block: in: the number that the block is to have, 0 or more
- * @flags: in: CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_QUARANTINE, CMEM_BLOCK_IS_MEMORY
+ * @flags: in: CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_QUARANTINE, CMEM_BLOCK_IS_MEMORY,
+ *     CMEM_BLOCK_DMA_HEAP_POOLS
  * @num_pools: in: number of pools, at most CMEM_MAX_POOLS
  * @base: in: physical address of its first byte, a multiple of the alignment
  * @length: in: in bytes, a multiple of the alignment
@@ -667,9 +720,15 @@ struct cmem_block_pool {
  * @quarantine_ms: in: what is in quarantine is let go after so many milliseconds, at most
  *     CMEM_MAX_QUARANTINE_MS; 0 if time is not to count. With CMEM_BLOCK_QUARANTINE or
  *     without.
- * @__reserved: must be 0
+ * @pool_size: in: sizeof(struct cmem_block_pool); 0 is that of the first version, 16. What
+ *     is said of the size of structures holds for that of each element.
  * @quota: in: bytes that each user may have of it, or CMEM_NO_QUOTA; 0: as cmem.quota=
  *     says
+ * @dma_heap_names: in: user pointer to a string, the names of more DMA-BUF heaps of it
+ *     with a colon between them, at most CMEM_MAX_DMA_HEAP_NAMES bytes; or 0. Buffers
+ *     from a heap that has "uncached" in its name are not cached. A name is of letters,
+ *     digits and _-+.,@ and does not begin with a dot or with "cmem-". A name that another
+ *     heap has is logged, and the block is made without it.
  *
  * Make a block, until it is removed or the machine is booted again. Its memory is
  * either no System RAM, claimed by no driver (see /proc/iomem), and not reserved for
@@ -688,14 +747,19 @@ struct cmem_block_pool {
  * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM
  * CAP_SYS_RAWIO as well, as for /dev/mem. The kernel's log says why it failed.
  *
- * EPERM: no such capability, the kernel is locked down and the memory was not
- * reserved for CMEM, or it is a kernel that saves a crash dump; EINVAL: a number,
- * address or length that can't be right, or a range that lies only partly in a region
- * that was reserved; EOVERFLOW: more than CMEM_MAX_POOLS, or pools that are larger than
- * any memory; ENOSPC: pools that are larger than the block; EEXIST: there is a block of
- * this number; EBUSY: the memory is System RAM, in another block, or another's; ENXIO:
- * nothing says that there is memory; EFAULT: @pools can't be read; ENOMEM: no kernel
- * memory for it; EINTR: a fatal signal came.
+ * A DMA-BUF heap is there for good, and the system has but 128. A block that was added
+ * has heaps of its number (cmem-0) up to 31; one of a higher number has those only that
+ * are named here.
+ *
+ * EPERM: no such capability, the kernel is locked down and the memory was not reserved for
+ * CMEM, or it is a kernel that saves a crash dump; EINVAL: a number, address, length or
+ * name that can't be right, or a range that lies only partly in a region that was
+ * reserved; EOVERFLOW: more than CMEM_MAX_POOLS, more than CMEM_MAX_DMA_HEAP_NAMES, or
+ * pools that are larger than any memory; ENOSPC: pools that are larger than the block;
+ * EEXIST: there is a block of this number; EBUSY: the memory is System RAM, in another
+ * block, or another's; ENXIO: nothing says that there is memory; EFAULT: @pools or
+ * @dma_heap_names can't be read; ENOMEM: no kernel memory for it; EINTR: a fatal signal
+ * came.
  */
 struct cmem_block_add {
 	__u32 size;
@@ -706,8 +770,9 @@ struct cmem_block_add {
 	__aligned_u64 length;
 	__aligned_u64 pools;
 	__u32 quarantine_ms;
-	__u32 __reserved;
+	__u32 pool_size;
 	__aligned_u64 quota;
+	__aligned_u64 dma_heap_names;
 };
 #define CMEM_IOCTL_BLOCK_ADD	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_BLOCK_ADD)
 

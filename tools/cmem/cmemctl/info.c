@@ -18,6 +18,7 @@ static const struct {
 	{ CMEM_FEATURE_BLOCK_ADD, "block-add" },
 	{ CMEM_FEATURE_DMABUF, "dma-buf" },
 	{ CMEM_FEATURE_QUARANTINE, "quarantine" },
+	{ CMEM_FEATURE_ANY_ADDRESS, "any-address" },
 };
 
 static void print_general(const struct cmem_info *info)
@@ -25,7 +26,7 @@ static void print_general(const struct cmem_info *info)
 	printf("CMEM ABI %u, %u block%s, %s\n", info->abi_version, info->num_blocks,
 	       info->num_blocks == 1 ? "" : "s",
 	       info->out_flags & CMEM_INFO_COHERENT ? "coherent: no cache maintenance needed" :
-	       "not coherent: programs maintain the cache");
+	       "not coherent: programs maintain the caches");
 	printf("alignment %s, cache line %s, features", human(info->alignment),
 	       human(info->cache_line));
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
@@ -66,16 +67,17 @@ static void print_failed(const struct block *block)
 	puts("");
 }
 
-static void print_block(const struct block *block)
+static void print_block(const struct block *block, bool all_coherent)
 {
 	const struct cmem_block_info *b = &block->info;
 
-	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s%s%s\n", colour("1"), b->block, colour("0"),
+	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s%s%s%s\n", colour("1"), b->block, colour("0"),
 	       kind_name(b->kind), block_range(block), human(b->length),
 	       human(blocks_free_bytes(block)),
 	       b->out_flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "",
 	       b->out_flags & CMEM_BLOCK_IS_MEMORY ? ", is-memory" : "",
-	       b->out_flags & CMEM_BLOCK_ADDED ? ", loaded" : "");
+	       b->out_flags & CMEM_BLOCK_ADDED ? ", loaded" : "",
+	       b->out_flags & CMEM_BLOCK_COHERENT && !all_coherent ? ", coherent" : "");
 	if (b->num_pools)
 		printf("  %4s %12s %12s %8s %8s %8s %8s %9s\n", "POOL", "BASE", "BUFFER", "COUNT",
 		       "FREE", "CLEAN", "DIRTY", "SCRUBBING");
@@ -111,6 +113,8 @@ static void json_block(const struct block *block)
 	json_bool("keep_contents", b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
 	json_bool("is_memory", b->out_flags & CMEM_BLOCK_IS_MEMORY);
 	json_bool("loaded", b->out_flags & CMEM_BLOCK_ADDED);
+	json_bool("coherent", b->out_flags & CMEM_BLOCK_COHERENT);
+	json_bool("dma_heap_pools", b->out_flags & CMEM_BLOCK_DMA_HEAP_POOLS);
 	json_open("pools", '[');
 	for (unsigned int i = 0; i < b->num_pools; i++) {
 		const struct cmem_pool_info *p = &block->pool[i];
@@ -191,7 +195,7 @@ static int run_info(int argc, char **argv)
 	}
 	print_general(&blocks.info);
 	for (unsigned int i = 0; i < blocks.count; i++)
-		print_block(&blocks.block[i]);
+		print_block(&blocks.block[i], blocks.info.out_flags & CMEM_INFO_COHERENT);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@
  * @quarantine: of quarantine
  * @is_memory: of is_memory
  * @quota: of quota
+ * @dma_heap_names: of dma_heap_names
+ * @dma_heap_pools: of dma_heap_pools
  * @add: for the kernel
  * @pool: its pools
  */
@@ -36,6 +39,8 @@ struct wish {
 	const char *quarantine;
 	const char *is_memory;
 	const char *quota;
+	const char *dma_heap_names;
+	const char *dma_heap_pools;
 	struct cmem_block_add add;
 	struct cmem_block_pool pool[CMEM_MAX_POOLS];
 };
@@ -108,18 +113,27 @@ static bool parse_switch(const char *name, const char *value)
 /* Which of a block's parameters is it? NULL if none */
 static const char **parse_name(struct wishes *wishes, const char *name, size_t length)
 {
-	static const char *const names[] = {
-		"phys_start", "phys_end", "pools", "quarantine", "is_memory", "quota",
+	static const struct {
+		const char *name;
+		size_t value;
+	} names[] = {
+		{ "phys_start", offsetof(struct wish, start) },
+		{ "phys_end", offsetof(struct wish, end) },
+		{ "pools", offsetof(struct wish, pools) },
+		{ "quarantine", offsetof(struct wish, quarantine) },
+		{ "is_memory", offsetof(struct wish, is_memory) },
+		{ "quota", offsetof(struct wish, quota) },
+		{ "dma_heap_names", offsetof(struct wish, dma_heap_names) },
+		{ "dma_heap_pools", offsetof(struct wish, dma_heap_pools) },
 	};
-	struct wish *wish;
 	unsigned int i;
 	long number = 0;
 
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		size_t known = strlen(names[i]);
+		size_t known = strlen(names[i].name);
 		char *end;
 
-		if (length < known || strncmp(name, names[i], known))
+		if (length < known || strncmp(name, names[i].name, known))
 			continue;
 		if (length == known)
 			break;
@@ -131,9 +145,7 @@ static const char **parse_name(struct wishes *wishes, const char *name, size_t l
 	}
 	if (i == ARRAY_SIZE(names))
 		return NULL;
-	wish = wish_of(wishes, number);
-	return i == 0 ? &wish->start : i == 1 ? &wish->end : i == 2 ? &wish->pools :
-	       i == 3 ? &wish->quarantine : i == 4 ? &wish->is_memory : &wish->quota;
+	return (const char **)((char *)wish_of(wishes, number) + names[i].value);
 }
 
 static void parse_word(struct wishes *wishes, const char *word)
@@ -158,7 +170,7 @@ static void parse_word(struct wishes *wishes, const char *word)
 	} else if (!strncmp(name, "allowOverlap=", equals + 1 - name)) {
 		wishes->overlap = parse_switch("allowOverlap", equals + 1);
 	} else {
-		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine, is_memory, quota (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
+		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine, is_memory, quota, dma_heap_names, dma_heap_pools (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
 		      (int)(equals - name), name);
 	}
 }
@@ -262,6 +274,15 @@ static uint64_t parse_quota(const struct wish *wish)
 	return parse_size(name, wish->quota);
 }
 
+/* What can be a name the kernel says: it is in its log. */
+static void parse_dma_heap_names(struct wish *wish)
+{
+	if (!*wish->dma_heap_names || strlen(wish->dma_heap_names) >= CMEM_MAX_DMA_HEAP_NAMES)
+		usage("dma_heap_names%s=: must be 1 to %d characters", suffix(wish->number),
+		      CMEM_MAX_DMA_HEAP_NAMES - 1);
+	wish->add.dma_heap_names = (uintptr_t)wish->dma_heap_names;
+}
+
 /* The kernel takes whole pages: those of the range. */
 static void parse_wish(struct wish *wish)
 {
@@ -287,6 +308,10 @@ static void parse_wish(struct wish *wish)
 	wish->add.length = end - wish->add.base;
 	if (wish->is_memory && parse_switch("is_memory", wish->is_memory))
 		wish->add.flags |= CMEM_BLOCK_IS_MEMORY;
+	if (wish->dma_heap_names)
+		parse_dma_heap_names(wish);
+	if (wish->dma_heap_pools && parse_switch("dma_heap_pools", wish->dma_heap_pools))
+		wish->add.flags |= CMEM_BLOCK_DMA_HEAP_POOLS;
 	if (wish->pools)
 		parse_pools(wish);
 	if (wish->quarantine)
@@ -492,6 +517,11 @@ const struct command load_command = {
 "                          block 1; any other number works as well\n"
 "  is_memory=0|1           there is memory, though nothing else says so: if there is\n"
 "                          none, the machine may crash when a buffer is allocated\n"
+"  dma_heap_names=NAME[:NAME]\n"
+"                          more DMA-BUF heaps of it, for programs that look for these;\n"
+"                          what has uncached in its name is not cached\n"
+"  dma_heap_pools=0|1      its DMA-BUF heaps take longer buffers of pools when neither a\n"
+"                          pool of that length nor the heap has one\n"
 "  useHeapIfPoolUnavailable=0|1\n"
 "                          programs that name no pool get memory from the heap when\n"
 "                          no pool can serve\n"
@@ -510,8 +540,8 @@ static void remember(const struct block *block, struct wish *wish)
 	wish->number = info->block;
 	wish->add = (struct cmem_block_add){
 		.block = info->block, .base = info->base, .length = info->length,
-		.flags = info->out_flags & (CMEM_BLOCK_KEEP_CONTENTS |
-					    CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_IS_MEMORY),
+		.flags = info->out_flags & (CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
+					    CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS),
 		.quarantine_ms = info->quarantine_ms,
 		.num_pools = info->num_pools,
 		.quota = info->quota == CMEM_NO_QUOTA ? 0 : info->quota,

@@ -23,6 +23,36 @@ int libcmem_get_block(int block, uint64_t *base, unsigned long long *size)
 	return 0;
 }
 
+/**
+ * libcmem_block_coherent - tell if the devices that a block is for snoop the caches
+ * @block: its number
+ *
+ * The kernel is asked once. If the block becomes another one later, the answer is still
+ * one that loses nothing: the kernel judges itself, or the caches are maintained.
+ *
+ * Return: true for blocks that nothing is known of.
+ */
+bool libcmem_block_coherent(int block)
+{
+	static uint64_t asked, coherent;
+	struct cmem_block_info info = { .size = sizeof(info), .block = block };
+	const unsigned int bit = block - CMEM_BLOCK_CMA;
+	uint64_t mask;
+
+	if (bit >= 64)
+		return true;
+	mask = (uint64_t)1 << bit;
+	if (__atomic_load_n(&asked, __ATOMIC_ACQUIRE) & mask)
+		return __atomic_load_n(&coherent, __ATOMIC_RELAXED) & mask;
+
+	if (!libcmem_ready() || ioctl(libcmem.fd, CMEM_IOCTL_GET_BLOCK, &info))
+		return true;
+	if (info.out_flags & CMEM_BLOCK_COHERENT)
+		__atomic_fetch_or(&coherent, mask, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&asked, mask, __ATOMIC_RELEASE);
+	return info.out_flags & CMEM_BLOCK_COHERENT;
+}
+
 PUBLIC int CMEM_getNumBlocks(int *pnblocks)
 {
 	struct cmem_info info = { .size = sizeof(info) };

@@ -16,9 +16,13 @@ static int cmem_ioctl(unsigned long command, void *argument)
 	return libcmem_ready() ? ioctl(libcmem.fd, command, argument) : -1;
 }
 
-static unsigned int table_flags(unsigned int alloc_flags)
+static unsigned int table_flags(unsigned int alloc_flags, int block)
 {
-	return TABLE_MAPPED | (alloc_flags & CMEM_ALLOC_CACHED ? TABLE_CACHED : 0);
+	/* Where it makes no difference, nobody is asked. */
+	if (!libcmem.cache_line || !(alloc_flags & CMEM_ALLOC_CACHED) ||
+	    libcmem_block_coherent(block))
+		return TABLE_MAPPED;
+	return TABLE_MAPPED | TABLE_SYNC;
 }
 
 static int free_buffer(uint64_t buffer)
@@ -80,7 +84,7 @@ static void *map_buffer(uint64_t phys, uint64_t size, uint64_t buffer, unsigned 
 		if (libcmem_resolve(mapping.start, &resolve))
 			error = errno;
 		mapping.buffer = resolve.buffer_addr;
-		flags = table_flags(resolve.buffer_flags);
+		flags = table_flags(resolve.buffer_flags, resolve.block);
 	}
 	if (!error && libcmem_table_insert(&mapping, phys, flags))
 		error = errno;
@@ -144,7 +148,7 @@ static void *alloc_mapped(int block, int pool, size_t size, const CMEM_AllocPara
 	if (alloc_buffer(block, pool, size, params, &request))
 		return NULL;
 	address = map_buffer(request.phys_addr, size ? size : request.length, request.phys_addr,
-			     table_flags(request.flags));
+			     table_flags(request.flags, block));
 	if (!address)
 		drop_buffer(request.phys_addr);
 	return address;
@@ -213,7 +217,8 @@ void *libcmem_register(uint64_t phys)
 
 	if (cmem_ioctl(CMEM_IOCTL_REGISTER, &request))
 		return NULL;
-	address = map_buffer(phys, request.length, phys, table_flags(request.buffer_flags));
+	address = map_buffer(phys, request.length, phys,
+			     table_flags(request.buffer_flags, request.block));
 	if (!address)
 		drop_buffer(phys);
 	return address;

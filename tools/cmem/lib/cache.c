@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Cache maintenance. The kernel is asked only where there is something to do that
- * the program can't do by itself: on AArch64 it can write back, and write back and
- * invalidate, if the kernel says that this is enough. What is not in a mapping
- * that the table knows is the kernel's to judge.
+ * Cache maintenance. The kernel decides what a buffer needs: it knows the devices that
+ * are attached. It is not asked where there is but one answer: nothing, on a machine
+ * whose devices all snoop; and what the program asks for, where a buffer is cached and
+ * its block is not coherent. On AArch64 the program can then write back, and write back
+ * and invalidate, by itself, if the kernel says that this is enough.
  */
 #include "libcmem.h"
 
@@ -47,8 +48,8 @@ static void sync_by_program(uintptr_t address, size_t size, unsigned int op)
 #endif
 
 /*
- * Where there is no cache to maintain, what was stored must all the same be out of
- * the CPU before the program tells a device to look.
+ * Where no cache is maintained, what was stored must all the same be out of the CPU
+ * before the program tells a device to look.
  */
 static void wait_for_stores(void)
 {
@@ -74,14 +75,13 @@ static int cache_sync(void *ptr, size_t size, unsigned int op)
 	}
 
 	flags = libcmem_table_flags(address, size);
-	if (flags && (libcmem.coherent || !(flags & TABLE_CACHED))) {
-		wait_for_stores();
+	if (flags & TABLE_SYNC && op != CMEM_SYNC_INVALIDATE) {
+		sync_by_program(address, size, op);
 		return 0;
 	}
-	if (!flags || !libcmem.cache_line || op == CMEM_SYNC_INVALIDATE)
-		return sync_by_kernel(address, size, op);
-	sync_by_program(address, size, op);
-	return 0;
+	if (!(flags & TABLE_SYNC))
+		wait_for_stores();
+	return flags && libcmem.coherent ? 0 : sync_by_kernel(address, size, op);
 }
 
 PUBLIC int CMEM_cacheWb(void *ptr, size_t size)

@@ -40,7 +40,7 @@
  * @session: number of the open file; goes up with the last CMEM_exit()
  * @page_size: of the kernel
  * @cache_line: the unit of DC instructions in bytes, 0 if they are not for us
- * @coherent: there is no cache maintenance to be done
+ * @coherent: all devices snoop the caches: there is no maintenance to be done
  * @heap_fallback: cmem.useHeapIfPoolUnavailable is on
  */
 struct libcmem {
@@ -68,7 +68,7 @@ static inline bool libcmem_ready(void)
 /* table.c */
 
 #define TABLE_MAPPED	1	/* in a mapping of ours, */
-#define TABLE_CACHED	2	/* which is cached */
+#define TABLE_SYNC	2	/* whose caches the program itself can maintain */
 
 /**
  * struct libcmem_mapping - a mapping that the library made
@@ -105,6 +105,7 @@ SHARED void *libcmem_register(uint64_t phys);
 /* block.c */
 
 SHARED int libcmem_get_block(int block, uint64_t *base, unsigned long long *size);
+SHARED bool libcmem_block_coherent(int block);
 
 /* trace.c */
 

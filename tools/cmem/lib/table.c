@@ -121,17 +121,17 @@ bool libcmem_table_phys(uintptr_t address, uint64_t *phys)
  * @address: its first byte
  * @length: in bytes, not 0, the end not beyond the address space
  *
- * Return: TABLE_MAPPED, with TABLE_CACHED or not, if all of it is in mappings of
+ * Return: TABLE_MAPPED, with TABLE_SYNC or not, if all of it is in mappings of
  * that kind; else 0: the kernel knows better.
  */
 unsigned int libcmem_table_flags(uintptr_t address, size_t length)
 {
 	const uintptr_t last = address + length - 1;
-	unsigned int flags = TABLE_MAPPED | TABLE_CACHED, shift;
+	unsigned int flags = TABLE_MAPPED | TABLE_SYNC, shift;
 	bool first = true;
 
 	for (;;) {
-		unsigned int here = find_slot(address, &shift) & (TABLE_MAPPED | TABLE_CACHED);
+		unsigned int here = find_slot(address, &shift) & (TABLE_MAPPED | TABLE_SYNC);
 
 		if (!here || (!first && here != flags))
 			return 0;
@@ -428,7 +428,7 @@ static void forget(uintptr_t start, size_t length)
  * libcmem_table_insert - take note of a new mapping
  * @mapping: the mapping, to be copied
  * @phys: physical address of its first byte
- * @flags: TABLE_MAPPED, with TABLE_CACHED or not
+ * @flags: TABLE_MAPPED, with TABLE_SYNC or not
  *
  * What the slots can't hold, the kernel will be asked for.
  *
@@ -476,7 +476,7 @@ no_memory:
  * struct gone - a mapping that the table has forgotten, to be put back if need be
  * @mapping: it
  * @phys: physical address of its first byte
- * @flags: TABLE_MAPPED, with TABLE_CACHED or not; 0 if its slots said nothing
+ * @flags: TABLE_MAPPED, with TABLE_SYNC or not; 0 if its slots said nothing
  */
 struct gone {
 	struct libcmem_mapping mapping;
@@ -489,7 +489,7 @@ static void remember(struct gone *gone, const struct libcmem_mapping *mapping)
 	unsigned int shift;
 
 	gone->mapping = *mapping;
-	gone->flags = find_slot(mapping->start, &shift) & (TABLE_MAPPED | TABLE_CACHED);
+	gone->flags = find_slot(mapping->start, &shift) & (TABLE_MAPPED | TABLE_SYNC);
 	/* What no slot can hold, none will. */
 	if (!gone->flags || !libcmem_table_phys(mapping->start, &gone->phys))
 		gone->phys = (uint64_t)1 << 63;

@@ -498,6 +498,8 @@ TEST_F(block, is_not_made_of_numbers_that_are_wrong)
 	EXPECT_WRONG(ENOSPC);
 	pool[0].__reserved = 1;
 	EXPECT_WRONG(EOPNOTSUPP);
+	EXPECT_WRONG(EINVAL, .pool_size = sizeof(struct cmem_block_pool) - 1);
+	EXPECT_WRONG(E2BIG, .pool_size = ~0U);
 #pragma GCC diagnostic pop
 
 	EXPECT_REFUSED(EINVAL, cmem_block_remove(self->fd, CMEM_BLOCK_CMA));

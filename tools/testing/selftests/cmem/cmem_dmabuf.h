@@ -38,17 +38,31 @@ static inline int cmem_export(int fd, __u64 phys_addr, __u32 fd_flags)
 	return ret ? ret : arg.fd;
 }
 
-static inline int dma_heap_open(__s32 block)
+static inline int dma_heap_open_name(const char *name)
 {
-	char path[64];
+	char path[300];
 	int fd;
 
-	if (block == CMEM_BLOCK_CMA)
-		snprintf(path, sizeof(path), DMA_HEAPS "/cmem-cma");
-	else
-		snprintf(path, sizeof(path), DMA_HEAPS "/cmem-%d", block);
+	snprintf(path, sizeof(path), DMA_HEAPS "/%s", name);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+/* That of a block, or with "-uncached" as @what the other one */
+static inline int dma_heap_open_as(__s32 block, const char *what)
+{
+	char name[64];
+
+	if (block == CMEM_BLOCK_CMA)
+		snprintf(name, sizeof(name), "cmem-cma%s", what);
+	else
+		snprintf(name, sizeof(name), "cmem-%d%s", block, what);
+	return dma_heap_open_name(name);
+}
+
+static inline int dma_heap_open(__s32 block)
+{
+	return dma_heap_open_as(block, "");
 }
 
 static inline int dma_heap_alloc_flags(int heap, __u64 length, __u32 fd_flags)

@@ -142,6 +142,14 @@ static inline int cmem_get_block(int fd, __s32 block, struct cmem_block_info *in
 	return cmem_ioctl(fd, CMEM_IOCTL_GET_BLOCK, info);
 }
 
+/* The devices that a block is for snoop the caches: nothing is maintained for them. */
+static inline bool block_is_coherent(int fd, __s32 block)
+{
+	struct cmem_block_info info;
+
+	return !cmem_get_block(fd, block, &info) && info.out_flags & CMEM_BLOCK_COHERENT;
+}
+
 static inline int cmem_get_pool(int fd, __s32 block, __u32 pool, struct cmem_pool_info *info)
 {
 	*info = (struct cmem_pool_info){ .size = sizeof(*info), .block = block, .pool = pool };

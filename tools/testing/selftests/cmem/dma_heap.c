@@ -14,25 +14,31 @@
 		SKIP(return, "no DMA-BUF heaps in this kernel");	\
 } while (0)
 
-/* The pool that is to serve, or CMEM_POOL_HEAP */
+/* The pool that is to serve @length bytes, whole pages, or CMEM_POOL_HEAP */
 static __s32 best_pool(const struct cmem_block_info *b, const struct cmem_pool_info *pools,
 		       __u64 length)
 {
-	const struct cmem_pool_info *best = NULL;
+	for (__u32 i = 0; i < b->num_pools; i++)
+		if (pools[i].length == length && pools[i].free)
+			return pools[i].pool;
+	return CMEM_POOL_HEAP;
+}
 
-	for (__u32 i = 0; i < b->num_pools; i++) {
-		/* Of CMA, the pool that fits serves or none does. */
-		if (pools[i].length < length || (!pools[i].free && b->kind != CMEM_KIND_CMA))
-			continue;
-		if (!best || pools[i].length < best->length)
-			best = &pools[i];
-	}
-	return best && best->free ? (__s32)best->pool : CMEM_POOL_HEAP;
+static int count_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	int count = 0;
+
+	while (dir && readdir(dir))
+		count++;
+	if (dir)
+		closedir(dir);
+	return count;
 }
 
 /* Number @i of the blocks gives @length bytes, from where it should and of nobody else's. */
 static void expect_served(struct __test_metadata *_metadata, int fd, int heap, unsigned int i,
-			  __u64 length)
+			  __u64 length, bool cached)
 {
 	static struct snapshot before, now;
 	const struct cmem_block_info *b = &before.block[i];
@@ -43,8 +49,8 @@ static void expect_served(struct __test_metadata *_metadata, int fd, int heap, u
 	__s32 pool;
 
 	ASSERT_EQ(0, take_snapshot(&before));
-	pool = best_pool(b, before.pool[i], length);
-	real = pool == CMEM_POOL_HEAP ? (length + page - 1) & -page : before.pool[i][pool].length;
+	real = (length + page - 1) & -page;
+	pool = best_pool(b, before.pool[i], real);
 	dmabuf = dma_heap_alloc(heap, length);
 	if (pool == CMEM_POOL_HEAP && b->heap_largest < real) {
 		EXPECT_EQ(-ENOMEM, dmabuf) TH_LOG("block %d: %llu bytes", b->block, length);
@@ -74,7 +80,7 @@ static void expect_served(struct __test_metadata *_metadata, int fd, int heap, u
 	EXPECT_EQ(b->block, res.block);
 	EXPECT_EQ(pool, res.pool);
 	EXPECT_EQ(real, res.buffer_length);
-	EXPECT_EQ(b->kind == CMEM_KIND_SRAM ? 0 : CMEM_ALLOC_CACHED, res.buffer_flags);
+	EXPECT_EQ(cached && b->kind != CMEM_KIND_SRAM ? CMEM_ALLOC_CACHED : 0, res.buffer_flags);
 	ASSERT_EQ(0, munmap(map, page));
 	if (real <= 2 * SZ_2M) {
 		map = dmabuf_map(dmabuf, 0, real);
@@ -130,7 +136,8 @@ TEST_F(heaps, each_is_of_a_block_that_is_there_or_answers_ENODEV)
 
 	ASSERT_POINTER(dir);
 	while ((entry = readdir(dir))) {
-		bool cma = !strcmp(entry->d_name, "cmem-cma");
+		bool cma = !strcmp(entry->d_name, "cmem-cma") ||
+			   !strcmp(entry->d_name, "cmem-cma-uncached");
 		int id = CMEM_BLOCK_CMA, heap, ret;
 		struct cmem_block_info block;
 
@@ -141,10 +148,12 @@ TEST_F(heaps, each_is_of_a_block_that_is_there_or_answers_ENODEV)
 
 			id = strtol(entry->d_name + 5, &end, 10);
 			ASSERT_EQ('-', entry->d_name[4]);
-			ASSERT_TRUE(end > entry->d_name + 5 && !*end) TH_LOG("%s", entry->d_name);
+			ASSERT_TRUE(end > entry->d_name + 5 &&
+				    (!*end || !strcmp(end, "-uncached")))
+				TH_LOG("%s", entry->d_name);
 			ASSERT_LE(0, id);
 		}
-		heap = dma_heap_open(id);
+		heap = dma_heap_open_name(entry->d_name);
 		ASSERT_LE(0, heap);
 		ret = cmem_get_block(self->fd, id, &block);
 		if (ret) {
@@ -156,28 +165,33 @@ TEST_F(heaps, each_is_of_a_block_that_is_there_or_answers_ENODEV)
 		close(heap);
 	}
 	closedir(dir);
-	EXPECT_EQ(self->before.num_blocks, ours);
+	/* Each block, cached and not */
+	EXPECT_EQ(2 * self->before.num_blocks, ours);
 }
 
-TEST_F(heaps, memory_comes_from_the_best_pool_or_the_blocks_heap)
+TEST_F(heaps, memory_comes_from_a_pool_of_that_length_or_the_blocks_heap)
 {
-	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
-		const struct cmem_block_info *b = &self->before.block[i];
-		int heap = dma_heap_open(b->block);
+	for (unsigned int i = 0; i < 2 * self->before.num_blocks; i++) {
+		const struct cmem_block_info *b = &self->before.block[i / 2];
+		int heap = dma_heap_open_as(b->block, i % 2 ? "-uncached" : "");
+		const __u64 some[] = { 1, page_size() + 1, 100000 };
 
 		ASSERT_LE(0, heap);
-		expect_served(_metadata, self->fd, heap, i, 1);
-		expect_served(_metadata, self->fd, heap, i, page_size() + 1);
-		expect_served(_metadata, self->fd, heap, i, 100000);
+		if (b->out_flags & CMEM_BLOCK_DMA_HEAP_POOLS) {
+			close(heap);
+			continue;
+		}
+		for (size_t k = 0; k < ARRAY_SIZE(some); k++)
+			expect_served(_metadata, self->fd, heap, i / 2, some[k], !(i % 2));
 		for (__u32 p = 0; p < b->num_pools; p++) {
-			__u64 length = self->before.pool[i][p].length;
+			__u64 length = self->before.pool[i / 2][p].length;
 
 			/* Of CMA there may be pools that could not be had. */
-			if (!self->before.pool[i][p].count)
+			if (!self->before.pool[i / 2][p].count)
 				continue;
-			expect_served(_metadata, self->fd, heap, i, length);
-			expect_served(_metadata, self->fd, heap, i, length - 1);
-			expect_served(_metadata, self->fd, heap, i, length + 1);
+			for (int k = -1; k <= 1; k++)
+				expect_served(_metadata, self->fd, heap, i / 2, length + k,
+					      !(i % 2));
 		}
 		close(heap);
 	}
@@ -263,9 +277,17 @@ static int take_all(int heap, const struct cmem_block_info *b, const struct cmem
 	__u64 page = page_size(), length = (b->heap_size / 16 + page - 1) & -page;
 	int count = 0;
 
-	for (__u32 i = 0; i < b->num_pools; i++)
-		if (length < pools[i].length)
-			length = pools[i].length;
+	/* A pool gives buffers of its length and no others. */
+	for (__u32 i = 0; i < b->num_pools; i++) {
+		for (__u32 k = 0; k < pools[i].count; k++) {
+			int fd = count < MAX_BUFFERS ? dma_heap_alloc(heap, pools[i].length) :
+				 -ENOSPC;
+
+			if (fd < 0)
+				return fd;
+			dmabufs[count++] = fd;
+		}
+	}
 	for (;;) {
 		int fd;
 
@@ -337,8 +359,8 @@ TEST_F(heap, all_of_the_block_can_be_had_and_not_more)
 			EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, 1));
 			EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, 1 << 20));
 		}
-		/* One that goes is one that can be had: of CMA, by who asks for as much. */
-		bytes = variant->kind == CMEM_KIND_CMA ? lseek(dmabufs[0], 0, SEEK_END) : 1;
+		/* One that goes is one that can be had, by who asks for as much. */
+		bytes = lseek(dmabufs[0], 0, SEEK_END);
 		close(dmabufs[0]);
 		dmabufs[0] = dma_heap_alloc(self->heap, bytes);
 		EXPECT_LE(0, dmabufs[0]);
@@ -374,6 +396,37 @@ TEST_F(heap, when_no_pool_can_serve_the_heap_does)
 	EXPECT_EQ(b->heap_free - 3 * self->page, now.block[self->block].heap_free);
 	ASSERT_EQ(0, munmap(map, 3 * self->page));
 	close(fd);
+}
+
+/* They are for programs that count on them. */
+TEST_F(heap, longer_buffers_of_pools_are_left_alone)
+{
+	const struct cmem_block_info *b = &self->before.block[self->block];
+	struct source src = { .block = self->id, .pool = CMEM_POOL_HEAP };
+	int fds[400], count;
+
+	if (!b->num_pools || !b->heap_size || b->out_flags & CMEM_BLOCK_DMA_HEAP_POOLS)
+		SKIP(return, "no block of this kind with pools and a heap");
+	for (count = 0; count < 400; count++) {
+		fds[count] = dma_heap_alloc(self->heap, 3 * self->page);
+		if (fds[count] < 0)
+			break;
+		EXPECT_EQ(3 * self->page, lseek(fds[count], 0, SEEK_END));
+	}
+	EXPECT_LT(0, count);
+	/* All of the heap, and not one buffer of another length */
+	ASSERT_LE(0, drain(self->fd, &src, 0, bufs, MAX_BUFFERS));
+	EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, 3 * self->page));
+	for (__u32 p = 0; p < b->num_pools; p++) {
+		struct cmem_pool_info pool;
+
+		ASSERT_EQ(0, cmem_get_pool(self->fd, self->id, p, &pool));
+		if (pool.length != 3 * self->page && pool.length != self->page) {
+			EXPECT_EQ(self->before.pool[self->block][p].free, pool.free);
+		}
+	}
+	while (count--)
+		close(fds[count]);
 }
 
 TEST_F(heap, more_than_the_block_is_ENOMEM)
@@ -744,8 +797,6 @@ FIXTURE(removal)
 
 FIXTURE_SETUP(removal)
 {
-	struct cmem_info info;
-
 	OPEN_OR_SKIP(self->fd);
 	DMABUF_OR_SKIP(self->fd);
 	HEAPS_OR_SKIP();
@@ -753,8 +804,13 @@ FIXTURE_SETUP(removal)
 	if (!find_spare_block(self->fd, CMEM_BLOCK_CMA, &self->spare))
 		SKIP(return, "no block to remove");
 	self->id = self->spare.info.block;
-	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	self->unused = info.block_limit + 3;
+	/* Below 32, where blocks that are added have heaps of their numbers */
+	for (self->unused = 31; self->unused > 0; self->unused--) {
+		struct cmem_block_info b;
+
+		if (cmem_get_block(self->fd, self->unused, &b) == -ENOENT)
+			break;
+	}
 	self->heap = dma_heap_open(self->id);
 	ASSERT_LE(0, self->heap);
 	ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
@@ -818,6 +874,160 @@ TEST_F(removal, a_block_of_a_new_number_is_a_heap_at_once)
 	EXPECT_EQ(0, cmem_block_remove(self->fd, self->unused));
 	EXPECT_REFUSED(ENODEV, dma_heap_alloc(heap, 1));
 	close(heap);
+}
+
+/* Where the board says so, programs of DMA-BUF heaps are served as long as there is any. */
+TEST_F(removal, longer_buffers_of_pools_serve_where_the_block_says_so)
+{
+	const __u64 page = page_size(), length = 16 * page;
+	const struct cmem_block_pool pool = { .count = 3, .length = length };
+	struct cmem_resolve res;
+	int fds[3], fd;
+	void *map;
+
+	for (int with = 0; with < 2; with++) {
+		ASSERT_EQ(0, cmem_block_add(self->fd, self->id, self->spare.info.base, 3 * length,
+					    with ? CMEM_BLOCK_DMA_HEAP_POOLS : 0, &pool, 1));
+		for (int i = 0; i < 3; i++) {
+			fds[i] = dma_heap_alloc(self->heap, 3 * page - 1);
+			if (!with) {
+				EXPECT_EQ(-ENOMEM, fds[i]);
+				continue;
+			}
+			/* As long as was asked for, all the same */
+			ASSERT_LE(0, fds[i]);
+			EXPECT_EQ(3 * page, lseek(fds[i], 0, SEEK_END));
+			ASSERT_TRUE(dmabuf_map(fds[i], 0, 4 * page) == MAP_FAILED);
+			map = dmabuf_map(fds[i], 0, 3 * page);
+			ASSERT_MAPPED(map);
+			ASSERT_EQ(0, cmem_resolve(self->fd, map, &res));
+			EXPECT_EQ(length, res.buffer_length);
+			EXPECT_EQ(0, res.pool);
+			ASSERT_EQ(0, munmap(map, 3 * page));
+		}
+		fd = dma_heap_alloc(self->heap, length);
+		if (with) {
+			EXPECT_EQ(-ENOMEM, fd);
+			for (int i = 0; i < 3; i++)
+				close(fds[i]);
+		} else {
+			EXPECT_LE(0, fd);
+			close(fd);
+		}
+		ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
+	}
+}
+
+static int add_with_names(int fd, __s32 block, __u64 base, __u64 length, const char *names)
+{
+	struct cmem_block_add add = {
+		.size = sizeof(add), .block = block, .base = base, .length = length,
+		.dma_heap_names = (unsigned long)names,
+	};
+
+	return cmem_ioctl(fd, CMEM_IOCTL_BLOCK_ADD, &add);
+}
+
+/* The block that a heap of this name is of, or an errno, and whether it is cached */
+static int block_of_name(int fd, const char *name, bool *cached)
+{
+	int heap = dma_heap_open_name(name), dmabuf, ret;
+	const __u64 page = page_size();
+	struct cmem_resolve res;
+	void *map;
+
+	if (heap < 0)
+		return heap;
+	dmabuf = dma_heap_alloc(heap, page);
+	close(heap);
+	if (dmabuf < 0)
+		return dmabuf;
+	map = dmabuf_map(dmabuf, 0, page);
+	ret = map == MAP_FAILED ? -ENOMEM : cmem_resolve(fd, map, &res);
+	if (map != MAP_FAILED)
+		munmap(map, page);
+	close(dmabuf);
+	*cached = res.buffer_flags & CMEM_ALLOC_CACHED;
+	return ret ?: res.block;
+}
+
+TEST_F(removal, a_block_has_the_names_that_it_is_given)
+{
+	const __u64 half = self->spare.info.length / 2 & -page_size();
+	const __u64 base = self->spare.info.base;
+	bool cached;
+
+	ASSERT_EQ(0, add_with_names(self->fd, self->id, base, half,
+				    "test,heap:test.heap-uncached:test@heap"));
+	EXPECT_EQ(self->id, block_of_name(self->fd, "test,heap", &cached));
+	EXPECT_EQ(self->spare.info.kind != CMEM_KIND_SRAM, cached);
+	EXPECT_EQ(self->id, block_of_name(self->fd, "test.heap-uncached", &cached));
+	EXPECT_FALSE(cached);
+	EXPECT_EQ(self->id, block_of_name(self->fd, "test@heap", &cached));
+
+	/* One that is taken is left out, and the block is there. */
+	ASSERT_EQ(0, add_with_names(self->fd, self->unused, base + half, half,
+				    "test,heap:test+other"));
+	EXPECT_EQ(self->id, block_of_name(self->fd, "test,heap", &cached));
+	EXPECT_EQ(self->unused, block_of_name(self->fd, "test+other", &cached));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, self->unused));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
+	EXPECT_EQ(-ENODEV, block_of_name(self->fd, "test,heap", &cached));
+
+	/* What nobody has any more becomes another's. */
+	ASSERT_EQ(0, add_with_names(self->fd, self->unused, base, half, "test,heap"));
+	EXPECT_EQ(self->unused, block_of_name(self->fd, "test,heap", &cached));
+	EXPECT_EQ(-ENODEV, block_of_name(self->fd, "test@heap", &cached));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, self->unused));
+}
+
+TEST_F(removal, names_that_can_not_be_are_refused)
+{
+	static const char *const bad[] = {
+		"", ":", "a:", ":a", "a::b", ".", "..", ".a", "a/b", "a b", "a\n", "cmem-0",
+		"a:cmem-cma", "\xc3\xa4", "a:b/../c",
+	};
+	const __u64 base = self->spare.info.base, length = self->spare.info.length;
+	char longer[2 * CMEM_MAX_DMA_HEAP_NAMES];
+	int heaps = count_entries(DMA_HEAPS);
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_REFUSED(EINVAL, add_with_names(self->fd, self->id, base, length, bad[i]))
+			TH_LOG("'%s'", bad[i]);
+	}
+	memset(longer, 'a', sizeof(longer));
+	longer[CMEM_MAX_DMA_HEAP_NAME + 1] = 0;
+	EXPECT_REFUSED(EINVAL, add_with_names(self->fd, self->id, base, length, longer));
+	for (size_t i = 1; i < sizeof(longer); i += 2)
+		longer[i] = ':';
+	for (size_t i = 0; i < sizeof(longer); i += 2)
+		longer[i] = 'a';
+	longer[CMEM_MAX_DMA_HEAP_NAMES + 1] = 0;
+	EXPECT_REFUSED(EOVERFLOW, add_with_names(self->fd, self->id, base, length, longer));
+	longer[sizeof(longer) - 1] = 'a';
+	EXPECT_REFUSED(EOVERFLOW, add_with_names(self->fd, self->id, base, length, longer));
+	EXPECT_REFUSED(EFAULT, add_with_names(self->fd, self->id, base, length, (char *)8));
+	EXPECT_EQ(heaps, count_entries(DMA_HEAPS));
+}
+
+/* The system has 128 heaps, and none of them can be taken away. */
+TEST_F(removal, numbers_that_come_and_go_use_up_no_heaps)
+{
+	int heaps = count_entries(DMA_HEAPS), heap;
+
+	for (int i = 0; i < 200; i++) {
+		ASSERT_EQ(0, cmem_block_add(self->fd, 1000 + i, self->spare.info.base,
+					    self->spare.info.length, 0, NULL, 0));
+		ASSERT_EQ(0, cmem_block_remove(self->fd, 1000 + i));
+	}
+	EXPECT_EQ(heaps, count_entries(DMA_HEAPS));
+	/* There is room for one that the board has. */
+	ASSERT_EQ(0, add_with_names(self->fd, 1000, self->spare.info.base,
+				    self->spare.info.length, "test-last"));
+	heap = dma_heap_open_name("test-last");
+	EXPECT_LE(0, heap);
+	close(heap);
+	ASSERT_EQ(0, cmem_block_remove(self->fd, 1000));
 }
 
 TEST_HARNESS_MAIN

@@ -41,7 +41,7 @@ static_assert(sizeof(struct cmem_export) == 24, "layout");
 static_assert(offsetof(struct cmem_export, phys_addr) == 8, "layout");
 static_assert(offsetof(struct cmem_export, fd) == 20, "layout");
 static_assert(sizeof(struct cmem_block_pool) == 16, "layout");
-static_assert(sizeof(struct cmem_block_add) == 56, "layout");
+static_assert(sizeof(struct cmem_block_add) == 64, "layout");
 static_assert(offsetof(struct cmem_block_add, base) == 16, "layout");
 static_assert(offsetof(struct cmem_block_add, quarantine_ms) == 40, "layout");
 static_assert(sizeof(struct cmem_block_remove) == 16, "layout");
@@ -196,7 +196,7 @@ static void prepare_sync(FIXTURE_DATA(abi) *self, union any_arg *arg)
 	arg->sync.flags = 0;
 	arg->sync.ranges = (unsigned long)&self->range;
 	arg->sync.num_ranges = 1;
-	arg->sync.__reserved = 0;
+	arg->sync.range_size = 0;
 }
 
 static void prepare_sync_all(FIXTURE_DATA(abi) *self, union any_arg *arg)
@@ -316,7 +316,7 @@ FIXTURE_VARIANT_ADD(abi, resolve) {
 
 FIXTURE_VARIANT_ADD(abi, sync) {
 	.cmd = CMEM_IOCTL_SYNC, .size = sizeof(struct cmem_sync), .writes = false,
-	.strict = { FLAGS(cmem_sync, 0), RESERVED(cmem_sync) },
+	.strict = { FLAGS(cmem_sync, CMEM_SYNC_BY_PHYS) },
 	.prepare = prepare_sync, .undo = undo_nothing,
 };
 
@@ -328,7 +328,7 @@ FIXTURE_VARIANT_ADD(abi, sync_all) {
 
 FIXTURE_VARIANT_ADD(abi, export) {
 	.cmd = CMEM_IOCTL_EXPORT, .size = sizeof(struct cmem_export), .writes = true,
-	.strict = { FLAGS(cmem_export, 0),
+	.strict = { FLAGS(cmem_export, CMEM_EXPORT_USER_ADDR),
 		    { offsetof(struct cmem_export, fd_flags), O_CLOEXEC | O_ACCMODE } },
 	.prepare = prepare_export, .undo = undo_export,
 };
@@ -338,8 +338,7 @@ FIXTURE_VARIANT_ADD(abi, block_add) {
 	.first_size = offsetof(struct cmem_block_add, quarantine_ms),
 	.spare = true, .away = true,
 	.strict = { FLAGS(cmem_block_add, CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
-					   CMEM_BLOCK_IS_MEMORY),
-		    RESERVED(cmem_block_add) },
+					   CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS) },
 	.prepare = prepare_block_add, .undo = undo_block_add,
 };
 

@@ -57,7 +57,8 @@ TEST_F(info, get_info_describes_this_machine)
 						      CMEM_FEATURE_PRIVATE |
 						      CMEM_FEATURE_BLOCK_ADD |
 						      CMEM_FEATURE_DMABUF |
-						      CMEM_FEATURE_QUARANTINE));
+						      CMEM_FEATURE_QUARANTINE |
+						      CMEM_FEATURE_ANY_ADDRESS));
 	}
 }
 
@@ -124,7 +125,9 @@ TEST_F(info, a_block_is_its_pools_and_its_heap)
 		EXPECT_EQ(sizeof(*b), b->size);
 		EXPECT_EQ(0, b->out_flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_ADDED |
 					      CMEM_BLOCK_IS_MEMORY |
-					      CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_RPROC));
+					      CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_RPROC |
+					      CMEM_BLOCK_COHERENT |
+					      CMEM_BLOCK_DMA_HEAP_POOLS));
 		EXPECT_EQ(!b->quarantined, !b->quarantined_buffers);
 		EXPECT_LE(b->quarantined, b->length);
 		EXPECT_LE(b->failed, b->length);

@@ -167,7 +167,7 @@ TEST_F(table, ranges_at_borders_of_large_slots)
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
 		for (size_t j = i + 1; j < ARRAY_SIZE(ends); j++) {
 			/* Not on a large border physically: that must not matter. */
-			insert(ends[i], ends[j] - ends[i], 0x87654000, TABLE_CACHED);
+			insert(ends[i], ends[j] - ends[i], 0x87654000, TABLE_SYNC);
 			check(0, 3 * slot + 1);
 			unmap(ends[i], ends[j] - ends[i]);
 			check(0, 3 * slot + 1);
@@ -183,7 +183,7 @@ TEST_F(table, parts_of_large_slots_are_cut_out)
 		{ 2 * slot, slot / 2 },
 	};
 
-	insert(0, 3 * slot, 0x90000000, TABLE_CACHED);
+	insert(0, 3 * slot, 0x90000000, TABLE_SYNC);
 	for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
 		unmap(cuts[i][0], cuts[i][1]);
 		check(0, 3 * slot);
@@ -196,12 +196,12 @@ TEST_F(table, what_the_program_unmapped_itself_gives_way)
 {
 	const size_t slot = SLOT / PAGE;
 
-	insert(0, 3 * slot, 0x90000000, TABLE_CACHED);
+	insert(0, 3 * slot, 0x90000000, TABLE_SYNC);
 	insert(slot + 3, 5, 0xa0000000, 0);
 	check(0, 3 * slot);
 	insert(slot - 1, 2, 0xb0000000, 0);
 	check(0, 3 * slot);
-	insert(0, 3 * slot, 0xc0000000, TABLE_CACHED);
+	insert(0, 3 * slot, 0xc0000000, TABLE_SYNC);
 	check(0, 3 * slot);
 	ASSERT_EQ(AT(0), libcmem_table_find(AT(0))->start);
 	ASSERT_EQ(3 * SLOT, libcmem_table_find(AT(0))->length);
@@ -211,8 +211,8 @@ TEST_F(table, what_the_program_unmapped_itself_gives_way)
 TEST_F(table, what_is_unmapped_is_forgotten_before)
 {
 	for (size_t i = 0; i < 3; i++) {
-		insert(10, 4, 0x80000000, TABLE_CACHED);
-		insert(14, 4, 0x90000000, TABLE_CACHED);
+		insert(10, 4, 0x80000000, TABLE_SYNC);
+		insert(14, 4, 0x90000000, TABLE_SYNC);
 		watched = AT(13);
 		known_when_unmapped = true;
 		/* All of one, a part of one, parts of two */
@@ -231,7 +231,7 @@ TEST_F(table, what_cannot_be_unmapped_stays_as_it_was)
 {
 	const size_t slot = SLOT / PAGE, first = slot - 3;
 
-	insert(0, 3 * slot, 0x90000000, TABLE_CACHED);
+	insert(0, 3 * slot, 0x90000000, TABLE_SYNC);
 	if (syscall(__NR_mseal, AT(slot), PAGE, 0))
 		SKIP(return, "no mseal(): %s", strerror(errno));
 	errno = 0;
@@ -257,10 +257,10 @@ TEST_F(table, mappings_beside_each_other_stay_two)
 
 TEST_F(table, flags_of_a_range_are_those_of_all_of_it)
 {
-	const unsigned int cached = TABLE_MAPPED | TABLE_CACHED;
+	const unsigned int cached = TABLE_MAPPED | TABLE_SYNC;
 
-	insert(0, 2, 0x80000000, TABLE_CACHED);
-	insert(2, 2, 0x90000000, TABLE_CACHED);
+	insert(0, 2, 0x80000000, TABLE_SYNC);
+	insert(2, 2, 0x90000000, TABLE_SYNC);
 	insert(4, 2, 0xa0000000, 0);
 	EXPECT_EQ(cached, libcmem_table_flags(AT(0), 2 * PAGE));
 	EXPECT_EQ(cached, libcmem_table_flags(AT(0) + 1, 4 * PAGE - 1));
@@ -302,7 +302,7 @@ TEST_F(table, thousands_of_random_mappings)
 			count = max;
 		if (what & 1)
 			insert(first, count, (__u64)(what >> 8 & 0xffff) << 12,
-			       what & 2 ? TABLE_CACHED : 0);
+			       what & 2 ? TABLE_SYNC : 0);
 		else
 			unmap(first, count);
 		check(first, count);

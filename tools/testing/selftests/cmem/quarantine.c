@@ -631,16 +631,16 @@ TEST_F(block, what_is_asked_for_is_checked)
 {
 	struct cmem_block_add add = {
 		.size = sizeof(add), .block = self->id, .base = self->spare.info.base,
-		.length = self->spare.info.length, .__reserved = 1,
+		.length = self->spare.info.length, .pool_size = 1,
 	};
 	struct cmem_release release = { .size = sizeof(release), .block = self->id };
 
 	EXPECT_EQ(-EINVAL, add_block(self, 0, CMEM_MAX_QUARANTINE_MS + 1U));
 	EXPECT_EQ(-EINVAL, add_block(self, CMEM_BLOCK_QUARANTINE, UINT_MAX));
 	EXPECT_EQ(-EOPNOTSUPP, add_block(self, CMEM_BLOCK_RPROC, 0));
-	EXPECT_EQ(-EOPNOTSUPP, cmem_ioctl(self->fd, CMEM_IOCTL_BLOCK_ADD, &add));
+	EXPECT_EQ(-EINVAL, cmem_ioctl(self->fd, CMEM_IOCTL_BLOCK_ADD, &add));
 	/* A caller that knows nothing of it */
-	add.__reserved = 0;
+	add.pool_size = 0;
 	add.size = offsetof(struct cmem_block_add, quarantine_ms);
 	add.quarantine_ms = UINT_MAX;
 	EXPECT_EQ(0, cmem_ioctl(self->fd, CMEM_IOCTL_BLOCK_ADD, &add));

@@ -26,6 +26,7 @@ struct run {
 struct runs {
 	int count;
 	__u64 bytes;			/* of all that was added, as often as it was */
+	int cuts;			/* in the midst of cache lines, where two were added */
 	struct run run[MAX_RUNS];
 };
 
@@ -69,10 +70,12 @@ static void add_run(struct runs *runs, __u64 phys_addr, __u64 length, __u32 op)
 	if (!is_of_interest(phys_addr))
 		return;
 	runs->bytes += length;
-	if (last && last->op == op && last->phys_addr + last->length == phys_addr)
+	if (last && last->op == op && last->phys_addr + last->length == phys_addr) {
 		last->length += length;
-	else if (runs->count < MAX_RUNS)
+		runs->cuts += !!(phys_addr % 64);
+	} else if (runs->count < MAX_RUNS) {
 		runs->run[runs->count++] = (struct run){ phys_addr, length, op };
+	}
 }
 
 static bool have_kprobes(void)
@@ -222,25 +225,32 @@ static int read_trace(void)
 {
 	traced.count = 0;
 	traced.bytes = 0;
+	traced.cuts = 0;
 	executed.count = 0;
 	executed.bytes = 0;
+	executed.cuts = 0;
 	return trace_for_each(sort_event, NULL);
 }
 
 FIXTURE(trace)
 {
 	int fd;
+	int known;			/* has a buffer that tells where the kernel sees others */
 	struct source src;
 	struct cmem_alloc buf;
 	char *map;
 	unsigned long page;
+	bool coherent;			/* the block's devices snoop the caches */
 	bool works;			/* there is something to maintain */
 	struct snapshot before;
 };
 
 SOURCE_VARIANTS(trace);
 
-/* One known range tells where the kernel sees the block, or how wide phys_addr_t is. */
+/*
+ * One known range tells where the kernel sees the block, or how wide phys_addr_t is. It
+ * sees it there as long as there is a cached buffer: @fd keeps this one.
+ */
 static void calibrate(struct __test_metadata *_metadata, int fd, struct source src)
 {
 	struct cmem_alloc known;
@@ -259,27 +269,27 @@ static void calibrate(struct __test_metadata *_metadata, int fd, struct source s
 	else if (executed.run[0].length != 64)
 		arch = ARM;
 	ASSERT_EQ(0, munmap(map, known.length));
-	ASSERT_EQ(0, cmem_free(fd, known.phys_addr));
 }
 
 FIXTURE_SETUP(trace)
 {
-	struct cmem_info info;
 	struct utsname name;
 
 	self->page = page_size();
 	OPEN_OR_SKIP(self->fd);
+	self->known = cmem_open();
+	ASSERT_LE(0, self->known);
 	ASSERT_EQ(0, take_snapshot(&self->before));
-	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	self->works = variant->flags & CMEM_ALLOC_CACHED && !(info.out_flags & CMEM_INFO_COHERENT);
 	if (variant->kind == CMEM_KIND_SRAM)
 		SKIP(return, "never cached: nothing is maintained");
-	/* Room for five buffers of eight pages. */
-	if (variant->heap ? !find_heap_source(variant->kind, 40 * self->page, &self->src) :
-			    !find_pool_source(variant->kind, 8 * self->page, 5, &self->src))
+	/* Room for six buffers of eight pages. */
+	if (variant->heap ? !find_heap_source(variant->kind, 48 * self->page, &self->src) :
+			    !find_pool_source(variant->kind, 8 * self->page, 6, &self->src))
 		SKIP(return, "no such memory on this board");
 	if (variant->heap)
 		self->src.length = 8 * self->page;
+	self->coherent = block_is_coherent(self->fd, self->src.block);
+	self->works = variant->flags & CMEM_ALLOC_CACHED && !self->coherent;
 	ASSERT_EQ(0, uname(&name));
 	arch = !strcmp(name.machine, "aarch64") || !strncmp(name.machine, "armv8", 5) ? ARM64 :
 	       !strncmp(name.machine, "arm", 3) ? ARM_LPAE :
@@ -303,8 +313,8 @@ FIXTURE_SETUP(trace)
 		snprintf(event, sizeof(event), "cmem_test/%s", primitives[i].event);
 		ASSERT_TRUE(trace_enable(event, getpid()));
 	}
-	if (!(info.out_flags & CMEM_INFO_COHERENT))
-		calibrate(_metadata, self->fd, self->src);
+	if (!self->coherent)
+		calibrate(_metadata, self->known, self->src);
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &self->buf));
 	self->map = cmem_map(self->fd, &self->buf);
 	ASSERT_MAPPED(self->map);
@@ -316,6 +326,7 @@ FIXTURE_TEARDOWN(trace)
 {
 	munmap(self->map, self->buf.length);
 	close(self->fd);
+	close(self->known);
 	trace_end();
 	expect_same(&self->before);
 }
@@ -526,7 +537,7 @@ TEST_F(trace, large_ranges_are_complete)
 	if (!find_source(variant->kind, variant->heap, SZ_2M, &src))
 		SKIP(return, "no buffer of 2 MiB");
 	if (self->works)
-		calibrate(_metadata, self->fd, src);
+		calibrate(_metadata, self->known, src);
 	ASSERT_EQ(0, source_alloc(self->fd, &src, variant->flags, &buf));
 	map = cmem_map(self->fd, &buf);
 	ASSERT_MAPPED(map);
@@ -535,6 +546,9 @@ TEST_F(trace, large_ranges_are_complete)
 		ASSERT_EQ(0, cmem_sync(self->fd, map + 3, buf.length - 5, ops[k]));
 		add_run(&expected, buf.phys_addr + 3, buf.length - 5, ops[k]);
 		EXPECT_EXECUTED();
+		/* What is dropped in the middle is not written back for being cut in two. */
+		EXPECT_EQ(0, traced.cuts);
+		EXPECT_EQ(0, executed.cuts);
 	}
 	ASSERT_EQ(0, munmap(map, buf.length));
 }
@@ -760,18 +774,18 @@ TEST_F(trace, a_mapping_of_a_DMA_BUF_is_maintained_to_the_byte)
 	expected.count = 0;						\
 } while (0)
 
-/* vgem's is one, where devices do not snoop by nature: whatever the block says of others. */
+/*
+ * vgem's is one, where devices do not snoop by nature: whatever the block says of others,
+ * and through whatever the CPU works.
+ */
 TEST_F(trace, a_device_that_does_not_snoop_has_it_maintained)
 {
 	int dmabuf, another, vgem = vgem_open();
-	struct cmem_info info;
 	bool maintained;
 	__u32 handle;
 
-	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	/* In a coherent block all mappings are cached. */
-	maintained = arch != X86 && (variant->flags & CMEM_ALLOC_CACHED ||
-				     info.out_flags & CMEM_INFO_COHERENT);
+	maintained = arch != X86 && (variant->flags & CMEM_ALLOC_CACHED || self->coherent);
 	DMABUF_OR_SKIP(self->fd);
 	if (vgem < 0)
 		SKIP(return, "no vgem in this kernel");
@@ -779,7 +793,7 @@ TEST_F(trace, a_device_that_does_not_snoop_has_it_maintained)
 		SKIP(return, "this memory has no struct pages");
 	dmabuf = cmem_export(self->fd, self->buf.phys_addr, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dmabuf);
-	another = cmem_export(self->fd, self->buf.phys_addr, O_RDWR | O_CLOEXEC);
+	another = cmem_export(self->fd, self->buf.phys_addr, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, another);
 	read_trace();
 	/* Before the device has it */
@@ -796,9 +810,20 @@ TEST_F(trace, a_device_that_does_not_snoop_has_it_maintained)
 	if (maintained)
 		add_run(&expected, self->buf.phys_addr, self->buf.length, CMEM_SYNC_WRITE_BACK);
 	EXPECT_MAINTAINED();
-	/* The other one has no device, and is as the block is. */
-	ASSERT_EQ(0, dmabuf_sync(another, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW));
-	if (self->works)
+	/* The other one has no device, but the buffer has. */
+	ASSERT_EQ(0, dmabuf_sync(another, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW));
+	if (maintained)
+		add_run(&expected, self->buf.phys_addr, self->buf.length,
+			CMEM_SYNC_WRITE_BACK_INVALIDATE);
+	EXPECT_MAINTAINED();
+	for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+		ASSERT_EQ(0, cmem_sync(self->fd, self->map + 5, 100, ops[k]));
+		if (maintained)
+			add_run(&expected, self->buf.phys_addr + 5, 100, ops[k]);
+		EXPECT_MAINTAINED();
+	}
+	ASSERT_EQ(0, cmem_sync_all(self->fd, CMEM_SYNC_WRITE_BACK));
+	if (maintained)
 		add_run(&expected, self->buf.phys_addr, self->buf.length, CMEM_SYNC_WRITE_BACK);
 	EXPECT_MAINTAINED();
 	/* When the device is done */
@@ -832,7 +857,6 @@ TEST_F(trace, mapping_writing_and_unmapping_maintain_nothing)
 TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 {
 	static struct cmem_alloc held[2048], again[2048];
-	struct cmem_info info;
 	int other = cmem_open();
 	int count;
 
@@ -844,9 +868,8 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	if (source_free(self->fd, &self->src) >
 	    (arch == ARM64 ? TOUCH_LIMIT : 2 * SZ_2M) / (variant->heap ? 1 : self->src.length))
 		SKIP(return, "too much memory of this kind");
-	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	/* Nothing but a device that does not snoop has a coherent block maintained. */
-	if (arch != X86 && info.out_flags & CMEM_INFO_COHERENT) {
+	if (arch != X86 && self->coherent) {
 		int dmabuf, vgem = vgem_open();
 		__u32 handle;
 
