@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 
 #include "cmem.h"
+#include "dmabuf.h"
 #include "trace.h"
 
 /**
@@ -163,8 +164,14 @@ static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
 	return buffer && buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
 }
 
-/* What is only mapped, or a DMA-BUF, has no owner any more, and gets none by its address. */
-static bool cmem_buffer_is_registered(const struct cmem_buffer *buffer)
+/**
+ * cmem_buffer_is_registered - tell if any file is registered for a buffer
+ * @buffer: a buffer of a block that is locked
+ *
+ * Return: false for what is only mapped, or a DMA-BUF: that has no owner any more, and
+ * gets none by its address.
+ */
+bool cmem_buffer_is_registered(const struct cmem_buffer *buffer)
 {
 	return buffer->file || !hlist_empty(&buffer->sharers);
 }
@@ -566,8 +573,7 @@ static void cmem_buffer_admit(struct cmem_file *file,
 		file->num_pages += request->extent.pages;
 		spin_unlock(&file->lock);
 	}
-	buffer->flags = flags;
-	cmem_alias_hold(buffer);
+	buffer->flags = flags | cmem_alias_hold(request->extent.block, flags);
 	trace_cmem_alloc(file, &request->extent, flags);
 }
 
@@ -799,6 +805,8 @@ static void cmem_buffer_unregister(struct cmem_file *file,
 	} else {
 		buffer->file = NULL;
 	}
+	if (!cmem_buffer_is_registered(buffer))
+		cmem_dmabuf_forget(buffer);
 
 	if (refcount_dec_and_test(&buffer->refs))
 		cmem_buffer_release(buffer);

@@ -24,10 +24,14 @@
  *	    i_mmap_rwsem	(of the address space of all mappings, while memory that
  *				 has failed is taken out of them)
  *
- * cmem_block.lock and cmem_file.lock are not held over an access to user memory, over cache
- * maintenance or over zeroing, and not taken interruptibly. sync_lock is held
- * over the maintenance that it is for, is taken killably, and nests with nothing
- * but what SYNC_ALL takes. cmem_blocks_lock is not taken with mmap_lock held.
+ * cmem_block.lock and cmem_file.lock are not held over an access to user memory, over
+ * cache maintenance or over zeroing, and not taken interruptibly. The first one is held
+ * while the kernel maps a carveout or unmaps it. Below it is cmem_exports_lock (a
+ * spinlock, in dmabuf.c). cmem_dma_heaps_lock is held over making a device, which may
+ * take long, and cmem_dmabuf_phys.lock over mmap_lock and dma_resv: neither is taken
+ * with another held. sync_lock is held over the maintenance that it is for, is taken
+ * killably, and nests with nothing but what SYNC_ALL takes. cmem_blocks_lock is not
+ * taken with mmap_lock held.
  */
 #ifndef _CMEM_CMEM_H
 #define _CMEM_CMEM_H
@@ -126,6 +130,7 @@ struct cmem_carved_pool {
  * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
  * @alias: the kernel's own mapping of all of it, cached but for SRAM, or NULL; on 32 bit
  *	for SRAM alone, elsewhere for a no-map carveout as long as it is needed
+ * @alias_on_demand: it comes and goes
  * @alias_users: of a mapping that comes and goes: buffers with CMEM_BUFFER_ALIASED, and
  *	those who work with it
  * @num_pools: how many of @pools are there
@@ -191,6 +196,7 @@ struct cmem_block {
 	bool has_pages;
 	struct resource *claimed;
 	void *alias;
+	bool alias_on_demand;
 	unsigned long alias_users;
 	unsigned int num_pools;
 	struct cmem_carved_pool *pools;
@@ -450,6 +456,7 @@ struct cmem_file {
  * @CMEM_BUFFER_UNSNOOPED: a device is attached to it that does not snoop the caches
  * @CMEM_BUFFER_SNOOPED: a device is attached to it that snoops them
  * @CMEM_BUFFER_ALIASED: it counts in cmem_block.alias_users. Fixed as long as it is live.
+ * @CMEM_BUFFER_EXPORTED: a DMA-BUF of it is kept as long as a file is registered
  */
 enum cmem_buffer_flags {
 	CMEM_BUFFER_LIVE	= 1 << 0,
@@ -463,6 +470,7 @@ enum cmem_buffer_flags {
 	CMEM_BUFFER_UNSNOOPED	= 1 << 8,
 	CMEM_BUFFER_SNOOPED	= 1 << 9,
 	CMEM_BUFFER_ALIASED	= 1 << 10,
+	CMEM_BUFFER_EXPORTED	= 1 << 11,
 };
 
 /* Those that users are told of */
@@ -605,6 +613,7 @@ bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 			  const struct file *filp);
 unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 				cmem_owner_fn fn, void *arg);
+bool cmem_buffer_is_registered(const struct cmem_buffer *buffer);
 void cmem_buffer_get(struct cmem_buffer *buffer);
 void cmem_buffer_put(struct cmem_buffer *buffer);
 void cmem_buffer_share(struct cmem_buffer *buffer);
@@ -813,11 +822,42 @@ typedef void (*cmem_alias_fn)(struct cmem_block *block, void *va,
 int cmem_alias_init(struct cmem_block *block);
 bool cmem_alias_is_uncached(const struct cmem_block *block);
 void cmem_alias_exit(struct cmem_block *block);
-void cmem_alias_hold(struct cmem_buffer *buffer);
-void cmem_alias_release(struct cmem_buffer *buffer);
+void __cmem_alias_release(struct cmem_buffer *buffer);
 int cmem_alias_for_each(struct cmem_block *block,
 			const struct cmem_buffer *buffer, u64 offset,
 			u64 length, bool killable, cmem_alias_fn fn, void *arg);
+
+/**
+ * cmem_alias_hold - keep a block mapped once it is, for a buffer that becomes cached
+ * @block: the block, which is locked
+ * @flags: the buffer's
+ *
+ * Its programs map it cached as well, and who maintains the caches does so often: nobody
+ * gains by a kernel that maps it anew each time. It is mapped with the first work there is.
+ *
+ * Return: what belongs into the buffer's flags as well.
+ */
+static inline u16 cmem_alias_hold(struct cmem_block *block, u16 flags)
+{
+	if (!block->alias_on_demand ||
+	    !(block->coherent || flags & CMEM_BUFFER_CACHED))
+		return 0;
+	block->alias_users++;
+	return CMEM_BUFFER_ALIASED;
+}
+
+/**
+ * cmem_alias_release - undo cmem_alias_hold(), if that was done
+ * @buffer: a buffer of a block that is locked
+ *
+ * With the last one the kernel has no mapping of the block any more.
+ */
+static inline void cmem_alias_release(struct cmem_buffer *buffer)
+{
+	if (buffer->flags & CMEM_BUFFER_ALIASED)
+		__cmem_alias_release(buffer);
+}
+
 int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 		     size_t length, bool write);
 void *cmem_buffer_vmap(struct cmem_buffer *buffer);

@@ -662,6 +662,11 @@ int cmem_config_of_carveout(struct device *dev, struct device_node *region,
 	ret = cmem_config_of_region(dev, region, config);
 	if (!ret)
 		ret = cmem_config_of_check_regions(dev, region, config);
+	if (!ret && config->kind == CMEM_KIND_SRAM) {
+		dev_err(dev, "block %d: %pOF is on-chip memory: a block of it needs a node under ti,cmem\n",
+			id, region);
+		ret = -EINVAL;
+	}
 	if (ret)
 		return ret;
 	config->dma_heap.uncached = config->kind == CMEM_KIND_CARVEOUT;

@@ -32,7 +32,7 @@
 /**
  * struct cmem_dma_heap - a DMA-BUF heap of ours
  * @in_heaps: in the list of all
- * @block: whose it is
+ * @block: whose it is, NULL when it has another name now
  * @uncached: what it gives is not cached
  * @name: what it is called
  */
@@ -53,14 +53,17 @@ static struct dma_buf *cmem_dma_heap_allocate(struct dma_heap *dma_heap,
 {
 	const struct cmem_dma_heap *heap = dma_heap_get_drvdata(dma_heap);
 	struct cmem_block *block = READ_ONCE(heap->block);
+	bool uncached = READ_ONCE(heap->uncached);
 	struct cmem_request request = {
 		.pool = CMEM_POOL_BEST,
 		.flags = CMEM_ALLOC_HEAP_FALLBACK | CMEM_REQUEST_EXACT |
-			 (heap->uncached ? 0 : CMEM_ALLOC_CACHED),
+			 (uncached ? 0 : CMEM_ALLOC_CACHED),
 		.length = length,
 	};
 	struct cmem_buffer *buffer;
 
+	if (!block)
+		return ERR_PTR(-ENODEV);
 	buffer = cmem_buffer_alloc_unowned(block, &request);
 	if (!IS_ERR(buffer))
 		return cmem_dmabuf_wrap(buffer, heap->name, PAGE_ALIGN(length),
@@ -97,7 +100,7 @@ static int cmem_dma_heap_make(struct cmem_block *block, const char *name,
 	if (!heap)
 		return -ENOMEM;
 	heap->block = block;
-	heap->uncached = uncached || strstr(name, "uncached");
+	heap->uncached = uncached;
 	memcpy(heap->name, name, size);
 	info.name = heap->name;
 	info.priv = heap;
@@ -110,24 +113,38 @@ static int cmem_dma_heap_make(struct cmem_block *block, const char *name,
 	return 0;
 }
 
+/* A name is among others, with a colon between them. */
+static bool cmem_dma_heap_is_among(const char *name, const char *names)
+{
+	size_t length = strlen(name);
+
+	for (; *names; names += *names == ':') {
+		size_t next = strcspn(names, ":");
+
+		if (next == length && !strncmp(names, name, length))
+			return true;
+		names += next;
+	}
+	return false;
+}
+
 /* Without a heap a block is still a block: that it failed is logged only. */
 static void cmem_dma_heap_add_name(struct cmem_block *block, const char *name,
 				   bool uncached)
 {
-	struct cmem_dma_heap *heap;
+	struct cmem_dma_heap *heap = cmem_dma_heap_find(name);
 	int ret;
 
-	guard(mutex)(&cmem_dma_heaps_lock);
-	heap = cmem_dma_heap_find(name);
-	if (heap && heap->block == block)
-		return;
-	if (heap && READ_ONCE(heap->block->present)) {
+	uncached |= !!strstr(name, "uncached");
+	if (heap && heap->block && heap->block != block &&
+	    READ_ONCE(heap->block->present)) {
 		pr_warn("block %d: no DMA-BUF heap '%s' of it: block %d has that name\n",
 			block->id, name, heap->block->id);
 		return;
 	}
-	/* A block that is gone had it. */
+	/* A block that is gone had it, or this one. */
 	if (heap) {
+		WRITE_ONCE(heap->uncached, uncached);
 		WRITE_ONCE(heap->block, block);
 		return;
 	}
@@ -151,33 +168,45 @@ static void cmem_dma_heap_add_names(struct cmem_block *block, const char *names,
 
 /**
  * cmem_dma_heap_add - make DMA-BUF heaps of a block that is there for everybody
- * @block: the block, which may have been one before
+ * @block: the block, which may have been one before, and may be gone again
  */
 void cmem_dma_heap_add(struct cmem_block *block)
 {
-	char names[CMEM_MAX_DMA_HEAP_NAMES];
-	char name[32];
+	const char *params = cmem_params_dma_heap_names(block->id);
+	char names[CMEM_MAX_DMA_HEAP_NAMES], own[64] = "";
+	struct cmem_dma_heap *heap;
 	bool added, uncached;
 
+	guard(mutex)(&cmem_dma_heaps_lock);
+
 	mutex_lock(&block->lock);
+	if (!block->present) {
+		mutex_unlock(&block->lock);
+		return;
+	}
 	added = block->added;
 	uncached = block->dma_heap_config.uncached;
 	strscpy(names, block->dma_heap_config.names, sizeof(names));
 	mutex_unlock(&block->lock);
 
 	if (block->id == CMEM_BLOCK_CMA)
-		strscpy(name, "cmem-cma", sizeof(name));
+		strscpy(own, "cmem-cma:cmem-cma-uncached", sizeof(own));
+	else if (!added || block->id < CMEM_DMA_HEAP_ADDED)
+		snprintf(own, sizeof(own), "cmem-%d:cmem-%d-uncached", block->id,
+			 block->id);
 	else
-		snprintf(name, sizeof(name), "cmem-%d", block->id);
-	if (!added || block->id < CMEM_DMA_HEAP_ADDED) {
-		cmem_dma_heap_add_name(block, name, false);
-		strlcat(name, "-uncached", sizeof(name));
-		cmem_dma_heap_add_name(block, name, false);
-	} else {
-		pr_info("block %d: no DMA-BUF heap %s: it would be there for good, so blocks that are loaded have one up to number %d\n",
-			block->id, name, CMEM_DMA_HEAP_ADDED - 1);
-	}
+		pr_info("block %d: no DMA-BUF heap cmem-%d: it would be there for good, so blocks that are loaded have one up to number %d\n",
+			block->id, block->id, CMEM_DMA_HEAP_ADDED - 1);
+
+	/* What a block of this number was called before */
+	list_for_each_entry(heap, &cmem_dma_heaps, in_heaps)
+		if (heap->block == block &&
+		    !cmem_dma_heap_is_among(heap->name, own) &&
+		    !cmem_dma_heap_is_among(heap->name, names) &&
+		    !cmem_dma_heap_is_among(heap->name, params))
+			WRITE_ONCE(heap->block, NULL);
+
+	cmem_dma_heap_add_names(block, own, false);
 	cmem_dma_heap_add_names(block, names, uncached);
-	cmem_dma_heap_add_names(block, cmem_params_dma_heap_names(block->id),
-				false);
+	cmem_dma_heap_add_names(block, params, false);
 }

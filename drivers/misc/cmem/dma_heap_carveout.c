@@ -21,6 +21,7 @@
 #include <linux/mutex.h>
 #include <linux/of.h>
 #include <linux/slab.h>
+#include <linux/swiotlb.h>
 #include <linux/uaccess.h>
 
 #include "cmem.h"
@@ -61,14 +62,17 @@ static const struct dma_buf_attach_ops cmem_dmabuf_phys_attach_ops = {
 	.invalidate_mappings = cmem_dmabuf_phys_moved,
 };
 
-/* Pin it, and have its addresses. The DMA-BUF is locked. */
+/*
+ * Pin it, and have its addresses. The DMA-BUF is locked. Nothing is read or written: what
+ * the CPU has in its caches is not dropped when it is let go of.
+ */
 static int cmem_dmabuf_phys_map(struct cmem_dmabuf_phys *file)
 {
 	int ret = dma_buf_pin(file->attachment);
 
 	if (ret)
 		return ret;
-	file->table = dma_buf_map_attachment(file->attachment, DMA_BIDIRECTIONAL);
+	file->table = dma_buf_map_attachment(file->attachment, DMA_TO_DEVICE);
 	if (!IS_ERR(file->table))
 		return 0;
 	ret = PTR_ERR(file->table);
@@ -82,6 +86,9 @@ static int cmem_dmabuf_phys_attach(struct cmem_dmabuf_phys *file)
 	struct dma_buf *dmabuf = file->dmabuf;
 	int ret;
 
+	/* The address would be that of a copy. */
+	if (is_swiotlb_force_bounce(cmem_dmabuf_phys_misc.this_device))
+		return -EIO;
 	file->attachment = dma_buf_dynamic_attach(dmabuf,
 						  cmem_dmabuf_phys_misc.this_device,
 						  &cmem_dmabuf_phys_attach_ops,
@@ -109,7 +116,7 @@ static void cmem_dmabuf_phys_drop(struct cmem_dmabuf_phys *file)
 	if (file->attachment) {
 		dma_resv_lock(dmabuf->resv, NULL);
 		dma_buf_unmap_attachment(file->attachment, file->table,
-					 DMA_BIDIRECTIONAL);
+					 DMA_TO_DEVICE);
 		dma_buf_unpin(file->attachment);
 		dma_resv_unlock(dmabuf->resv);
 		dma_buf_detach(dmabuf, file->attachment);

@@ -6,9 +6,12 @@
  * it needs no file of /dev/cmem: it is the way in which a private buffer is passed on.
  *
  * A buffer has one DMA-BUF, however often it is exported, so that fences, poll() and
- * importers that look for what they have already find the same. One that may only be
- * read, or only written, is another file and so another DMA-BUF: they share their
- * fences, and what is known of the devices that are attached to any of them.
+ * importers that look for what they have already find the same. As long as a file is
+ * registered for the buffer, that DMA-BUF is kept, as DRM does for its handles: whether
+ * somebody else has one still can't be told. One that may only be read, or only written,
+ * is another file and so another DMA-BUF, and so is one from a heap, which is not closed
+ * by those who did not allocate it: they share their fences, and what is known of the
+ * devices that are attached to any of them.
  *
  * To a device it is one run of addresses. The DMA API gives these out, but is not
  * asked to do more: it would maintain the caches, and bounce what a device can't
@@ -36,6 +39,7 @@
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/swiotlb.h>
 
 #include "cmem.h"
@@ -49,9 +53,8 @@
  * @in_hash: by @buffer
  * @buffer: whose they are. Each of @users holds it.
  * @users: DMA-BUFs that are not released yet, and calls that make one
- * @files: theirs, by what they are open for: O_RDONLY, O_WRONLY, O_RDWR, and O_ACCMODE,
- *	which is for nothing. One that nobody has any more may be there until it is
- *	released.
+ * @kept: what EXPORT answers with, by what it is open for (O_RDONLY, O_WRONLY, O_RDWR),
+ *	held as long as a file is registered, under the block's lock
  * @resv: their fences
  * @unsnooped: how many devices are attached that do not snoop the caches, under the
  *	block's lock
@@ -63,7 +66,7 @@ struct cmem_exports {
 	struct hlist_node in_hash;
 	struct cmem_buffer *buffer;
 	unsigned int users;
-	struct file *files[O_ACCMODE + 1];
+	struct dma_buf *kept[O_ACCMODE];
 	struct dma_resv resv;
 	unsigned int unsnooped;
 	unsigned int snooped;
@@ -136,18 +139,11 @@ static struct cmem_exports *cmem_exports_get(struct cmem_buffer *buffer)
 	return exports;
 }
 
-/* Let go of them. @file: of the DMA-BUF that is released, if any. */
-static void cmem_exports_put(struct cmem_exports *exports,
-			     const struct file *file)
+static void cmem_exports_put(struct cmem_exports *exports)
 {
 	bool last;
-	int i;
 
 	spin_lock(&cmem_exports_lock);
-	/* There may be another one in its place by now. */
-	for (i = 0; i <= O_ACCMODE; i++)
-		if (file && exports->files[i] == file)
-			exports->files[i] = NULL;
 	last = !--exports->users;
 	if (last)
 		hash_del(&exports->in_hash);
@@ -159,22 +155,68 @@ static void cmem_exports_put(struct cmem_exports *exports,
 	}
 }
 
-/*
- * Take the DMA-BUF that is open for something, if somebody still has it. With another
- * one in hand, that takes its place where there is none.
- */
-static struct dma_buf *cmem_exports_take(struct cmem_exports *exports,
-					 int access, struct dma_buf *other)
+/* The DMA-BUF that is kept for an access, held for the caller, or NULL */
+static struct dma_buf *cmem_exports_find_kept(struct cmem_exports *exports,
+					      int access)
 {
-	struct file *file;
+	struct dma_buf *dmabuf;
 
+	guard(mutex)(&cmem_buffer_block(exports->buffer)->lock);
+	dmabuf = exports->kept[access];
+	if (dmabuf)
+		get_dma_buf(dmabuf);
+	return dmabuf;
+}
+
+/*
+ * Keep a DMA-BUF, which the caller holds, if there is none and a file is registered that
+ * will have it forgotten. Return the one to use, held for the caller.
+ */
+static struct dma_buf *cmem_exports_keep(struct cmem_exports *exports,
+					 int access, struct dma_buf *dmabuf)
+{
+	struct cmem_buffer *buffer = exports->buffer;
+
+	guard(mutex)(&cmem_buffer_block(buffer)->lock);
+	if (!cmem_buffer_is_registered(buffer))
+		return dmabuf;
+	if (!exports->kept[access]) {
+		get_dma_buf(dmabuf);
+		exports->kept[access] = dmabuf;
+		buffer->flags |= CMEM_BUFFER_EXPORTED;
+		return dmabuf;
+	}
+	/* Somebody else was faster. */
+	dma_buf_put(dmabuf);
+	get_dma_buf(exports->kept[access]);
+	return exports->kept[access];
+}
+
+/**
+ * cmem_dmabuf_forget - no file is registered for a buffer any more
+ * @buffer: a buffer of a block that is locked
+ *
+ * Those who have its DMA-BUFs keep them.
+ */
+void cmem_dmabuf_forget(struct cmem_buffer *buffer)
+{
+	struct dma_buf *kept[O_ACCMODE];
+	struct cmem_exports *exports;
+	int i;
+
+	if (!(buffer->flags & CMEM_BUFFER_EXPORTED))
+		return;
+	WRITE_ONCE(buffer->flags, buffer->flags & ~CMEM_BUFFER_EXPORTED);
+	/* Each that is kept is one of its users, so that there is one. */
 	spin_lock(&cmem_exports_lock);
-	/* It is not released while it is there, and so its file is one. */
-	file = get_file_active(&exports->files[access]);
-	if (!file && other)
-		exports->files[access] = other->file;
+	exports = cmem_exports_find(buffer);
+	memcpy(kept, exports->kept, sizeof(kept));
+	memset(exports->kept, 0, sizeof(exports->kept));
 	spin_unlock(&cmem_exports_lock);
-	return file ? file->private_data : other;
+	/* Files are closed later, with nothing locked. */
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		if (kept[i])
+			dma_buf_put(kept[i]);
 }
 
 /* A device comes or goes. */
@@ -182,17 +224,20 @@ static void cmem_exports_count(struct cmem_exports *exports, bool unsnooped,
 			       int change)
 {
 	struct cmem_buffer *buffer = exports->buffer;
+	u16 flags;
 
 	guard(mutex)(&cmem_buffer_block(buffer)->lock);
 	if (unsnooped)
 		exports->unsnooped += change;
 	else
 		exports->snooped += change;
-	buffer->flags &= ~(CMEM_BUFFER_UNSNOOPED | CMEM_BUFFER_SNOOPED);
+	flags = buffer->flags & ~(CMEM_BUFFER_UNSNOOPED | CMEM_BUFFER_SNOOPED);
 	if (exports->unsnooped)
-		buffer->flags |= CMEM_BUFFER_UNSNOOPED;
+		flags |= CMEM_BUFFER_UNSNOOPED;
 	if (exports->snooped)
-		buffer->flags |= CMEM_BUFFER_SNOOPED;
+		flags |= CMEM_BUFFER_SNOOPED;
+	/* At once: who syncs meanwhile looks at it without the lock. */
+	WRITE_ONCE(buffer->flags, flags);
 }
 
 static int cmem_dmabuf_sync(struct cmem_buffer *buffer, bool killable,
@@ -437,10 +482,16 @@ static int cmem_dmabuf_begin_cpu_access(struct dma_buf *dmabuf,
 					enum dma_data_direction direction)
 {
 	struct cmem_dmabuf *exported = dmabuf->priv;
-	bool write = direction == DMA_BIDIRECTIONAL;
+	bool write = direction != DMA_FROM_DEVICE;
 	long ret;
 
-	if (direction == DMA_TO_DEVICE || !cmem_buffer_must_sync(exported->buffer))
+	/*
+	 * What a device that snoops has left in a cache must not be written back over what
+	 * the CPU is going to write past the caches.
+	 */
+	if (direction == DMA_TO_DEVICE && cmem_buffer_is_cached(exported->buffer))
+		return 0;
+	if (!cmem_buffer_must_sync(exported->buffer))
 		return 0;
 	/* The core waits later: by then the old bytes may be in the caches again. */
 	ret = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
@@ -509,7 +560,7 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 	 */
 	if (exported->heap && current->flags & PF_EXITING)
 		cmem_buffer_abandon(exported->buffer);
-	cmem_exports_put(exported->exports, dmabuf->file);
+	cmem_exports_put(exported->exports);
 	cmem_buffer_put(exported->buffer);
 	kfree(exported);
 }
@@ -578,22 +629,22 @@ static struct dma_buf *cmem_dmabuf_make(struct cmem_buffer *buffer,
 }
 
 /**
- * cmem_dmabuf_wrap - get the DMA-BUF of a buffer
+ * cmem_dmabuf_wrap - get a DMA-BUF of a buffer
  * @buffer: a buffer that the caller holds, marked as shared. The DMA-BUF takes that
  *	hold over, also when there is none.
  * @name: who exports it, for debugfs; must stay
  * @length: in bytes, whole pages, what it shows of the buffer
- * @heap: if it has none yet, it gets one from a DMA-BUF heap
- * @flags: O_RDONLY, O_WRONLY or O_RDWR
+ * @heap: make one of a DMA-BUF heap; else the one that is kept will do
+ * @flags: O_RDONLY, O_WRONLY or O_RDWR; with @heap O_ACCMODE as well
  *
- * Return: the DMA-BUF, which is the one that it has already, if that is open for the
- * same; -EOVERFLOW when the buffer is longer than a size_t can tell, -ENOMEM.
+ * Return: the DMA-BUF; -EOVERFLOW when the buffer is longer than a size_t can tell,
+ * -ENOMEM.
  */
 struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 				 u64 length, bool heap, int flags)
 {
-	struct dma_buf *dmabuf, *made;
 	int access = flags & O_ACCMODE;
+	struct dma_buf *dmabuf = NULL;
 	struct cmem_exports *exports;
 
 	exports = cmem_exports_get(buffer);
@@ -602,21 +653,17 @@ struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 		return ERR_CAST(exports);
 	}
 
-	dmabuf = cmem_exports_take(exports, access, NULL);
+	if (!heap)
+		dmabuf = cmem_exports_find_kept(exports, access);
 	if (!dmabuf) {
-		made = cmem_dmabuf_make(buffer, exports, name, length, heap,
-					flags);
-		if (IS_ERR(made)) {
-			dmabuf = made;
-		} else {
-			/* It has the holds; somebody else may have been faster. */
-			dmabuf = cmem_exports_take(exports, access, made);
-			if (dmabuf != made)
-				dma_buf_put(made);
-			return dmabuf;
-		}
+		dmabuf = cmem_dmabuf_make(buffer, exports, name, length, heap,
+					  flags);
+		/* It has the holds from here on. */
+		if (!IS_ERR(dmabuf))
+			return heap ? dmabuf :
+				      cmem_exports_keep(exports, access, dmabuf);
 	}
-	cmem_exports_put(exports, NULL);
+	cmem_exports_put(exports);
 	cmem_buffer_put(buffer);
 	return dmabuf;
 }

@@ -18,6 +18,7 @@ struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 				 u64 length, bool heap, int flags);
 struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 				   int flags);
+void cmem_dmabuf_forget(struct cmem_buffer *buffer);
 void cmem_dmabuf_die(struct file *file);
 bool cmem_dmabuf_phys(const struct dma_buf *dmabuf, u64 *phys);
 struct cmem_buffer *cmem_dmabuf_get_buffer(struct cmem_file *file, int fd);

@@ -18,6 +18,7 @@
 #include <linux/gfp.h>
 #include <linux/iosys-map.h>
 #include <linux/mm.h>
+#include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/swiotlb.h>
@@ -55,7 +56,9 @@ static void cmem_dmabuf_test_wrap(struct kunit *test, struct cmem_dmabuf_test *t
 	struct dma_buf *dmabuf;
 
 	cmem_buffer_get(&t->from.buffer);
-	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDWR);
+	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
+				  cmem_buffer_length(&t->from.buffer), false,
+				  O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
 	t->dmabuf = dmabuf;
 }
@@ -64,6 +67,11 @@ static void cmem_dmabuf_test_unwrap(struct cmem_dmabuf_test *t)
 {
 	unsigned int tries = 500;
 
+	/* As when the last registration goes */
+	t->from.buffer.file = NULL;
+	mutex_lock(&t->block.lock);
+	cmem_dmabuf_forget(&t->from.buffer);
+	mutex_unlock(&t->block.lock);
 	if (t->dmabuf)
 		dma_buf_put(t->dmabuf);
 	t->dmabuf = NULL;
@@ -95,6 +103,7 @@ static int cmem_dmabuf_test_init(struct kunit *test)
 
 	mutex_init(&t->block.lock);
 	t->block.kind = CMEM_KIND_RESERVED;
+	t->block.is_ram = true;
 	t->block.has_pages = true;
 	t->block.base_pfn = page_to_pfn(t->page);
 	t->block.num_pages = 1 << TEST_ORDER;
@@ -377,6 +386,68 @@ static void cmem_dmabuf_test_no_pages(struct kunit *test)
 		dma_buf_detach(t->dmabuf, attachment);
 }
 
+/* QEMU's "edu", which no driver has: where there is an IOMMU, behind that */
+#define TEST_PCI_VENDOR	0x1234
+#define TEST_PCI_DEVICE	0x11e8
+
+static bool cmem_dmabuf_test_behind_iommu(struct kunit *test, struct device *dev)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf_attachment *attachment = dma_buf_attach(t->dmabuf, dev);
+	struct sg_table *table;
+	bool behind;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
+	behind = !IS_ERR(table) && sg_dma_address(table->sgl) != t->phys;
+	/* The pages are mapped as memory is: whether it snoops is the device's affair. */
+	if (behind)
+		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+				!dev_is_dma_coherent(dev));
+	if (!IS_ERR(table))
+		dma_buf_unmap_attachment_unlocked(attachment, table,
+						  DMA_BIDIRECTIONAL);
+	dma_buf_detach(t->dmabuf, attachment);
+	return behind;
+}
+
+/* What has no struct pages, an IOMMU maps as registers are: nobody snoops there. */
+static void cmem_dmabuf_test_iommu(struct kunit *test)
+{
+	struct cmem_dmabuf_test *t = test->priv;
+	struct dma_buf_attachment *attachment;
+	struct sg_table *table;
+	struct pci_dev *pci;
+
+	t->block.coherent = true;
+	pci = pci_get_device(TEST_PCI_VENDOR, TEST_PCI_DEVICE, NULL);
+	if (!pci || !cmem_dmabuf_test_behind_iommu(test, &pci->dev)) {
+		pci_dev_put(pci);
+		cmem_dmabuf_test_skip(test, "no PCI device \"edu\" behind an IOMMU");
+	}
+
+	cmem_dmabuf_test_unwrap(t);
+	t->block.has_pages = false;
+	t->block.base_pfn = cmem_dmabuf_test_nowhere(t->from.pages);
+	cmem_dmabuf_test_wrap(test, t);
+	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->from.buffer));
+	attachment = dma_buf_dynamic_attach(t->dmabuf, &pci->dev,
+					    &cmem_dmabuf_test_peer, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
+	KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+			!CMEM_ALWAYS_COHERENT);
+	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(table));
+	if (!IS_ERR(table)) {
+		KUNIT_EXPECT_EQ(test, sg_dma_len(table->sgl), TEST_LENGTH);
+		dma_buf_unmap_attachment_unlocked(attachment, table,
+						  DMA_BIDIRECTIONAL);
+	}
+	dma_buf_detach(t->dmabuf, attachment);
+	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->from.buffer));
+	pci_dev_put(pci);
+}
+
 static void cmem_dmabuf_test_vmap(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;
@@ -487,42 +558,49 @@ static void cmem_dmabuf_test_fence_first(struct kunit *test)
 /* However often it is exported: what is open for the same is the same. */
 static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 {
-	static const int access[] = { O_RDWR, O_RDONLY, O_WRONLY, O_ACCMODE };
+	static const int access[] = { O_RDWR, O_RDONLY, O_WRONLY };
 	struct cmem_dmabuf_test *t = test->priv;
-	struct dma_buf *first[ARRAY_SIZE(access)], *second;
-	struct file *file;
+	struct dma_buf *first[ARRAY_SIZE(access)], *other;
 	int i;
 
+	cmem_dmabuf_test_unwrap(t);
+	/* Nobody calls it: that there is one is what counts. */
+	t->from.buffer.file = (void *)t;
+	cmem_dmabuf_test_wrap(test, t);
 	for (i = 0; i < ARRAY_SIZE(access); i++) {
 		cmem_buffer_get(&t->from.buffer);
-		first[i] = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false,
-					    access[i]);
+		first[i] = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
+					    TEST_LENGTH, false, access[i]);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(first[i]));
 		KUNIT_EXPECT_EQ(test, first[i] == t->dmabuf, !i);
 		KUNIT_EXPECT_PTR_EQ(test, first[i]->resv, t->dmabuf->resv);
 	}
 	for (i = 0; i < ARRAY_SIZE(access); i++) {
 		cmem_buffer_get(&t->from.buffer);
-		second = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, true,
-					  access[i] | O_CLOEXEC);
-		KUNIT_EXPECT_PTR_EQ(test, first[i], second);
-		dma_buf_put(second);
+		other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
+					 TEST_LENGTH, false,
+					 access[i] | O_CLOEXEC);
+		KUNIT_EXPECT_PTR_EQ(test, first[i], other);
+		dma_buf_put(other);
 		dma_buf_put(first[i]);
+		/* It is kept, though nobody has it. */
+		cmem_buffer_get(&t->from.buffer);
+		other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
+					 TEST_LENGTH, false, access[i]);
+		KUNIT_EXPECT_PTR_EQ(test, first[i], other);
+		dma_buf_put(other);
 	}
 
-	/* One that nobody has any more, but that is not released yet, is not the one. */
-	file = t->dmabuf->file;
-	dma_buf_put(t->dmabuf);
+	/* One of a heap is another one, which nobody is given. */
 	cmem_buffer_get(&t->from.buffer);
-	t->dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDWR);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(t->dmabuf));
-	KUNIT_EXPECT_EQ(test, file_count(t->dmabuf->file), 1);
-	KUNIT_EXPECT_PTR_NE(test, file, t->dmabuf->file);
-	flush_delayed_fput();
-	cmem_buffer_get(&t->from.buffer);
-	second = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDWR);
-	KUNIT_EXPECT_PTR_EQ(test, second, t->dmabuf);
-	dma_buf_put(second);
+	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, true,
+				 O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	KUNIT_EXPECT_PTR_NE(test, t->dmabuf, other);
+	KUNIT_EXPECT_PTR_EQ(test, t->dmabuf->resv, other->resv);
+	dma_buf_put(other);
+	cmem_dmabuf_test_unwrap(t);
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 1);
 }
 
 /* A fence of one is a fence of all of them. */
@@ -561,6 +639,7 @@ static void cmem_dmabuf_test_shared_fence(struct kunit *test)
 	dma_fence_put(fence);
 }
 
+#if defined(CONFIG_ARM) || defined(CONFIG_ARM64)
 /**
  * struct cmem_dmabuf_test_count - what was done to the caches
  * @bytes: over how many bytes
@@ -619,6 +698,12 @@ cmem_dmabuf_test_attach(struct kunit *test, struct dma_buf *dmabuf,
 	return attachment;
 }
 
+static void cmem_dmabuf_test_set_snoops(struct device *dev, bool snoops)
+{
+	dev_assign_dma_coherent(dev, snoops);
+}
+#endif
+
 /*
  * What has to be maintained is the buffer's, however the CPU works on it: by what the block
  * says of the devices that it is for, and by all devices that are attached, each of which
@@ -661,8 +746,8 @@ static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 	other = kunit_device_register(test, "cmem-test-other");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
 	other->dma_mask = &mask;
-	other->dma_coherent = true;
-	t->dev->dma_coherent = false;
+	cmem_dmabuf_test_set_snoops(other, true);
+	cmem_dmabuf_test_set_snoops(t->dev, false);
 	cmem_buffer_get(&t->from.buffer);
 	reader = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDONLY);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(reader));
@@ -724,6 +809,7 @@ static struct kunit_case cmem_dmabuf_cases[] = {
 	KUNIT_CASE(cmem_dmabuf_test_forced_bounce),
 	KUNIT_CASE(cmem_dmabuf_test_above_4g),
 	KUNIT_CASE(cmem_dmabuf_test_no_pages),
+	KUNIT_CASE(cmem_dmabuf_test_iommu),
 	KUNIT_CASE(cmem_dmabuf_test_vmap),
 	KUNIT_CASE(cmem_dmabuf_test_fence_first),
 	KUNIT_CASE(cmem_dmabuf_test_one_of_each),

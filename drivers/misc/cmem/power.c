@@ -131,8 +131,13 @@ static int cmem_power_freeze(struct device *dev)
 static bool cmem_power_write_back(const struct cmem_block *block,
 				  struct cmem_buffer *buffer)
 {
-	int ret = cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), false,
-				   CMEM_SYNC_WRITE_BACK_INVALIDATE);
+	int ret;
+
+	/* What is not in the image has not changed; and a carveout would be locked anew. */
+	if (cmem_power_is_lost(block, buffer))
+		return false;
+	ret = cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), false,
+			       CMEM_SYNC_WRITE_BACK_INVALIDATE);
 
 	if (ret && ret != -EHWPOISON)
 		pr_err("block %d: no memory to write back a buffer of %#llx bytes after the resume: a device that does not snoop may read old data\n",

@@ -54,7 +54,7 @@ static_assert(CMEM_ALIAS_RUN % CMEM_ALIAS_CHUNK == 0);
  * write-back, so it is kept for the block's whole life. On 32 bit there is no room for
  * one.
  */
-static bool cmem_alias_on_demand(const struct cmem_block *block)
+static bool cmem_alias_is_on_demand(const struct cmem_block *block)
 {
 	return IS_ENABLED(CONFIG_64BIT) && !IS_ENABLED(CONFIG_X86) &&
 	       (block->kind == CMEM_KIND_CARVEOUT || !block->is_ram) &&
@@ -74,9 +74,10 @@ int cmem_alias_init(struct cmem_block *block)
 {
 	unsigned long flags = MEMREMAP_WB;
 
+	block->alias_on_demand = cmem_alias_is_on_demand(block);
 	if (block->kind == CMEM_KIND_SRAM)
 		flags = MEMREMAP_WC;
-	else if (!IS_ENABLED(CONFIG_64BIT) || cmem_alias_on_demand(block))
+	else if (!IS_ENABLED(CONFIG_64BIT) || block->alias_on_demand)
 		return 0;
 
 	block->alias = memremap(PFN_PHYS(block->base_pfn),
@@ -123,23 +124,6 @@ void cmem_alias_exit(struct cmem_block *block)
 	block->alias = NULL;
 }
 
-/**
- * cmem_alias_hold - keep a block mapped once it is, for a buffer that becomes cached
- * @buffer: a buffer of a block that is locked
- *
- * Its programs map it cached as well, and who maintains the caches does so often: nobody
- * gains by a kernel that maps it anew each time. It is mapped with the first work there is.
- */
-void cmem_alias_hold(struct cmem_buffer *buffer)
-{
-	struct cmem_block *block = cmem_buffer_block(buffer);
-
-	if (!cmem_alias_on_demand(block) || !cmem_buffer_is_cached(buffer))
-		return;
-	buffer->flags |= CMEM_BUFFER_ALIASED;
-	block->alias_users++;
-}
-
 static void cmem_alias_leave(struct cmem_block *block)
 {
 	void *alias = block->alias;
@@ -150,16 +134,9 @@ static void cmem_alias_leave(struct cmem_block *block)
 	cmem_alias_memunmap(alias, PFN_PHYS(block->num_pages));
 }
 
-/**
- * cmem_alias_release - undo cmem_alias_hold(), if that was done
- * @buffer: a buffer of a block that is locked
- *
- * With the last one the kernel has no mapping of the block any more.
- */
-void cmem_alias_release(struct cmem_buffer *buffer)
+/* See cmem_alias_release(). */
+void __cmem_alias_release(struct cmem_buffer *buffer)
 {
-	if (!(buffer->flags & CMEM_BUFFER_ALIASED))
-		return;
 	buffer->flags &= ~CMEM_BUFFER_ALIASED;
 	cmem_alias_leave(cmem_buffer_block(buffer));
 }
@@ -177,7 +154,7 @@ static void *cmem_alias_begin(struct cmem_block *block,
 	void *alias = READ_ONCE(block->alias);
 
 	*joined = false;
-	if (!cmem_alias_on_demand(block) || (held && alias))
+	if (!block->alias_on_demand || (held && alias))
 		return alias;
 
 	guard(mutex)(&block->lock);
@@ -392,7 +369,8 @@ int cmem_buffer_copy(struct cmem_buffer *buffer, u64 offset, void *data,
 	void *va;
 
 	cmem_buffer_locate(buffer, &extent);
-	if (extent.block->coherent || buffer->flags & CMEM_BUFFER_CACHED)
+	if (extent.block->coherent ||
+	    READ_ONCE(buffer->flags) & CMEM_BUFFER_CACHED)
 		return cmem_alias_for_each(extent.block, buffer,
 					   ((u64)extent.start << PAGE_SHIFT) +
 					   offset, length, false,
@@ -420,7 +398,7 @@ bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
 
 	if (block->kind == CMEM_KIND_SRAM)
 		return false;
-	return block->coherent || buffer->flags & CMEM_BUFFER_CACHED;
+	return block->coherent || READ_ONCE(buffer->flags) & CMEM_BUFFER_CACHED;
 }
 
 static void *cmem_vmap_pages(unsigned long pfn, unsigned long count,
@@ -475,7 +453,7 @@ void *cmem_buffer_vmap(struct cmem_buffer *buffer)
 
 	cmem_buffer_locate(buffer, &extent);
 	/* Not beside it: cmem_buffer_vunmap() sees by the alias what there is to undo. */
-	if (buffer->flags & CMEM_BUFFER_ALIASED &&
+	if (READ_ONCE(buffer->flags) & CMEM_BUFFER_ALIASED &&
 	    !cmem_alias_begin(extent.block, buffer, &joined))
 		return NULL;
 	va = cmem_buffer_alias(buffer);

@@ -674,10 +674,11 @@ enum cmem_export_flags {
  * @fd: out: the file descriptor of a DMA-BUF
  *
  * Get a file descriptor of a buffer's DMA-BUF. It keeps the buffer as a registration
- * does, also when all files have dropped theirs. Each call has the same DMA-BUF, as long
- * as somebody has it, for the same access: one that is open for less is another file, which
- * shares its fences. Each is all of the buffer, cached or not as that is. A device that is
- * attached to it must reach the memory: it is not bounced.
+ * does, also when all files have dropped theirs. As long as one is registered, each call
+ * has the same DMA-BUF for the same access. One that is open for less is another, and so is
+ * that which a DMA-BUF heap made; all share their fences. Each is all of the buffer, cached
+ * or not as that is. A device that is attached to it must reach the memory: it is not
+ * bounced.
  *
  * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there, or nobody
  * is registered for it any more; EFAULT: with CMEM_EXPORT_USER_ADDR, it is in no mapping

@@ -979,6 +979,14 @@ TEST_F(removal, a_block_has_the_names_that_it_is_given)
 	EXPECT_EQ(self->unused, block_of_name(self->fd, "test,heap", &cached));
 	EXPECT_EQ(-ENODEV, block_of_name(self->fd, "test@heap", &cached));
 	ASSERT_EQ(0, cmem_block_remove(self->fd, self->unused));
+
+	/* Nor has a block what one of its number had before. */
+	ASSERT_EQ(0, add_with_names(self->fd, self->unused, base, half, NULL));
+	EXPECT_EQ(-ENODEV, block_of_name(self->fd, "test,heap", &cached));
+	ASSERT_EQ(0, add_with_names(self->fd, self->id, base + half, half, "test,heap"));
+	EXPECT_EQ(self->id, block_of_name(self->fd, "test,heap", &cached));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, self->unused));
+	ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
 }
 
 TEST_F(removal, names_that_can_not_be_are_refused)

@@ -471,6 +471,37 @@ TEST_F(dmabuf, EXPORT_of_what_is_one_already_is_that_one)
 	close(other);
 }
 
+/* A path holds what a DMA-BUF is made of, and not its file. */
+TEST_F(dmabuf, EXPORT_is_a_DMA_BUF_whatever_became_of_its_first_file)
+{
+	ino_t inode = inode_of(self->dmabuf);
+	int path, files[64], fd;
+	char name[64];
+	void *map;
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", self->dmabuf);
+	path = open(name, O_PATH | O_CLOEXEC);
+	ASSERT_LE(0, path);
+	close(self->dmabuf);
+	for (int round = 0; round < 10; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+			files[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		fd = cmem_export(self->fd, self->buf.phys_addr, RDWR);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(inode, inode_of(fd));
+		map = dmabuf_map(fd, 0, self->buf.length);
+		ASSERT_MAPPED(map);
+		fill(map, self->page, round);
+		ASSERT_EQ(0, munmap(map, self->buf.length));
+		close(fd);
+		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+			close(files[i]);
+	}
+	close(path);
+	self->dmabuf = cmem_export(self->fd, self->buf.phys_addr, RDWR);
+	ASSERT_LE(0, self->dmabuf);
+}
+
 TEST_F(dmabuf, more_than_the_buffer_is_not_mapped)
 {
 	const size_t length = self->buf.length;
