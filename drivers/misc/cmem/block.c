@@ -14,6 +14,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/string.h>
 
 #include "cmem.h"
 #include "dmabuf.h"
@@ -669,6 +670,13 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 		config->placed_by_kernel = region->placed_by_kernel;
 		cmem_config_add_quarantine(&region->quarantine,
 					   &config->quarantine);
+		/* Programs look for what the board says, unless somebody says otherwise. */
+		config->dma_heap.from_pools |= region->dma_heap.from_pools;
+		if (!*config->dma_heap.names) {
+			config->dma_heap.uncached = region->dma_heap.uncached;
+			strscpy(config->dma_heap.names, region->dma_heap.names,
+				sizeof(config->dma_heap.names));
+		}
 		coherent = region->coherent;
 	} else {
 		ret = cmem_memory_check_unknown(dev, config);

@@ -390,6 +390,7 @@ int cmem_memory_check_unknown(struct device *dev,
  * @coherent: devices that use it snoop the caches
  * @placed_by_kernel: it had no address of its own
  * @quarantine: what of it goes into quarantine, and for how long
+ * @dma_heap: it as DMA-BUF heaps
  */
 struct cmem_region {
 	struct list_head in_regions;
@@ -401,6 +402,7 @@ struct cmem_region {
 	bool coherent;
 	bool placed_by_kernel;
 	struct cmem_quarantine_config quarantine;
+	struct cmem_dma_heap_config dma_heap;
 };
 
 int cmem_region_remember(const struct cmem_block_config *config, bool coherent);

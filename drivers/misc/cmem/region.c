@@ -39,6 +39,7 @@ int cmem_region_remember(const struct cmem_block_config *config, bool coherent)
 	region->coherent = coherent;
 	region->placed_by_kernel = config->placed_by_kernel;
 	region->quarantine = config->quarantine;
+	region->dma_heap = config->dma_heap;
 	/* Should making the block fail and be tried again, the last one counts. */
 	list_add(&region->in_regions, &cmem_regions);
 	return 0;
