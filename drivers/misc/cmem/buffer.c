@@ -805,7 +805,8 @@ static void cmem_buffer_unregister(struct cmem_file *file,
 	} else {
 		buffer->file = NULL;
 	}
-	if (!cmem_buffer_is_registered(buffer))
+	if (buffer->flags & CMEM_BUFFER_EXPORTED &&
+	    !cmem_buffer_is_registered(buffer))
 		cmem_dmabuf_forget(buffer);
 
 	if (refcount_dec_and_test(&buffer->refs))
