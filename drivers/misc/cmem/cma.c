@@ -480,6 +480,7 @@ static int cmem_cma_check(struct cmem_cma *cma,
 	return length && request->length > length << PAGE_SHIFT ? -EINVAL : 0;
 }
 
+/* Take memory of the area that is chosen, or else of the heap's if that may serve. */
 static int cmem_cma_take_chosen(struct cmem_block *block,
 				struct cmem_request *request,
 				struct cmem_heap_buffer **from)

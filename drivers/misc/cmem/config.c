@@ -101,8 +101,8 @@ int cmem_config_set_dma_heap_names(struct device *dev, const char *source,
 	for (;; name += length + 1) {
 		length = strcspn(name, ":");
 		if (!cmem_config_is_dma_heap_name(name, length)) {
-			dev_err(dev, "block %d: %s: '%.*s' can't be the name of a DMA-BUF heap, must be 1 to %d letters, digits and _-+.,@ that begin neither with a dot nor with cmem-\n",
-				config->id, source, min(length, CMEM_MAX_DMA_HEAP_NAMES), name,
+			dev_err(dev, "block %d: %s: '%*pE' can't be the name of a DMA-BUF heap, must be 1 to %d letters, digits and _-+.,@ that begin neither with a dot nor with cmem-\n",
+				config->id, source, min(length, CMEM_MAX_DMA_HEAP_NAME + 1), name,
 				CMEM_MAX_DMA_HEAP_NAME);
 			return -EINVAL;
 		}

@@ -11,6 +11,7 @@
 #include <linux/of.h>
 #include <linux/of_address.h>
 #include <linux/of_reserved_mem.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "config.h"
@@ -599,36 +600,42 @@ int cmem_config_of_quota(struct device *dev, const struct device_node *node,
  * @node: the node of a block, or a ti,cmem node for its CMA areas
  * @config: where to put it; @config->id is read, for messages
  *
- * Return: 0, or as cmem_config_set_dma_heap_names().
+ * Return: 0, -ENOMEM, or as cmem_config_set_dma_heap_names().
  */
 int cmem_config_of_dma_heap(struct device *dev, const struct device_node *node,
 			    struct cmem_block_config *config)
 {
 	static const char * const prop = "ti,dma-heap-names";
-	char text[CMEM_MAX_DMA_HEAP_NAMES + 1];
-	const char *name;
-	int i, at = 0;
+	const char *value;
+	int i, length, ret;
+	char *names;
 
 	config->dma_heap.from_pools = of_property_read_bool(node, "ti,dma-heap-pools");
 	config->dma_heap.names[0] = '\0';
-	if (!of_property_present(node, prop))
+	value = of_get_property(node, prop, &length);
+	if (!value)
 		return 0;
-	/* One character more than there may be is one that is told of. */
-	for (i = 0; !of_property_read_string_index(node, prop, i, &name); i++) {
-		if (strchr(name, ':')) {
-			dev_err(dev, "block %d: %s: '%s' can't be the name of a DMA-BUF heap: it has a colon\n",
-				config->id, prop, name);
-			return -EINVAL;
-		}
-		at += scnprintf(text + at, sizeof(text) - at, "%s%s",
-				i ? ":" : "", name);
-	}
-	if (!i) {
+	if (of_property_count_strings(node, prop) < 1) {
 		dev_err(dev, "block %d: %s must be one or more strings\n",
 			config->id, prop);
 		return -EINVAL;
 	}
-	return cmem_config_set_dma_heap_names(dev, prop, text, config);
+	if (memchr(value, ':', length)) {
+		dev_err(dev, "block %d: %s has a name with a colon: a DMA-BUF heap can't\n",
+			config->id, prop);
+		return -EINVAL;
+	}
+
+	names = kmemdup(value, length, GFP_KERNEL);
+	if (!names)
+		return -ENOMEM;
+	/* Between strings is a NUL, between names a colon. */
+	for (i = 0; i < length - 1; i++)
+		if (!names[i])
+			names[i] = ':';
+	ret = cmem_config_set_dma_heap_names(dev, prop, names, config);
+	kfree(names);
+	return ret;
 }
 
 /**

@@ -299,6 +299,61 @@ static void cmem_config_reads_quotas(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->config.quota.bytes, c->quota.bytes);
 }
 
+/* ti,dma-heap-names and ti,dma-heap-pools */
+
+struct cmem_dma_heap_case {
+	const char *name;
+	int ret;
+	bool from_pools;
+	const char *names;
+	const char *words[3];
+};
+
+#define TEST_LONGEST	"a23456789012345678901234567890123456789012345678901234567890123"
+
+static const struct cmem_dma_heap_case cmem_dma_heap_cases[] = {
+	{ "pools-none",		0, false, "" },
+	{ "heap-no-names",	0, true, "" },
+	{ "heap-names",		0, false, "linux,cma:reserved:a-uncached" },
+	{ "heap-longest",	0, false, TEST_LONGEST },
+	{ "heap-too-long",	-EINVAL, false, "",
+		{ "block 7:", "ti,dma-heap-names", "1 to 63" } },
+	{ "heap-cells",		-EINVAL, false, "",
+		{ "block 7:", "ti,dma-heap-names", "one or more strings" } },
+	{ "heap-half",		-EINVAL, false, "",
+		{ "block 7:", "ti,dma-heap-names", "one or more strings" } },
+	{ "heap-empty",		-EINVAL, false, "",
+		{ "block 7:", "ti,dma-heap-names", "''" } },
+	{ "heap-colon",		-EINVAL, false, "",
+		{ "block 7:", "ti,dma-heap-names", "a colon" } },
+	{ "heap-slash",		-EINVAL, false, "",
+		{ "block 7:", "ti,dma-heap-names", "'../a'" } },
+	{ "heap-ours",		-EINVAL, false, "",
+		{ "block 7:", "ti,dma-heap-names", "'cmem-0'" } },
+	{ "heap-many",		-EOVERFLOW, false, "",
+		{ "block 7:", "ti,dma-heap-names", "at most 255" } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_dma_heap, cmem_dma_heap_cases, name);
+
+static void cmem_config_reads_dma_heaps(struct kunit *test)
+{
+	const struct cmem_dma_heap_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+
+	t->config.id = 7;
+	KUNIT_EXPECT_EQ(test, cmem_config_of_dma_heap(t->dev, node, &t->config),
+			c->ret);
+	KUNIT_EXPECT_STREQ(test, t->config.dma_heap.names, c->names);
+	if (c->ret) {
+		cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
+		return;
+	}
+	cmem_config_expect_silence(test);
+	KUNIT_EXPECT_EQ(test, t->config.dma_heap.from_pools, c->from_pools);
+}
+
 /* reg, memory-region and sram of a block */
 
 struct cmem_block_case {
@@ -621,6 +676,7 @@ static struct kunit_case cmem_config_cases[] = {
 	KUNIT_CASE_PARAM(cmem_config_reads_pool_cells, cmem_cells_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_pools, cmem_pools_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_quotas, cmem_quota_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_reads_dma_heaps, cmem_dma_heap_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_refuses_a_bad_block,
 			 cmem_block_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_quarantine,

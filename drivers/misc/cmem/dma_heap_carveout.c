@@ -159,7 +159,7 @@ static int cmem_dmabuf_phys_find(struct cmem_dmabuf_phys *file, int fd, u64 *phy
 		return ret;
 	}
 	/* Ours need no device, which would count as one that does not snoop. */
-	if (cmem_dmabuf_phys(file->dmabuf, phys))
+	if (cmem_dmabuf_locate(file->dmabuf, phys))
 		return 0;
 	ret = cmem_dmabuf_phys_attach(file);
 	if (!ret)

@@ -9,9 +9,9 @@
  * importers that look for what they have already find the same. As long as a file is
  * registered for the buffer, that DMA-BUF is kept, as DRM does for its handles: whether
  * somebody else has one still can't be told. One that may only be read, or only written,
- * is another file and so another DMA-BUF, and so is one from a heap, which is not closed
- * by those who did not allocate it: they share their fences, and what is known of the
- * devices that are attached to any of them.
+ * is another file and so another DMA-BUF. So is that of a heap: to close that one is to
+ * free the buffer, so nobody else is given it. All DMA-BUFs of a buffer share their
+ * fences, and what is known of the devices that are attached to any of them.
  *
  * To a device it is one run of addresses. The DMA API gives these out, but is not
  * asked to do more: it would maintain the caches, and bounce what a device can't
@@ -695,13 +695,13 @@ struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 }
 
 /**
- * cmem_dmabuf_phys - tell where a DMA-BUF is, if it is one of ours
+ * cmem_dmabuf_locate - tell where a DMA-BUF is, if it is one of ours
  * @dmabuf: the DMA-BUF, which the caller holds
  * @phys: where to put the physical address of its first byte
  *
  * Return: true if it is.
  */
-bool cmem_dmabuf_phys(const struct dma_buf *dmabuf, u64 *phys)
+bool cmem_dmabuf_locate(const struct dma_buf *dmabuf, u64 *phys)
 {
 	const struct cmem_dmabuf *exported = dmabuf->priv;
 	struct cmem_extent extent;

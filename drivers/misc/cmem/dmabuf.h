@@ -20,7 +20,7 @@ struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 				   int flags);
 void cmem_dmabuf_forget(struct cmem_buffer *buffer);
 void cmem_dmabuf_die(struct file *file);
-bool cmem_dmabuf_phys(const struct dma_buf *dmabuf, u64 *phys);
+bool cmem_dmabuf_locate(const struct dma_buf *dmabuf, u64 *phys);
 struct cmem_buffer *cmem_dmabuf_get_buffer(struct cmem_file *file, int fd);
 
 #ifdef CONFIG_TI_CMEM_DMA_HEAPS

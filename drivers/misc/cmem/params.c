@@ -172,7 +172,7 @@ void __init cmem_params_create_blocks(struct device *dev)
 		const char *suffix = cmem_param_suffix(id);
 
 		if (!cmem_params_have_range(id) && !params->pools &&
-		    !params->quarantine)
+		    !params->quarantine && !params->dma_heap_pools)
 			continue;
 		if (cmem_config_of_has_block(id)) {
 			if (cmem_params_have_range(id) || params->pools)
@@ -180,6 +180,9 @@ void __init cmem_params_create_blocks(struct device *dev)
 					   id, suffix, suffix, suffix);
 			if (params->quarantine)
 				dev_notice(dev, "block %d: it is in the device tree: quarantine%s= is ignored, ti,quarantine of its node is what counts\n",
+					   id, suffix);
+			if (params->dma_heap_pools)
+				dev_notice(dev, "block %d: it is in the device tree: dma_heap_pools%s= is ignored, ti,dma-heap-pools of its node is what counts\n",
 					   id, suffix);
 			cmem_params_done[id] = true;
 			continue;

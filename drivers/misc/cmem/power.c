@@ -133,8 +133,11 @@ static bool cmem_power_write_back(const struct cmem_block *block,
 {
 	int ret;
 
-	/* What is not in the image has not changed; and a carveout would be locked anew. */
-	if (cmem_power_is_lost(block, buffer))
+	/*
+	 * What is not in the image has not changed. Nor is a block worked on here that is
+	 * mapped for it: that takes its lock, which is held.
+	 */
+	if (block->alias_on_demand || cmem_power_is_lost(block, buffer))
 		return false;
 	ret = cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), false,
 			       CMEM_SYNC_WRITE_BACK_INVALIDATE);

@@ -523,11 +523,12 @@ static int cmem_sync_around(struct cmem_block *block,
  * What the caches need when @op is asked for, 0 for nothing: decided here and nowhere
  * else, by the buffer, whoever asks and through whatever.
  *
- * A cached buffer is maintained unless all snoop who may have it: those that were told
- * its address, for whom the block speaks, and each device that is attached to a DMA-BUF
- * of it. One that is not cached has nothing in the CPU's caches, but a device that
- * snoops may find there what the CPU read ahead of time through the kernel's mapping,
- * and may leave there what it wrote. That is not the CPU's to drop.
+ * A cached buffer needs maintenance if any device that uses it does not snoop. The block
+ * speaks for the devices that were told the address; each device that is attached to a
+ * DMA-BUF of the buffer speaks for itself. A buffer that is not cached has nothing of the
+ * CPU's in the caches. But a device that snoops may find there what the CPU read ahead
+ * of time through the kernel's mapping, and may leave there what the device wrote: that
+ * must not be dropped.
  */
 static int cmem_sync_needs(const struct cmem_buffer *buffer,
 			   enum cmem_sync_op op)
@@ -632,7 +633,8 @@ static int cmem_sync_find_phys(struct cmem_file *file, u64 phys, u64 length,
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 
-	if (last > ULONG_MAX)
+	/* As many pages as an unsigned long can tell */
+	if (last >= ULONG_MAX)
 		return -EFAULT;
 	buffer = cmem_buffer_get_range(file, phys >> PAGE_SHIFT,
 				       last - (phys >> PAGE_SHIFT) + 1);
