@@ -659,33 +659,49 @@ static void cmem_dmabuf_test_count_probe(void *data, phys_addr_t phys,
 	count->ops |= BIT(op);
 }
 
-/* What the CPU's turn through a DMA-BUF does: nothing, or this over all of the buffer. */
-static void cmem_dmabuf_test_turn(struct kunit *test, struct dma_buf *dmabuf,
-				  int begin, int end, const char *what)
+/* Begin or end access of the CPU: nothing is done, or @op over all of the buffer. */
+static void cmem_dmabuf_test_access(struct kunit *test, struct dma_buf *dmabuf,
+				    bool begin,
+				    enum dma_data_direction direction, int op,
+				    const char *what)
 {
 	struct cmem_dmabuf_test_count *count;
-	int expected[] = { begin, end };
-	int i;
 
 	count = kunit_kzalloc(test, sizeof(*count), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, count);
-	for (i = 0; i < ARRAY_SIZE(expected); i++) {
-		count->bytes = 0;
-		count->ops = 0;
-		KUNIT_ASSERT_EQ(test,
-				register_trace_cmem_sync(cmem_dmabuf_test_count_probe,
-							 count), 0);
-		KUNIT_EXPECT_EQ(test, i ? dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL) :
-					  dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL),
-				0);
-		unregister_trace_cmem_sync(cmem_dmabuf_test_count_probe, count);
-		tracepoint_synchronize_unregister();
-		KUNIT_EXPECT_EQ_MSG(test, count->bytes,
-				    expected[i] ? TEST_LENGTH : 0, "%s", what);
-		KUNIT_EXPECT_EQ_MSG(test, count->ops,
-				    expected[i] ? BIT(expected[i]) : 0, "%s",
-				    what);
-	}
+	KUNIT_ASSERT_EQ(test,
+			register_trace_cmem_sync(cmem_dmabuf_test_count_probe,
+						 count), 0);
+	KUNIT_EXPECT_EQ(test, begin ? dma_buf_begin_cpu_access(dmabuf, direction) :
+				      dma_buf_end_cpu_access(dmabuf, direction),
+			0);
+	unregister_trace_cmem_sync(cmem_dmabuf_test_count_probe, count);
+	tracepoint_synchronize_unregister();
+	KUNIT_EXPECT_EQ_MSG(test, count->bytes, op ? TEST_LENGTH : 0,
+			    "%s, begin %d, direction %d", what, begin,
+			    direction);
+	KUNIT_EXPECT_EQ_MSG(test, count->ops, op ? BIT(op) : 0,
+			    "%s, begin %d, direction %d", what, begin,
+			    direction);
+}
+
+/*
+ * The CPU's turn through a DMA-BUF. Who only writes to a cached buffer begins with
+ * nothing; past the caches, what a device left there goes first.
+ */
+static void cmem_dmabuf_test_turn(struct kunit *test, struct dma_buf *dmabuf,
+				  bool cached, int begin, int end,
+				  const char *what)
+{
+	cmem_dmabuf_test_access(test, dmabuf, true, DMA_BIDIRECTIONAL, begin,
+				what);
+	cmem_dmabuf_test_access(test, dmabuf, true, DMA_FROM_DEVICE, begin, what);
+	cmem_dmabuf_test_access(test, dmabuf, true, DMA_TO_DEVICE,
+				cached ? 0 : begin, what);
+	cmem_dmabuf_test_access(test, dmabuf, false, DMA_BIDIRECTIONAL, end,
+				what);
+	cmem_dmabuf_test_access(test, dmabuf, false, DMA_TO_DEVICE, end, what);
+	cmem_dmabuf_test_access(test, dmabuf, false, DMA_FROM_DEVICE, 0, what);
 }
 
 static struct dma_buf_attachment *
@@ -764,10 +780,10 @@ static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 		if (cases[i].unsnooped)
 			unsnooped = cmem_dmabuf_test_attach(test, t->dmabuf,
 							    t->dev);
-		cmem_dmabuf_test_turn(test, t->dmabuf, cases[i].begin,
-				      cases[i].end, what);
-		cmem_dmabuf_test_turn(test, reader, cases[i].begin,
-				      cases[i].end, what);
+		cmem_dmabuf_test_turn(test, t->dmabuf, cases[i].cached,
+				      cases[i].begin, cases[i].end, what);
+		cmem_dmabuf_test_turn(test, reader, cases[i].cached,
+				      cases[i].begin, cases[i].end, what);
 		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
 				!!cases[i].begin);
 		if (cases[i].snooped)
