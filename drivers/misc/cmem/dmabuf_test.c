@@ -386,9 +386,23 @@ static void cmem_dmabuf_test_no_pages(struct kunit *test)
 		dma_buf_detach(t->dmabuf, attachment);
 }
 
-/* QEMU's "edu", which no driver has: where there is an IOMMU, behind that */
-#define TEST_PCI_VENDOR	0x1234
-#define TEST_PCI_DEVICE	0x11e8
+/* QEMU's "edu": an IOMMU has a device from the time on when a driver has it. */
+static const struct pci_device_id cmem_dmabuf_test_ids[] = {
+	{ PCI_DEVICE(0x1234, 0x11e8) },
+	{ }
+};
+
+static int cmem_dmabuf_test_probe(struct pci_dev *pci,
+				  const struct pci_device_id *id)
+{
+	return 0;
+}
+
+static struct pci_driver cmem_dmabuf_test_driver = {
+	.name = "cmem-dmabuf-test",
+	.id_table = cmem_dmabuf_test_ids,
+	.probe = cmem_dmabuf_test_probe,
+};
 
 static bool cmem_dmabuf_test_behind_iommu(struct kunit *test, struct device *dev)
 {
@@ -411,27 +425,18 @@ static bool cmem_dmabuf_test_behind_iommu(struct kunit *test, struct device *dev
 	return behind;
 }
 
-/* What has no struct pages, an IOMMU maps as registers are: nobody snoops there. */
-static void cmem_dmabuf_test_iommu(struct kunit *test)
+static void cmem_dmabuf_test_no_pages(struct kunit *test, struct device *dev)
 {
 	struct cmem_dmabuf_test *t = test->priv;
 	struct dma_buf_attachment *attachment;
 	struct sg_table *table;
-	struct pci_dev *pci;
-
-	t->block.coherent = true;
-	pci = pci_get_device(TEST_PCI_VENDOR, TEST_PCI_DEVICE, NULL);
-	if (!pci || !cmem_dmabuf_test_behind_iommu(test, &pci->dev)) {
-		pci_dev_put(pci);
-		cmem_dmabuf_test_skip(test, "no PCI device \"edu\" behind an IOMMU");
-	}
 
 	cmem_dmabuf_test_unwrap(t);
 	t->block.has_pages = false;
 	t->block.base_pfn = cmem_dmabuf_test_nowhere(t->from.pages);
 	cmem_dmabuf_test_wrap(test, t);
 	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->from.buffer));
-	attachment = dma_buf_dynamic_attach(t->dmabuf, &pci->dev,
+	attachment = dma_buf_dynamic_attach(t->dmabuf, dev,
 					    &cmem_dmabuf_test_peer, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
 	KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
@@ -445,7 +450,27 @@ static void cmem_dmabuf_test_iommu(struct kunit *test)
 	}
 	dma_buf_detach(t->dmabuf, attachment);
 	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->from.buffer));
+}
+
+/* What has no struct pages, an IOMMU maps as registers are: nobody snoops there. */
+static void cmem_dmabuf_test_iommu(struct kunit *test)
+{
+	const struct pci_device_id *id = &cmem_dmabuf_test_ids[0];
+	struct cmem_dmabuf_test *t = test->priv;
+	struct pci_dev *pci;
+	bool behind = false;
+
+	t->block.coherent = true;
+	KUNIT_ASSERT_EQ(test, pci_register_driver(&cmem_dmabuf_test_driver), 0);
+	pci = pci_get_device(id->vendor, id->device, NULL);
+	if (pci)
+		behind = cmem_dmabuf_test_behind_iommu(test, &pci->dev);
+	if (behind)
+		cmem_dmabuf_test_no_pages(test, &pci->dev);
 	pci_dev_put(pci);
+	pci_unregister_driver(&cmem_dmabuf_test_driver);
+	if (!behind)
+		cmem_dmabuf_test_skip(test, "no PCI device \"edu\" behind an IOMMU");
 }
 
 static void cmem_dmabuf_test_vmap(struct kunit *test)
