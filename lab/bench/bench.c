@@ -92,13 +92,14 @@ struct source {		/* where buffers come from, and how long they are */
 	int block;
 	int pool;
 	size_t length;
+	bool uncached;
 };
 
 static uint64_t allocate(int owner, const struct source *from)
 {
 	struct cmem_alloc request = {
 		.size = sizeof(request), .block = from->block, .pool = from->pool,
-		.flags = CMEM_ALLOC_CACHED, .length = from->length,
+		.flags = from->uncached ? 0 : CMEM_ALLOC_CACHED, .length = from->length,
 	};
 
 	if (ioctl(owner, CMEM_IOCTL_ALLOC, &request))
@@ -444,6 +445,24 @@ static void allocate_free(void *context)
 	release(cmem, allocate(cmem, context));
 }
 
+/* For a program that maps nothing: the kernel has to, where it does not map a block. */
+static void allocate_sync_free(void *context)
+{
+	const struct source *from = context;
+	uint64_t phys = allocate(cmem, from);
+	struct cmem_sync_range range = {
+		.user_addr = phys, .length = from->length, .op = CMEM_SYNC_WRITE_BACK,
+	};
+	struct cmem_sync request = {
+		.size = sizeof(request), .flags = CMEM_SYNC_BY_PHYS,
+		.ranges = (uintptr_t)&range, .num_ranges = 1,
+	};
+
+	if (ioctl(cmem, CMEM_IOCTL_SYNC, &request))
+		fail("CMEM_IOCTL_SYNC of %zu bytes: %s", from->length, strerror(errno));
+	release(cmem, phys);
+}
+
 struct two_owners {
 	int owner[2];
 	unsigned int turn;
@@ -528,7 +547,9 @@ static CMEM_AllocParams cached_pool = { .type = CMEM_POOL, .flags = CMEM_CACHED 
 static void map_bare(void *context)
 {
 	const struct source *from = context;
-	struct source best = { from->block, CMEM_POOL_BEST, from->length };
+	struct source best = {
+		.block = from->block, .pool = CMEM_POOL_BEST, .length = from->length,
+	};
 	uint64_t phys_addr = allocate(cmem, &best);
 	void *mapping = mmap(NULL, from->length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
 			     phys_addr);
@@ -797,17 +818,31 @@ static int open_cmem(void)
 	return fd;
 }
 
-static void measure_two_owners(const char *row, size_t length)
+static void measure_two_owners(const char *row, size_t length, bool uncached)
 {
 	struct two_owners two = {
 		.owner = { open_cmem(), open_cmem() }, .from = find_pool(length, 4),
 	};
 	struct cmem_pool_info pool = get_pool(two.from.block, two.from.pool);
 
+	two.from.uncached = uncached;
 	/* Half of a pool at a time: there is always a clean buffer left. */
 	measure_in_batches(row, take_turns, &two, pool.count / 2);
 	close(two.owner[0]);
 	close(two.owner[1]);
+	settle();
+}
+
+/* What it takes that the kernel maps a block no longer than it has to */
+static void measure_mapped_by_kernel(void)
+{
+	struct source from = find_pool(64 * KIB, 2);
+	uint64_t other;
+
+	measure("alone-64k", allocate_sync_free, &from);
+	other = allocate(cmem, &from);
+	measure("beside-64k", allocate_sync_free, &from);
+	release(cmem, other);
 	settle();
 }
 
@@ -1004,8 +1039,10 @@ int main(int argc, char **argv)
 	}
 	measure("ioctl", empty_ioctl, NULL);
 	measure_pools();
-	measure_two_owners("turns-4k", 4 * KIB);
-	measure_two_owners("turns-1m", MIB);
+	measure_two_owners("turns-4k", 4 * KIB, false);
+	measure_two_owners("turns-1m", MIB, false);
+	measure_two_owners("turns-1m-uncached", MIB, true);
+	measure_mapped_by_kernel();
 	measure_heap();
 	four_kib = find_pool(4 * KIB, 1);
 	sixty_four_mib = find_pool(64 * MIB, 1);

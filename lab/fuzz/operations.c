@@ -1771,7 +1771,8 @@ static long op_heap_alloc(struct strand *strand, const uint8_t *a)
 	if (block < 0)
 		snprintf(path, sizeof(path), "/dev/dma_heap/%s", a[4] == 255 ? "system" : "cmem-cma");
 	else
-		snprintf(path, sizeof(path), "/dev/dma_heap/cmem-%d", block);
+		snprintf(path, sizeof(path), "/dev/dma_heap/cmem-%d%s", block,
+			 a[5] & 1 ? "-uncached" : "");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -1965,6 +1966,36 @@ static long op_kill(struct strand *strand, const uint8_t *a)
 	return result(kill(process, SIGKILL));
 }
 
+/* What tells addresses of DMA-BUFs, ours and others': /dev/cmem, and what TI's kernels have */
+static long op_import(struct strand *strand, const uint8_t *a)
+{
+	struct { uint32_t fd; uint64_t phys; } old = { 0 };
+	struct cmem_import_dmabuf import = {
+		.size = sizeof(import), .dmabuf_fd = dmabuf_file(strand, a[1]),
+		.fd_flags = a[2] < 248 ? O_CLOEXEC : 1 << a[3] % 32,
+		.fd = -1,
+	};
+	int fd = cmem_file(strand, a[0]);
+	long ret;
+
+	if (a[4] < 192) {
+		ret = do_ioctl(strand, fd, CMEM_IOCTL_IMPORT, &import, sizeof(import));
+		NOTE(ret, "IMPORT(fd %d, fd %d): %#llx", fd, import.dmabuf_fd,
+		     (long long)import.phys_addr);
+		if (!ret)
+			keep_file(strand, OTHER_FILE, import.fd);
+		return ret;
+	}
+	fd = open("/dev/dma-buf-phys", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	old.fd = import.dmabuf_fd;
+	ret = do_ioctl(strand, fd, _IOWR('D', 0, typeof(old)), &old, sizeof(old));
+	NOTE(ret, "/dev/dma-buf-phys: fd %d: %#llx", import.dmabuf_fd, (long long)old.phys);
+	keep_file(strand, OTHER_FILE, fd);
+	return ret;
+}
+
 /* New ones go to the end. */
 const struct operation operations[] = {
 	{ "start",		op_start,		2 },
@@ -2024,6 +2055,7 @@ const struct operation operations[] = {
 	{ "release",		op_release,		4 },
 	{ "kill",		op_kill,		1 },
 	{ "block_again",	op_block_again,		2 },
+	{ "import",		op_import,		4 },
 };
 
 const unsigned int num_operations = ARRAY_SIZE(operations);

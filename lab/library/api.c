@@ -93,6 +93,8 @@ struct functions {
 	int (*getNumBlocks)(int *pnblocks);
 	int (*exit)(void);
 	int (*export_dmabuf)(void *ptr);
+	void *(*registerDmabuf)(int fd);
+	int (*import_dmabuf)(int fd, phys64_t *pphys, unsigned long long *psize);
 };
 
 struct functions functions = {
@@ -103,6 +105,7 @@ struct functions functions = {
 	CMEM_getPhys, CMEM_getPhys64, CMEM_cacheWbInvAll, CMEM_cacheWb, CMEM_map, CMEM_map64,
 	CMEM_unmap, CMEM_cacheInv, CMEM_cacheWbInv, CMEM_getVersion, CMEM_getBlock,
 	CMEM_getBlockAttrs, CMEM_getNumBlocks, CMEM_exit, CMEM_export_dmabuf,
+	CMEM_registerDmabuf, CMEM_import_dmabuf,
 };
 
 int main(void)

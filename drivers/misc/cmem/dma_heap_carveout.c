@@ -11,21 +11,17 @@
  */
 #include <linux/compat.h>
 #include <linux/device.h>
-#include <linux/dma-buf.h>
-#include <linux/dma-direct.h>
-#include <linux/dma-mapping.h>
-#include <linux/dma-resv.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
 #include <linux/of.h>
 #include <linux/slab.h>
-#include <linux/swiotlb.h>
 #include <linux/uaccess.h>
 
 #include "cmem.h"
 #include "dmabuf.h"
+#include "import.h"
 
 /* What programs have in a header that they bring along */
 struct cmem_dma_buf_phys {
@@ -37,152 +33,32 @@ struct cmem_dma_buf_phys {
 
 /**
  * struct cmem_dmabuf_phys - an open file of /dev/dma-buf-phys
- * @lock: covers what follows
- * @dmabuf: what it was asked for, or NULL
- * @attachment: for which we stand as a device, or NULL for a DMA-BUF of ours
- * @table: its addresses
+ * @lock: covers @import
+ * @import: what it was asked for, or NULL
  */
 struct cmem_dmabuf_phys {
 	struct mutex lock;
-	struct dma_buf *dmabuf;
-	struct dma_buf_attachment *attachment;
-	struct sg_table *table;
+	struct cmem_import *import;
 };
-
-static struct miscdevice cmem_dmabuf_phys_misc;
-
-/* What is pinned does not move. */
-static void cmem_dmabuf_phys_moved(struct dma_buf_attachment *attachment)
-{
-}
-
-/* An address is all that we want: memory may be without struct pages. */
-static const struct dma_buf_attach_ops cmem_dmabuf_phys_attach_ops = {
-	.allow_peer2peer = true,
-	.invalidate_mappings = cmem_dmabuf_phys_moved,
-};
-
-/*
- * Pin it, and have its addresses. The DMA-BUF is locked. Nothing is read or written: what
- * the CPU has in its caches is not dropped when it is let go of.
- */
-static int cmem_dmabuf_phys_map(struct cmem_dmabuf_phys *file)
-{
-	int ret = dma_buf_pin(file->attachment);
-
-	if (ret)
-		return ret;
-	file->table = dma_buf_map_attachment(file->attachment, DMA_TO_DEVICE);
-	if (!IS_ERR(file->table))
-		return 0;
-	ret = PTR_ERR(file->table);
-	file->table = NULL;
-	dma_buf_unpin(file->attachment);
-	return ret;
-}
-
-static int cmem_dmabuf_phys_attach(struct cmem_dmabuf_phys *file)
-{
-	struct dma_buf *dmabuf = file->dmabuf;
-	int ret;
-
-	/* The address would be that of a copy. */
-	if (is_swiotlb_force_bounce(cmem_dmabuf_phys_misc.this_device))
-		return -EIO;
-	file->attachment = dma_buf_dynamic_attach(dmabuf,
-						  cmem_dmabuf_phys_misc.this_device,
-						  &cmem_dmabuf_phys_attach_ops,
-						  NULL);
-	if (IS_ERR(file->attachment)) {
-		ret = PTR_ERR(file->attachment);
-		file->attachment = NULL;
-		return ret;
-	}
-	dma_resv_lock(dmabuf->resv, NULL);
-	ret = cmem_dmabuf_phys_map(file);
-	dma_resv_unlock(dmabuf->resv);
-	if (ret) {
-		dma_buf_detach(dmabuf, file->attachment);
-		file->attachment = NULL;
-	}
-	return ret;
-}
-
-/* Forget what the file was asked for. */
-static void cmem_dmabuf_phys_drop(struct cmem_dmabuf_phys *file)
-{
-	struct dma_buf *dmabuf = file->dmabuf;
-
-	if (file->attachment) {
-		dma_resv_lock(dmabuf->resv, NULL);
-		dma_buf_unmap_attachment(file->attachment, file->table,
-					 DMA_TO_DEVICE);
-		dma_buf_unpin(file->attachment);
-		dma_resv_unlock(dmabuf->resv);
-		dma_buf_detach(dmabuf, file->attachment);
-	}
-	file->table = NULL;
-	file->attachment = NULL;
-	file->dmabuf = NULL;
-	dma_buf_put(dmabuf);
-}
-
-/* -EINVAL when it is in more than one piece */
-static int cmem_dmabuf_phys_of_table(const struct sg_table *table, u64 *phys)
-{
-	struct scatterlist *sg;
-	dma_addr_t next = 0;
-	unsigned int i;
-
-	for_each_sgtable_dma_sg(table, sg, i) {
-		if (i && sg_dma_address(sg) != next)
-			return -EINVAL;
-		if (!i)
-			*phys = dma_to_phys(cmem_dmabuf_phys_misc.this_device,
-					    sg_dma_address(sg));
-		next = sg_dma_address(sg) + sg_dma_len(sg);
-	}
-	return 0;
-}
-
-static int cmem_dmabuf_phys_find(struct cmem_dmabuf_phys *file, int fd, u64 *phys)
-{
-	int ret;
-
-	/* What these programs expect of a second one */
-	if (file->dmabuf)
-		return -EFAULT;
-	file->dmabuf = dma_buf_get(fd);
-	if (IS_ERR(file->dmabuf)) {
-		ret = PTR_ERR(file->dmabuf);
-		file->dmabuf = NULL;
-		return ret;
-	}
-	/* Ours need no device, which would count as one that does not snoop. */
-	if (cmem_dmabuf_locate(file->dmabuf, phys))
-		return 0;
-	ret = cmem_dmabuf_phys_attach(file);
-	if (!ret)
-		ret = cmem_dmabuf_phys_of_table(file->table, phys);
-	if (ret)
-		cmem_dmabuf_phys_drop(file);
-	return ret;
-}
 
 static int cmem_dmabuf_phys_convert(struct cmem_dmabuf_phys *file, u32 fd,
 				    u64 __user *answer)
 {
-	u64 phys = 0;
-	int ret;
+	struct cmem_import *import;
 
 	guard(mutex)(&file->lock);
-	ret = cmem_dmabuf_phys_find(file, fd, &phys);
-	if (ret)
-		return ret;
-	if (!copy_to_user(answer, &phys, sizeof(phys)))
-		return 0;
-	cmem_dmabuf_phys_drop(file);
-	return -EFAULT;
+	/* What these programs expect of a second one */
+	if (file->import)
+		return -EFAULT;
+	import = cmem_import_get(fd);
+	if (IS_ERR(import))
+		return PTR_ERR(import);
+	if (copy_to_user(answer, &import->phys, sizeof(import->phys))) {
+		cmem_import_put(import);
+		return -EFAULT;
+	}
+	file->import = import;
+	return 0;
 }
 
 static long cmem_dmabuf_phys_ioctl(struct file *filp, unsigned int cmd,
@@ -238,8 +114,8 @@ static int cmem_dmabuf_phys_release(struct inode *inode, struct file *filp)
 {
 	struct cmem_dmabuf_phys *file = filp->private_data;
 
-	if (file->dmabuf)
-		cmem_dmabuf_phys_drop(file);
+	if (file->import)
+		cmem_import_put(file->import);
 	mutex_destroy(&file->lock);
 	kfree(file);
 	return 0;
@@ -288,9 +164,6 @@ void __init cmem_dma_heap_carveouts(struct device *dev)
 	int ret;
 
 	ret = misc_register(&cmem_dmabuf_phys_misc);
-	if (!ret)
-		ret = dma_coerce_mask_and_coherent(cmem_dmabuf_phys_misc.this_device,
-						   DMA_BIT_MASK(64));
 	if (ret)
 		dev_err(dev, "/dev/dma-buf-phys: %pe\n", ERR_PTR(ret));
 

@@ -425,7 +425,8 @@ static bool cmem_dmabuf_test_behind_iommu(struct kunit *test, struct device *dev
 	return behind;
 }
 
-static void cmem_dmabuf_test_no_pages(struct kunit *test, struct device *dev)
+static void cmem_dmabuf_test_attach_no_pages(struct kunit *test,
+					     struct device *dev)
 {
 	struct cmem_dmabuf_test *t = test->priv;
 	struct dma_buf_attachment *attachment;
@@ -466,7 +467,7 @@ static void cmem_dmabuf_test_iommu(struct kunit *test)
 	if (pci)
 		behind = cmem_dmabuf_test_behind_iommu(test, &pci->dev);
 	if (behind)
-		cmem_dmabuf_test_no_pages(test, &pci->dev);
+		cmem_dmabuf_test_attach_no_pages(test, &pci->dev);
 	pci_dev_put(pci);
 	pci_unregister_driver(&cmem_dmabuf_test_driver);
 	if (!behind)

@@ -45,6 +45,7 @@
 #include "cmem.h"
 #include "dmabuf.h"
 #include "early.h"
+#include "import.h"
 
 bool cmem_heap_fallback;
 module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
@@ -106,7 +107,8 @@ static int cmem_get_info(struct cmem_command *command)
 	info->cache_line = cache_line_size();
 	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE |
 			 CMEM_FEATURE_BLOCK_ADD | CMEM_FEATURE_DMABUF |
-			 CMEM_FEATURE_QUARANTINE | CMEM_FEATURE_ANY_ADDRESS;
+			 CMEM_FEATURE_QUARANTINE | CMEM_FEATURE_ANY_ADDRESS |
+			 CMEM_FEATURE_IMPORT;
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		info->features |= CMEM_FEATURE_PMD;
 	return cmem_respond(command);
@@ -440,6 +442,43 @@ err_put:
 	return ret;
 }
 
+static int cmem_import(struct cmem_command *command)
+{
+	struct cmem_import_dmabuf *request = command->data;
+	struct cmem_import *import;
+	struct file *filp;
+	int ret;
+
+	if (request->flags || request->fd_flags & ~O_CLOEXEC || request->__reserved)
+		return -EOPNOTSUPP;
+	import = cmem_import_get(request->dmabuf_fd);
+	if (IS_ERR(import))
+		return PTR_ERR(import);
+	request->phys_addr = import->phys;
+	request->length = import->dmabuf->size;
+	filp = cmem_import_file(import);
+	if (IS_ERR(filp)) {
+		cmem_import_put(import);
+		return PTR_ERR(filp);
+	}
+	ret = get_unused_fd_flags(request->fd_flags);
+	if (ret < 0)
+		goto err_put;
+
+	request->fd = ret;
+	ret = cmem_respond(command);
+	if (ret)
+		goto err_fd;
+	fd_install(request->fd, filp);
+	return 0;
+
+err_fd:
+	put_unused_fd(request->fd);
+err_put:
+	fput(filp);
+	return ret;
+}
+
 static struct miscdevice cmem_misc;
 
 static int cmem_add_block(struct cmem_command *command)
@@ -527,6 +566,7 @@ union cmem_any_command {
 	struct cmem_block_add add;
 	struct cmem_block_remove remove;
 	struct cmem_release release;
+	struct cmem_import_dmabuf import;
 };
 
 /**
@@ -577,6 +617,8 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 		struct cmem_block_remove, __reserved),
 	CMEM_OP(CMEM_IOCTL_RELEASE, cmem_release_quarantined,
 		struct cmem_release, bytes),
+	CMEM_OP(CMEM_IOCTL_IMPORT, cmem_import, struct cmem_import_dmabuf,
+		__reserved),
 };
 
 /* What is not in the table: old programs' numbers, or unknown ones */
@@ -801,6 +843,9 @@ static int __init cmem_init(void)
 	ret = misc_register(&cmem_misc);
 	if (ret)
 		goto err_rproc;
+	ret = cmem_import_init(cmem_misc.this_device);
+	if (ret)
+		goto err_misc;
 	if (cmem_early_saves_dump()) {
 		pr_notice("this kernel saves a crash dump: it makes no blocks and reserves nothing, and their memory stays as it was (cmem_kdump on its command line makes them)\n");
 		return 0;

@@ -83,7 +83,7 @@
  * And what a buffer needs of caches is told for each block: CMEM_BLOCK_COHERENT. And
  * addresses of either kind: CMEM_SYNC_BY_PHYS, CMEM_EXPORT_USER_ADDR. And the size of the
  * elements of arrays: cmem_sync.range_size, cmem_block_add.pool_size. And DMA-BUF heaps:
- * cmem_block_add.dma_heap_names, CMEM_BLOCK_DMA_HEAP_POOLS.
+ * cmem_block_add.dma_heap_names, CMEM_BLOCK_DMA_HEAP_POOLS. And CMEM_IOCTL_IMPORT.
  */
 #define CMEM_ABI_VERSION	4
 
@@ -137,6 +137,7 @@ enum {
 	CMEM_CMD_BLOCK_ADD	= 0x0b,
 	CMEM_CMD_BLOCK_REMOVE	= 0x0c,
 	CMEM_CMD_RELEASE	= 0x0d,
+	CMEM_CMD_IMPORT		= 0x0e,
 };
 
 /**
@@ -175,6 +176,7 @@ enum cmem_info_flags {
  * @CMEM_FEATURE_QUARANTINE: what is not freed may be kept from others:
  *     CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE and CMEM_IOCTL_RELEASE are there
  * @CMEM_FEATURE_ANY_ADDRESS: CMEM_SYNC_BY_PHYS and CMEM_EXPORT_USER_ADDR are there
+ * @CMEM_FEATURE_IMPORT: CMEM_IOCTL_IMPORT is there
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
@@ -184,6 +186,7 @@ enum cmem_features {
 	CMEM_FEATURE_DMABUF	= 1 << 4,
 	CMEM_FEATURE_QUARANTINE	= 1 << 5,
 	CMEM_FEATURE_ANY_ADDRESS = 1 << 6,
+	CMEM_FEATURE_IMPORT	= 1 << 7,
 };
 
 /**
@@ -843,5 +846,38 @@ struct cmem_release {
 	__aligned_u64 bytes;
 };
 #define CMEM_IOCTL_RELEASE	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_RELEASE)
+
+/**
+ * struct cmem_import_dmabuf - ioctl(CMEM_IOCTL_IMPORT), since version 4
+ * @size: sizeof(struct cmem_import_dmabuf)
+ * @flags: must be 0
+ * @dmabuf_fd: in: the file descriptor of a DMA-BUF, whoever exports it
+ * @fd_flags: in: of the new file descriptor: O_CLOEXEC or 0
+ * @phys_addr: out: the physical address of its first byte
+ * @length: out: its length in bytes, all physically contiguous
+ * @fd: out: a file descriptor that holds it
+ * @__reserved: must be 0
+ *
+ * Have the physical address of a DMA-BUF, for a processor that no driver attaches for.
+ * Until the new file is closed, the DMA-BUF is held, and its memory stays where it is. A
+ * program that reads or writes a mapping of it says so with DMA_BUF_IOCTL_SYNC, by which
+ * its exporter maintains the caches, for a device that does not snoop. Whose buffer it is
+ * makes no difference: who has the DMA-BUF may have its address.
+ *
+ * EBADF: no such file descriptor; EINVAL: a file that is no DMA-BUF, or memory that is
+ * not contiguous; EIO: DMA is bounced on this system; EMFILE: no file descriptor is left;
+ * ENOMEM; and what its exporter says to a device that attaches.
+ */
+struct cmem_import_dmabuf {
+	__u32 size;
+	__u32 flags;
+	__s32 dmabuf_fd;
+	__u32 fd_flags;
+	__aligned_u64 phys_addr;
+	__aligned_u64 length;
+	__s32 fd;
+	__u32 __reserved;
+};
+#define CMEM_IOCTL_IMPORT	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_IMPORT)
 
 #endif /* _UAPI_LINUX_CMEM_H */

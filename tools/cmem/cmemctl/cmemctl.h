@@ -18,7 +18,7 @@
 
 #include <linux/cmem.h>
 
-#define CMEMCTL_VERSION "1.0.0"
+#define CMEMCTL_VERSION "1.1.0"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define printf_like(text, first) __attribute__((format(printf, text, first)))

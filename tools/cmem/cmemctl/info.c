@@ -19,6 +19,7 @@ static const struct {
 	{ CMEM_FEATURE_DMABUF, "dma-buf" },
 	{ CMEM_FEATURE_QUARANTINE, "quarantine" },
 	{ CMEM_FEATURE_ANY_ADDRESS, "any-address" },
+	{ CMEM_FEATURE_IMPORT, "import" },
 };
 
 static void print_general(const struct cmem_info *info)

@@ -109,7 +109,8 @@ static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *
 
 	*request = (struct cmem_alloc) {
 		.size = sizeof(*request), .block = block, .pool = pool,
-		.flags = params->flags & CMEM_CACHED ? CMEM_ALLOC_CACHED : 0,
+		.flags = (params->flags & CMEM_CACHED ? CMEM_ALLOC_CACHED : 0) |
+			 (params->flags & CMEM_PRIVATE ? CMEM_ALLOC_PRIVATE : 0),
 		.length = size,
 		.alignment = aligned ? params->alignment : 0,
 	};
@@ -126,7 +127,7 @@ static int alloc_buffer(int block, int pool, size_t size, const CMEM_AllocParams
 		params = &CMEM_DEFAULTPARAMS;
 	/* Who names a pool may leave the type undefined, as the alignment. */
 	if ((pool == CMEM_POOL_BEST && params->type != CMEM_POOL && params->type != CMEM_HEAP) ||
-	    (params->flags & ~CMEM_CACHED)) {
+	    (params->flags & ~(CMEM_CACHED | CMEM_PRIVATE))) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -204,6 +205,19 @@ void *libcmem_map(uint64_t phys, size_t size)
 	return libcmem_ready() ? map_buffer(phys, size, 0, 0) : NULL;
 }
 
+static void *register_buffer(struct cmem_register *request)
+{
+	void *address;
+
+	if (cmem_ioctl(CMEM_IOCTL_REGISTER, request))
+		return NULL;
+	address = map_buffer(request->phys_addr, request->length, request->phys_addr,
+			     table_flags(request->buffer_flags, request->block));
+	if (!address)
+		drop_buffer(request->phys_addr);
+	return address;
+}
+
 /**
  * libcmem_register - register for somebody's buffer, and map it
  * @phys: the buffer's first byte
@@ -213,15 +227,8 @@ void *libcmem_map(uint64_t phys, size_t size)
 void *libcmem_register(uint64_t phys)
 {
 	struct cmem_register request = { .size = sizeof(request), .phys_addr = phys };
-	void *address;
 
-	if (cmem_ioctl(CMEM_IOCTL_REGISTER, &request))
-		return NULL;
-	address = map_buffer(phys, request.length, phys,
-			     table_flags(request.buffer_flags, request.block));
-	if (!address)
-		drop_buffer(phys);
-	return address;
+	return register_buffer(&request);
 }
 
 PUBLIC void *CMEM_alloc2(int blockid, size_t size, CMEM_AllocParams *params)
@@ -351,4 +358,35 @@ PUBLIC int CMEM_export_dmabuf(void *ptr)
 	}
 	TRACE(fd < 0, "CMEM_export_dmabuf(%p) = %d", ptr, fd);
 	return fd;
+}
+
+PUBLIC void *CMEM_registerDmabuf(int fd)
+{
+	struct cmem_register request = {
+		.size = sizeof(request), .flags = CMEM_REGISTER_DMABUF, .dmabuf_fd = fd,
+	};
+	void *ptr = register_buffer(&request);
+
+	TRACE(!ptr, "CMEM_registerDmabuf(%d) = %p", fd, ptr);
+	return ptr;
+}
+
+PUBLIC int CMEM_import_dmabuf(int fd, CMEM_off64_t *pphys, unsigned long long *psize)
+{
+	struct cmem_import_dmabuf request = {
+		.size = sizeof(request), .dmabuf_fd = fd, .fd_flags = O_CLOEXEC, .fd = -1,
+	};
+	int hold = -1;
+
+	if (!pphys) {
+		errno = EFAULT;
+	} else if (!cmem_ioctl(CMEM_IOCTL_IMPORT, &request)) {
+		hold = request.fd;
+		*pphys = request.phys_addr;
+		if (psize)
+			*psize = request.length;
+	}
+	TRACE(hold < 0, "CMEM_import_dmabuf(%d, [%#llx], [%llu]) = %d", fd,
+	      (unsigned long long)request.phys_addr, (unsigned long long)request.length, hold);
+	return hold;
 }

@@ -41,6 +41,7 @@ extern "C" {
 /* CMEM_AllocParams.flags */
 #define CMEM_CACHED		0x00080000
 #define CMEM_NONCACHED		0x00000000
+#define CMEM_PRIVATE		0x01000000	/* with one of these: see CMEM_alloc(3) */
 
 /*
  * The commands of the old driver, for programs that call ioctl() themselves. The
@@ -101,7 +102,8 @@ typedef long long CMEM_off64_t;
 /**
  * CMEM_AllocParams - what memory to allocate
  * @type: CMEM_HEAP or CMEM_POOL
- * @flags: CMEM_CACHED or CMEM_NONCACHED: how the buffer is mapped
+ * @flags: CMEM_CACHED or CMEM_NONCACHED: how the buffer is mapped; and CMEM_PRIVATE if no
+ *	other process may register for it by its address
  * @alignment: of a heap buffer's physical address in bytes, a power of two; 0 or
  *	less than a page: a page
  */
@@ -165,6 +167,10 @@ int CMEM_unregister(void *ptr, CMEM_AllocParams *params);
 
 /* CMEM_export_dmabuf(3): the same as a DMA-BUF */
 int CMEM_export_dmabuf(void *ptr);
+void *CMEM_registerDmabuf(int fd);
+
+/* CMEM_import_dmabuf(3): the address of a DMA-BUF, whoever exports it */
+int CMEM_import_dmabuf(int fd, CMEM_off64_t *pphys, unsigned long long *psize);
 
 /* CMEM_getPhys(3): the address that a device is told */
 off_t CMEM_getPhys(void *ptr)

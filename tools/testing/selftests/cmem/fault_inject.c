@@ -621,6 +621,32 @@ TEST_F(fail, import)
 		SKIP(return, "this memory has no struct pages");
 }
 
+static int import_address(int fd, int dmabuf, int *hold)
+{
+	struct cmem_import_dmabuf arg = {
+		.size = sizeof(arg), .dmabuf_fd = dmabuf, .fd_flags = O_CLOEXEC, .fd = -1,
+	};
+	int ret = cmem_ioctl(fd, CMEM_IOCTL_IMPORT, &arg);
+
+	*hold = arg.fd;
+	return ret;
+}
+
+TEST_F(fail, the_address_of_a_DMA_BUF)
+{
+	int ours = cmem_export(self->fd, self->own.phys_addr, RDWR), others = foreign_dmabuf();
+	int hold;
+
+	ASSERT_LE(0, ours);
+	SWEEP_FDS(import_address(self->fd, ours, &hold), close(hold));
+	if (others >= 0)
+		SWEEP_FDS(import_address(self->fd, others, &hold), close(hold));
+	close(ours);
+	if (others < 0)
+		SKIP(return, "nobody else exports DMA-BUFs");
+	close(others);
+}
+
 TEST_F(fail, letting_go_of_a_DMA_BUF_loses_nothing)
 {
 	int heap = dma_heap_open(self->src.block), vgem = vgem_open();

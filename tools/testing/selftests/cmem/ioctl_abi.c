@@ -47,6 +47,9 @@ static_assert(offsetof(struct cmem_block_add, quarantine_ms) == 40, "layout");
 static_assert(sizeof(struct cmem_block_remove) == 16, "layout");
 static_assert(sizeof(struct cmem_release) == 40, "layout");
 static_assert(offsetof(struct cmem_release, phys_addr) == 16, "layout");
+static_assert(sizeof(struct cmem_import_dmabuf) == 40, "layout");
+static_assert(offsetof(struct cmem_import_dmabuf, phys_addr) == 16, "layout");
+static_assert(offsetof(struct cmem_import_dmabuf, fd) == 32, "layout");
 
 union any_arg {
 	__u32 size;
@@ -64,6 +67,7 @@ union any_arg {
 	struct cmem_block_add add;
 	struct cmem_block_remove remove;
 	struct cmem_release release;
+	struct cmem_import_dmabuf import;
 	unsigned char bytes[96];
 };
 
@@ -218,6 +222,19 @@ static int undo_export(FIXTURE_DATA(abi) *self, union any_arg *arg)
 	return close(arg->export.fd) ? -errno : 0;
 }
 
+static void prepare_import(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	arg->import.flags = 0;
+	arg->import.dmabuf_fd = self->dmabuf;
+	arg->import.fd_flags = O_CLOEXEC;
+	arg->import.__reserved = 0;
+}
+
+static int undo_import(FIXTURE_DATA(abi) *self, union any_arg *arg)
+{
+	return close(arg->import.fd) ? -errno : 0;
+}
+
 static void prepare_block_add(FIXTURE_DATA(abi) *self, union any_arg *arg)
 {
 	arg->add = (struct cmem_block_add){
@@ -353,6 +370,13 @@ FIXTURE_VARIANT_ADD(abi, release) {
 	.cmd = CMEM_IOCTL_RELEASE, .size = sizeof(struct cmem_release), .writes = true,
 	.strict = { FLAGS(cmem_release, CMEM_RELEASE_BUFFER), RESERVED(cmem_release) },
 	.prepare = prepare_release, .undo = undo_nothing,
+};
+
+FIXTURE_VARIANT_ADD(abi, import) {
+	.cmd = CMEM_IOCTL_IMPORT, .size = sizeof(struct cmem_import_dmabuf), .writes = true,
+	.strict = { FLAGS(cmem_import_dmabuf, 0), RESERVED(cmem_import_dmabuf),
+		    { offsetof(struct cmem_import_dmabuf, fd_flags), O_CLOEXEC } },
+	.prepare = prepare_import, .undo = undo_import,
 };
 
 FIXTURE_SETUP(abi)
@@ -709,7 +733,7 @@ TEST_F(numbers, unknown_ioctls_are_ENOTTY_whatever_their_argument)
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	if (info.abi_version != CMEM_ABI_VERSION)
 		SKIP(return, "ABI version %u may have more", info.abi_version);
-	for (unsigned int nr = CMEM_CMD_RELEASE + 1; nr < 256; nr++) {
+	for (unsigned int nr = CMEM_CMD_IMPORT + 1; nr < 256; nr++) {
 		unsigned long cmd = _IO(CMEM_IOCTL_TYPE, nr);
 
 		EXPECT_EQ(-ENOTTY, cmem_ioctl(self->fd, cmd, page)) TH_LOG("number %u", nr);

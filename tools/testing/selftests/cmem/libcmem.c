@@ -99,6 +99,7 @@ TEST(without_CMEM_init_every_call_is_EBADF)
 	CMEM_BlockAttrs attrs;
 	unsigned long long size;
 	char page[64];
+	CMEM_off64_t phys;
 	off_t base;
 	int n;
 
@@ -135,6 +136,8 @@ TEST(without_CMEM_init_every_call_is_EBADF)
 	EXPECT_ERRNO(EBADF, CMEM_getBlockAttrs(0, &attrs) == -1);
 	EXPECT_ERRNO(EBADF, CMEM_getNumBlocks(&n) == -1);
 	EXPECT_ERRNO(EBADF, CMEM_export_dmabuf(page) == -1);
+	EXPECT_ERRNO(EBADF, !CMEM_registerDmabuf(0));
+	EXPECT_ERRNO(EBADF, CMEM_import_dmabuf(0, &phys, NULL) == -1);
 }
 
 TEST_F(lib, CMEM_init_counts)
@@ -987,6 +990,85 @@ TEST_F(lib, only_who_is_registered_exports)
 	fd = cmem_open();
 	close(self->fd);
 	self->fd = fd;
+}
+
+TEST_F(lib, a_private_buffer_is_passed_on_as_a_DMA_BUF)
+{
+	CMEM_AllocParams params = heap_params(CMEM_CACHED | CMEM_PRIVATE, 0);
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &params);
+	int dmabuf, fds = count_fds();
+	CMEM_off64_t phys;
+	pid_t pid;
+
+	ASSERT_POINTER(buf);
+	phys = CMEM_getPhys64(buf);
+	EXPECT_EQ(-EPERM, cmem_register(self->fd, phys));
+	fill(buf, LENGTH, 9);
+	dmabuf = CMEM_export_dmabuf(buf);
+	ASSERT_LE(0, dmabuf);
+	IN_CHILD(pid) {
+		char *map;
+
+		while (!CMEM_exit())
+			;
+		ASSERT_EQ(0, CMEM_init());
+		ASSERT_TRUE(!CMEM_registerAlloc64(phys) && errno == EPERM);
+		map = CMEM_registerDmabuf(dmabuf);
+		ASSERT_POINTER(map);
+		ASSERT_EQ(phys, CMEM_getPhys64(map));
+		ASSERT_EQ(0, CMEM_cacheInv(map, LENGTH));
+		ASSERT_EQ(-1, find_stranger(map, LENGTH, 9));
+		ASSERT_EQ(0, CMEM_unregister(map, NULL));
+		ASSERT_TRUE(CMEM_unregister(map, NULL) == -1 && errno == EFAULT);
+	}
+	join_child(pid);
+	EXPECT_ERRNO(EINVAL, !CMEM_registerDmabuf(self->fd));
+	EXPECT_ERRNO(EBADF, !CMEM_registerDmabuf(-1));
+	close(dmabuf);
+	EXPECT_EQ(0, CMEM_free(buf, &params));
+	EXPECT_EQ(fds, count_fds());
+}
+
+TEST_F(lib, the_address_of_any_DMA_BUF_is_told)
+{
+	CMEM_AllocParams params = heap_params(0, 0);
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &params);
+	int dmabuf, hold, fds = count_fds();
+	CMEM_off64_t phys = 1, told = 2;
+	unsigned long long size = 3;
+
+	ASSERT_POINTER(buf);
+	phys = CMEM_getPhys64(buf);
+	dmabuf = CMEM_export_dmabuf(buf);
+	ASSERT_LE(0, dmabuf);
+	EXPECT_ERRNO(EFAULT, CMEM_import_dmabuf(dmabuf, NULL, &size) == -1);
+	hold = CMEM_import_dmabuf(dmabuf, &told, &size);
+	ASSERT_LE(0, hold);
+	EXPECT_EQ(phys, told);
+	EXPECT_EQ(LENGTH, size);
+	close(hold);
+	hold = CMEM_import_dmabuf(dmabuf, &told, NULL);
+	ASSERT_LE(0, hold);
+	close(hold);
+	close(dmabuf);
+	EXPECT_EQ(0, CMEM_free(buf, &params));
+
+	/* On failure nothing is told. */
+	told = 2;
+	EXPECT_ERRNO(EINVAL, CMEM_import_dmabuf(self->fd, &told, &size) == -1);
+	EXPECT_ERRNO(EBADF, CMEM_import_dmabuf(-1, &told, &size) == -1);
+	EXPECT_EQ(2, told);
+
+	dmabuf = foreign_dmabuf();
+	if (dmabuf >= 0) {
+		hold = CMEM_import_dmabuf(dmabuf, &told, &size);
+		ASSERT_LE(0, hold);
+		EXPECT_EQ(page_size(), size);
+		EXPECT_NE(0, told);
+		close(hold);
+		close(dmabuf);
+	}
+	EXPECT_EQ(fds, count_fds());
 }
 
 /*

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Addresses of DMA-BUFs, whoever exports them: what a program tells a DSP that no driver
+ * attaches for.
+ *
+ * For a DMA-BUF of ours that is known. To another exporter we are a device that reaches
+ * all memory by physical addresses. As long as an import is held, that device is
+ * attached, and the DMA-BUF pinned and mapped for it, so that the memory stays where it
+ * is. An import is an open file, in number bounded by how many of those one may have.
+ *
+ * Caches are the affair of the exporter, who is told by DMA_BUF_IOCTL_SYNC when a program
+ * begins and ends. Our device takes part in that as one that does not snoop, unless all
+ * do.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/scatterlist.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/swiotlb.h>
+
+#include "dmabuf.h"
+#include "import.h"
+
+/* As which we attach */
+static struct device *cmem_import_device;
+
+/**
+ * cmem_import_init - say as which device we attach
+ * @dev: a device of ours, which is there for good
+ *
+ * Return: 0 or an errno.
+ */
+int cmem_import_init(struct device *dev)
+{
+	cmem_import_device = dev;
+	return dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64));
+}
+
+/* What is pinned does not move. */
+static void cmem_import_moved(struct dma_buf_attachment *attachment)
+{
+}
+
+/* An address is all that we want: memory may be without struct pages. */
+static const struct dma_buf_attach_ops cmem_import_attach_ops = {
+	.allow_peer2peer = true,
+	.invalidate_mappings = cmem_import_moved,
+};
+
+/*
+ * Pin it, and have its addresses. The DMA-BUF is locked. Nothing is read or written: what
+ * the CPU has in its caches is not dropped when it is let go of.
+ */
+static int cmem_import_map(struct cmem_import *import)
+{
+	int ret = dma_buf_pin(import->attachment);
+
+	if (ret)
+		return ret;
+	import->table = dma_buf_map_attachment(import->attachment, DMA_TO_DEVICE);
+	if (!IS_ERR(import->table))
+		return 0;
+	ret = PTR_ERR(import->table);
+	dma_buf_unpin(import->attachment);
+	return ret;
+}
+
+static int cmem_import_attach(struct cmem_import *import)
+{
+	struct dma_buf *dmabuf = import->dmabuf;
+	struct dma_buf_attachment *attachment;
+	int ret;
+
+	/* The address would be that of a copy. */
+	if (is_swiotlb_force_bounce(cmem_import_device))
+		return -EIO;
+	attachment = dma_buf_dynamic_attach(dmabuf, cmem_import_device,
+					    &cmem_import_attach_ops, NULL);
+	if (IS_ERR(attachment))
+		return PTR_ERR(attachment);
+	import->attachment = attachment;
+	dma_resv_lock(dmabuf->resv, NULL);
+	ret = cmem_import_map(import);
+	dma_resv_unlock(dmabuf->resv);
+	if (ret) {
+		dma_buf_detach(dmabuf, attachment);
+		import->attachment = NULL;
+	}
+	return ret;
+}
+
+/* -EINVAL when it is in more than one piece */
+static int cmem_import_locate(struct cmem_import *import)
+{
+	struct scatterlist *sg;
+	dma_addr_t next = 0;
+	unsigned int i;
+
+	for_each_sgtable_dma_sg(import->table, sg, i) {
+		if (i && sg_dma_address(sg) != next)
+			return -EINVAL;
+		if (!i)
+			import->phys = dma_to_phys(cmem_import_device,
+						   sg_dma_address(sg));
+		next = sg_dma_address(sg) + sg_dma_len(sg);
+	}
+	return 0;
+}
+
+/**
+ * cmem_import_get - have the address of a DMA-BUF
+ * @fd: its file descriptor
+ *
+ * Return: an import, to be put; -EBADF, -EINVAL for a file that is no DMA-BUF, or memory
+ * that is not contiguous; -EIO when DMA is bounced; -ENOMEM; or what the exporter says.
+ */
+struct cmem_import *cmem_import_get(int fd)
+{
+	struct cmem_import *import;
+	struct dma_buf *dmabuf;
+	int ret;
+
+	dmabuf = dma_buf_get(fd);
+	if (IS_ERR(dmabuf))
+		return ERR_CAST(dmabuf);
+	import = kzalloc(sizeof(*import), GFP_KERNEL_ACCOUNT);
+	if (!import) {
+		dma_buf_put(dmabuf);
+		return ERR_PTR(-ENOMEM);
+	}
+	import->dmabuf = dmabuf;
+	/* Ours need no device, which would count as one that does not snoop. */
+	if (cmem_dmabuf_locate(dmabuf, &import->phys))
+		return import;
+	ret = cmem_import_attach(import);
+	if (!ret)
+		ret = cmem_import_locate(import);
+	if (!ret)
+		return import;
+	cmem_import_put(import);
+	return ERR_PTR(ret);
+}
+
+/**
+ * cmem_import_put - let go of a DMA-BUF
+ * @import: from cmem_import_get()
+ */
+void cmem_import_put(struct cmem_import *import)
+{
+	struct dma_buf *dmabuf = import->dmabuf;
+
+	if (import->attachment) {
+		dma_resv_lock(dmabuf->resv, NULL);
+		dma_buf_unmap_attachment(import->attachment, import->table,
+					 DMA_TO_DEVICE);
+		dma_buf_unpin(import->attachment);
+		dma_resv_unlock(dmabuf->resv);
+		dma_buf_detach(dmabuf, import->attachment);
+	}
+	dma_buf_put(dmabuf);
+	kfree(import);
+}
+
+static int cmem_import_release(struct inode *inode, struct file *filp)
+{
+	cmem_import_put(filp->private_data);
+	return 0;
+}
+
+/* Beside what the DMA-BUF's own fdinfo tells */
+static void cmem_import_show_fdinfo(struct seq_file *m, struct file *filp)
+{
+	const struct cmem_import *import = filp->private_data;
+
+	seq_printf(m, "phys:\t0x%llx\nsize:\t%llu\nexp_name:\t%s\n",
+		   import->phys, (u64)import->dmabuf->size,
+		   import->dmabuf->exp_name);
+}
+
+static const struct file_operations cmem_import_fops = {
+	.owner = THIS_MODULE,
+	.release = cmem_import_release,
+	.show_fdinfo = cmem_import_show_fdinfo,
+};
+
+/**
+ * cmem_import_file - make an import an open file, whose close puts it
+ * @import: from cmem_import_get(); the file has it from now on, unless there is none
+ *
+ * Return: the file, or an errno.
+ */
+struct file *cmem_import_file(struct cmem_import *import)
+{
+	return anon_inode_getfile("[cmem-import]", &cmem_import_fops, import,
+				  O_RDONLY);
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The address of a DMA-BUF, whoever exports it: CMEM_IOCTL_IMPORT, and how long what it
+ * gives is good for.
+ */
+#include "cmem_dmabuf.h"
+
+#define LENGTH (4 * page_size())
+
+static int import_flags(int fd, int dmabuf, __u32 fd_flags, struct cmem_import_dmabuf *arg)
+{
+	*arg = (struct cmem_import_dmabuf){
+		.size = sizeof(*arg), .dmabuf_fd = dmabuf, .fd_flags = fd_flags, .fd = -1,
+	};
+	return cmem_ioctl(fd, CMEM_IOCTL_IMPORT, arg);
+}
+
+static int import(int fd, int dmabuf, struct cmem_import_dmabuf *arg)
+{
+	return import_flags(fd, dmabuf, O_CLOEXEC, arg);
+}
+
+/* What /proc says of a file of this process: a number behind a word, or -1 */
+static long long told(int fd, const char *word)
+{
+	char path[64], line[128];
+	long long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, word, strlen(word)) && line[strlen(word)] == ':')
+			value = strtoll(line + strlen(word) + 1, NULL, 0);
+	fclose(file);
+	return value;
+}
+
+/* A DMA-BUF in pieces: every other page of a file */
+static int scattered_dmabuf(void)
+{
+	struct {
+		struct udmabuf_create_list list;
+		struct udmabuf_create_item item[2];
+	} create = { .list = { .flags = UDMABUF_FLAGS_CLOEXEC, .count = 2 } };
+	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), fd = -ENODEV;
+	int memfd = memfd_create("cmem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	for (int i = 0; i < 2; i++)
+		create.item[i] = (struct udmabuf_create_item){
+			.memfd = memfd, .offset = 2 * i * page_size(), .size = page_size(),
+		};
+	/* Written from its end: no two pages follow each other in memory, as they do here. */
+	if (device >= 0 && memfd >= 0 && !ftruncate(memfd, 4 * page_size())) {
+		for (int i = 3; i >= 0; i--)
+			if (pwrite(memfd, "x", 1, i * page_size()) != 1)
+				return -EIO;
+		if (!fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK))
+			fd = cmem_ioctl(device, UDMABUF_CREATE_LIST, &create);
+	}
+	close(memfd);
+	close(device);
+	return fd;
+}
+
+FIXTURE(import)
+{
+	int fd;
+	int foreign;
+	int num_fds;
+	struct source src;
+	struct snapshot before;
+};
+
+FIXTURE_SETUP(import)
+{
+	struct cmem_info info;
+
+	OPEN_OR_SKIP(self->fd);
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	if (!(info.features & CMEM_FEATURE_IMPORT))
+		SKIP(return, "no CMEM_IOCTL_IMPORT in this kernel's CMEM");
+	if (!find_heap_source(ANY_KIND, 2 * LENGTH, &self->src))
+		SKIP(return, "no heap with room for two buffers");
+	self->src.length = LENGTH;
+	self->num_fds = count_fds();
+	ASSERT_EQ(0, take_snapshot(&self->before));
+}
+
+FIXTURE_TEARDOWN(import)
+{
+	EXPECT_EQ(self->num_fds, count_fds());
+	expect_same(&self->before);
+	close(self->fd);
+}
+
+TEST_F(import, tells_where_a_buffer_of_ours_is)
+{
+	struct cmem_alloc buf;
+	struct cmem_import_dmabuf arg, again;
+	int dmabuf, other = cmem_open();
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_PRIVATE, &buf));
+	dmabuf = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dmabuf);
+	ASSERT_EQ(0, import(other, dmabuf, &arg));
+	EXPECT_EQ(buf.phys_addr, arg.phys_addr);
+	EXPECT_EQ(buf.length, arg.length);
+	EXPECT_EQ(FD_CLOEXEC, fcntl(arg.fd, F_GETFD));
+	EXPECT_EQ((long long)buf.phys_addr, told(arg.fd, "phys"));
+	EXPECT_EQ((long long)buf.length, told(arg.fd, "size"));
+	/* Each has its own. */
+	ASSERT_EQ(0, import_flags(self->fd, dmabuf, 0, &again));
+	EXPECT_EQ(arg.phys_addr, again.phys_addr);
+	EXPECT_NE(arg.fd, again.fd);
+	EXPECT_EQ(0, fcntl(again.fd, F_GETFD));
+	close(again.fd);
+	close(dmabuf);
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	close(other);
+
+	/* The file alone holds the memory: nobody else gets it. */
+	EXPECT_EQ((long long)arg.phys_addr, told(arg.fd, "phys"));
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));
+	EXPECT_NE(arg.phys_addr, buf.phys_addr);
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	close(arg.fd);
+}
+
+TEST_F(import, who_may_only_read_may_know_it)
+{
+	struct cmem_import_dmabuf arg;
+	struct cmem_alloc buf;
+	int dmabuf, reader = open("/dev/cmem", O_RDONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, reader);
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));
+	dmabuf = cmem_export(self->fd, buf.phys_addr, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, dmabuf);
+	ASSERT_EQ(0, import(reader, dmabuf, &arg));
+	EXPECT_EQ(buf.phys_addr, arg.phys_addr);
+	close(arg.fd);
+	close(dmabuf);
+	close(reader);
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+}
+
+TEST_F(import, tells_where_another_exporters_buffer_is)
+{
+	struct cmem_import_dmabuf arg, again;
+	int dmabuf = foreign_dmabuf();
+
+	if (dmabuf < 0)
+		SKIP(return, "nobody else exports DMA-BUFs");
+	ASSERT_EQ(0, import(self->fd, dmabuf, &arg));
+	EXPECT_NE(0, arg.phys_addr);
+	EXPECT_EQ(0, arg.phys_addr & (page_size() - 1));
+	EXPECT_EQ(page_size(), arg.length);
+	ASSERT_EQ(0, import(self->fd, dmabuf, &again));
+	EXPECT_EQ(arg.phys_addr, again.phys_addr);
+	close(again.fd);
+	/* Its exporter knows our device, and maintains for it what the CPU has. */
+	EXPECT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW));
+	EXPECT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW));
+	close(dmabuf);
+	EXPECT_EQ((long long)arg.phys_addr, told(arg.fd, "phys"));
+	close(arg.fd);
+}
+
+/* What a program writes is what the physical address shows. */
+TEST_F(import, the_address_is_that_of_the_memory)
+{
+	int dmabuf = foreign_dmabuf(), mem = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct cmem_import_dmabuf arg;
+	__u64 entry = 0;
+	char *map;
+
+	if (dmabuf < 0)
+		SKIP(close(mem); return, "nobody else exports DMA-BUFs");
+	map = dmabuf_map(dmabuf, 0, page_size());
+	ASSERT_MAPPED(map);
+	*map = 1;
+	ASSERT_EQ(0, import(self->fd, dmabuf, &arg));
+	if (pread(mem, &entry, sizeof(entry),
+		  (unsigned long)map / page_size() * sizeof(entry)) == sizeof(entry) &&
+	    entry << 9)
+		EXPECT_EQ((entry << 9 >> 9) * page_size(), arg.phys_addr);
+	close(mem);
+	close(arg.fd);
+	ASSERT_EQ(0, munmap(map, page_size()));
+	close(dmabuf);
+}
+
+TEST_F(import, what_is_in_pieces_has_no_address)
+{
+	int dmabuf = scattered_dmabuf();
+	struct cmem_import_dmabuf arg;
+
+	if (dmabuf < 0)
+		SKIP(return, "no /dev/udmabuf");
+	EXPECT_EQ(-EINVAL, import(self->fd, dmabuf, &arg));
+	EXPECT_EQ(-1, arg.fd);
+	close(dmabuf);
+}
+
+TEST_F(import, what_is_no_dmabuf_is_refused)
+{
+	struct cmem_import_dmabuf arg;
+	int file = memfd_create("cmem", MFD_CLOEXEC);
+
+	EXPECT_EQ(-EBADF, import(self->fd, -1, &arg));
+	EXPECT_EQ(-EBADF, import(self->fd, 1000, &arg));
+	EXPECT_EQ(-EINVAL, import(self->fd, self->fd, &arg));
+	EXPECT_EQ(-EINVAL, import(self->fd, file, &arg));
+	close(file);
+}
+
+TEST_F(import, no_file_descriptor_is_left)
+{
+	struct rlimit limit, none = { 0 };
+	struct cmem_import_dmabuf arg;
+	struct cmem_alloc buf;
+	int dmabuf;
+
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));
+	dmabuf = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dmabuf);
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+	none.rlim_max = limit.rlim_max;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+	EXPECT_EQ(-EMFILE, import(self->fd, dmabuf, &arg));
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	close(dmabuf);
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+}
+
+/* A buffer that nobody asked for is not lost to others: a device is attached to it, no more. */
+TEST_F(import, others_have_the_buffer_as_before)
+{
+	struct cmem_import_dmabuf arg;
+	struct cmem_alloc buf;
+	int dmabuf;
+	char *map;
+
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &buf));
+	dmabuf = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dmabuf);
+	map = dmabuf_map(dmabuf, 0, LENGTH);
+	ASSERT_MAPPED(map);
+	fill(map, LENGTH, 5);
+	ASSERT_EQ(0, import(self->fd, dmabuf, &arg));
+	close(arg.fd);
+	EXPECT_EQ(-1, find_stranger(map, LENGTH, 5));
+	ASSERT_EQ(0, munmap(map, LENGTH));
+	close(dmabuf);
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+}
+
+TEST_HARNESS_MAIN
