@@ -3,10 +3,11 @@
  * A buffer's life: allocated by a file, registered by others, held by mappings,
  * and given back to its pool or heap when the last of these is gone.
  *
- * A registration is one file's hold on one buffer, however often it is counted.
- * That of the file which allocated the buffer is kept in the buffer itself, so
- * that the common case costs no memory; others have a struct cmem_sharer. A buffer
- * from a DMA-BUF heap has no file that allocated it.
+ * A registration is one file's hold on one buffer, however often it is counted; a
+ * mapping that a file makes of a buffer without being registered counts as one. That of
+ * the file which allocated the buffer is kept in the buffer itself, so that the common
+ * case costs no memory; others have a struct cmem_sharer. A buffer from a DMA-BUF heap has
+ * no file that allocated it.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -31,6 +32,8 @@
  * @in_file: in @file's list, under its lock
  * @in_buffer: in @buffer's list, under the block's lock
  * @count: how often it is registered, under the block's lock
+ * @maps: mappings that the file made without being registered. As long as there is one,
+ *	it counts as a registration. Under the block's lock.
  */
 struct cmem_sharer {
 	struct cmem_file *file;
@@ -38,6 +41,7 @@ struct cmem_sharer {
 	struct list_head in_file;
 	struct hlist_node in_buffer;
 	u16 count;
+	u32 maps;
 };
 
 static_assert(CMEM_MAX_REGISTRATIONS <= U16_MAX);
@@ -114,6 +118,9 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
 	file->num_allocated = 0;
 	file->num_shared = 0;
 	file->num_pages = 0;
+	file->changes = NULL;
+	file->changes_mm = NULL;
+	file->changes_maps = 0;
 }
 
 /**
@@ -865,7 +872,7 @@ int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 	count = &buffer->count;
 	if (buffer->file != file) {
 		sharer = cmem_buffer_sharer(buffer, file);
-		if (!sharer) {
+		if (!sharer || !sharer->count) {
 			ret = -EPERM;
 			goto out;
 		}
@@ -873,7 +880,7 @@ int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 	}
 
 	trace_cmem_free(file, &extent, buffer->flags);
-	if (!--*count)
+	if (!--*count && !(sharer && sharer->maps))
 		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
 out:
 	mutex_unlock(&block->lock);
@@ -898,33 +905,24 @@ static bool cmem_buffer_may_register(const struct cmem_file *file,
 	       file_ns_capable(file->filp, &init_user_ns, CAP_SYS_RAWIO);
 }
 
-static int cmem_buffer_register_locked(struct cmem_file *file,
-				       struct cmem_buffer *buffer,
-				       struct cmem_sharer **spare,
-				       unsigned long pages, bool by_address)
+/* Make a file one of those that have a buffer, not counted yet. The block is locked. */
+static struct cmem_sharer *cmem_buffer_add_sharer(struct cmem_file *file,
+						  struct cmem_buffer *buffer,
+						  struct cmem_sharer **spare,
+						  unsigned long pages)
 {
 	struct cmem_sharer *sharer;
 	unsigned int holders = !!buffer->file;
 
-	if (buffer->file == file)
-		return cmem_buffer_register_again(&buffer->count);
-	sharer = cmem_buffer_sharer(buffer, file);
-	if (sharer)
-		return cmem_buffer_register_again(&sharer->count);
-
-	if (by_address && !cmem_buffer_may_register(file, buffer))
-		return -EPERM;
-
 	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
 		holders++;
 	if (holders >= CMEM_MAX_HOLDERS)
-		return -EOVERFLOW;
+		return ERR_PTR(-EOVERFLOW);
 
 	sharer = *spare;
 	*spare = NULL;
 	sharer->file = file;
 	sharer->buffer = buffer;
-	sharer->count = 1;
 	hlist_add_head(&sharer->in_buffer, &buffer->sharers);
 
 	spin_lock(&file->lock);
@@ -935,7 +933,27 @@ static int cmem_buffer_register_locked(struct cmem_file *file,
 
 	refcount_inc(&buffer->refs);
 	buffer->flags |= CMEM_BUFFER_SHARED;
-	return 0;
+	return sharer;
+}
+
+static int cmem_buffer_register_locked(struct cmem_file *file,
+				       struct cmem_buffer *buffer,
+				       struct cmem_sharer **spare,
+				       unsigned long pages, bool by_address)
+{
+	struct cmem_sharer *sharer;
+
+	if (buffer->file == file)
+		return cmem_buffer_register_again(&buffer->count);
+	sharer = cmem_buffer_sharer(buffer, file);
+	if (!sharer) {
+		if (by_address && !cmem_buffer_may_register(file, buffer))
+			return -EPERM;
+		sharer = cmem_buffer_add_sharer(file, buffer, spare, pages);
+		if (IS_ERR(sharer))
+			return PTR_ERR(sharer);
+	}
+	return cmem_buffer_register_again(&sharer->count);
 }
 
 /**
@@ -1034,6 +1052,23 @@ struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
 	return buffer;
 }
 
+/* Find the buffer that some pages are all in. The block is locked. */
+static struct cmem_buffer *cmem_buffer_lookup_range(struct cmem_block *block,
+						    unsigned long pfn,
+						    unsigned long pages,
+						    struct cmem_extent *extent)
+{
+	unsigned long page = pfn - block->base_pfn;
+	struct cmem_buffer *buffer = cmem_buffer_lookup(block, page);
+
+	if (!buffer)
+		return ERR_PTR(-EINVAL);
+	cmem_buffer_locate(buffer, extent);
+	if (pages > extent->start + extent->pages - page)
+		return ERR_PTR(-EINVAL);
+	return buffer;
+}
+
 /**
  * cmem_buffer_get_range - hold the buffer that some pages are in
  * @file: who must be registered for it
@@ -1050,28 +1085,137 @@ struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 	struct cmem_block *block;
-	unsigned long page;
 
 	block = cmem_block_lock_pfn(pfn);
 	if (!block)
 		return ERR_PTR(-EINVAL);
 
-	page = pfn - block->base_pfn;
-	buffer = cmem_buffer_lookup(block, page);
-	if (!buffer) {
-		buffer = ERR_PTR(-EINVAL);
-		goto out;
+	buffer = cmem_buffer_lookup_range(block, pfn, pages, &extent);
+	if (!IS_ERR(buffer)) {
+		if (buffer->file != file && !cmem_buffer_sharer(buffer, file))
+			buffer = ERR_PTR(-EPERM);
+		else
+			cmem_buffer_get(buffer);
 	}
-	cmem_buffer_locate(buffer, &extent);
-	if (pages > extent.start + extent.pages - page)
-		buffer = ERR_PTR(-EINVAL);
-	else if (buffer->file != file && !cmem_buffer_sharer(buffer, file))
-		buffer = ERR_PTR(-EPERM);
-	else
-		cmem_buffer_get(buffer);
-out:
 	mutex_unlock(&block->lock);
 	return buffer;
+}
+
+/*
+ * A file is to map a buffer: 1 if that makes it one of those that have it, 0 if it is
+ * registered; -EAGAIN without a spare that is wanted. The block is locked.
+ */
+static int cmem_buffer_map_locked(struct cmem_file *file,
+				  struct cmem_buffer *buffer,
+				  struct cmem_sharer **spare,
+				  unsigned long pages)
+{
+	struct cmem_sharer *sharer;
+
+	if (buffer->file == file)
+		return 0;
+	sharer = cmem_buffer_sharer(buffer, file);
+	if (sharer && sharer->count)
+		return 0;
+	if (!sharer) {
+		if (!cmem_buffer_is_registered(buffer) ||
+		    !cmem_buffer_may_register(file, buffer))
+			return -EPERM;
+		if (!*spare)
+			return -EAGAIN;
+		sharer = cmem_buffer_add_sharer(file, buffer, spare, pages);
+		if (IS_ERR(sharer))
+			return PTR_ERR(sharer);
+	}
+	sharer->maps++;
+	return 1;
+}
+
+/**
+ * cmem_buffer_map_range - hold the buffer that some pages are in, for a mapping
+ * @file: who maps it
+ * @pfn: page frame number of the first page
+ * @pages: how many, at least 1
+ * @holds: where to put whether the mapping counts as a registration as well, which
+ *	cmem_buffer_unmap() ends
+ *
+ * Who may register for a buffer may as well map it, as programs of old do: then it is as
+ * if the file were registered, as long as that mapping is there.
+ *
+ * Return: the buffer; -EINVAL when the pages are not all in one buffer; -EPERM
+ * when the file is not registered for it and may not be, or when nobody is any more;
+ * -EOVERFLOW when too many files are; -ENOMEM.
+ */
+struct cmem_buffer *cmem_buffer_map_range(struct cmem_file *file,
+					  unsigned long pfn,
+					  unsigned long pages, bool *holds)
+{
+	struct cmem_sharer *spare = NULL;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	struct cmem_block *block;
+	int ret;
+
+	for (;;) {
+		block = cmem_block_lock_pfn(pfn);
+		if (!block) {
+			ret = -EINVAL;
+			break;
+		}
+		buffer = cmem_buffer_lookup_range(block, pfn, pages, &extent);
+		ret = PTR_ERR_OR_ZERO(buffer);
+		if (!ret)
+			ret = cmem_buffer_map_locked(file, buffer, &spare,
+						     extent.pages);
+		if (ret >= 0)
+			cmem_buffer_get(buffer);
+		mutex_unlock(&block->lock);
+		if (ret != -EAGAIN)
+			break;
+		spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
+		if (!spare)
+			return ERR_PTR(-ENOMEM);
+	}
+	if (spare)
+		kmem_cache_free(cmem_sharer_cache, spare);
+	*holds = ret > 0;
+	return ret < 0 ? ERR_PTR(ret) : buffer;
+}
+
+/**
+ * cmem_buffer_map_again - a mapping that counts as a registration is split or copied
+ * @file: who made it
+ * @buffer: the buffer
+ */
+void cmem_buffer_map_again(struct cmem_file *file, struct cmem_buffer *buffer)
+{
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	mutex_lock(&block->lock);
+	cmem_buffer_sharer(buffer, file)->maps++;
+	mutex_unlock(&block->lock);
+}
+
+/**
+ * cmem_buffer_unmap - a mapping that counts as a registration ends
+ * @file: who made it
+ * @buffer: the buffer, which somebody holds: if no other, that registration
+ * @abandoned: its process dies, and may have told a device of the buffer
+ */
+void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
+		       bool abandoned)
+{
+	struct cmem_sharer *sharer;
+	struct cmem_extent extent;
+
+	cmem_buffer_locate(buffer, &extent);
+	mutex_lock(&extent.block->lock);
+	if (abandoned)
+		buffer->flags |= CMEM_BUFFER_ABANDONED;
+	sharer = cmem_buffer_sharer(buffer, file);
+	if (!--sharer->maps && !sharer->count)
+		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
+	mutex_unlock(&extent.block->lock);
 }
 
 /**

@@ -133,6 +133,7 @@ struct cmem_carved_pool {
  * @alias_on_demand: it comes and goes
  * @alias_users: of a mapping that comes and goes: buffers with CMEM_BUFFER_ALIASED, and
  *	those who work with it
+ * @alias_cost: pages that were mapped for work because it was not there
  * @num_pools: how many of @pools are there
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
@@ -198,6 +199,7 @@ struct cmem_block {
 	void *alias;
 	bool alias_on_demand;
 	unsigned long alias_users;
+	unsigned long alias_cost;
 	unsigned int num_pools;
 	struct cmem_carved_pool *pools;
 	u8 by_size[CMEM_MAX_POOLS];
@@ -425,6 +427,9 @@ cmem_region_find(const struct cmem_block_config *config);
  * @num_allocated: buffers on @allocated
  * @num_shared: buffers on @shared
  * @num_pages: pages in all of these
+ * @changes: the page that counts mappings that have ended, or NULL
+ * @changes_mm: of whose mappings, as long as the page is mapped there, else NULL
+ * @changes_maps: how often it is
  */
 struct cmem_file {
 	u64 owner;
@@ -437,6 +442,9 @@ struct cmem_file {
 	unsigned long num_allocated;
 	unsigned long num_shared;
 	u64 num_pages;
+	struct page *changes;
+	struct mm_struct *changes_mm;
+	unsigned int changes_maps;
 };
 
 /* What users are told of a buffer is in its flags, that much higher. */
@@ -695,6 +703,12 @@ struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
 struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 					  unsigned long pfn,
 					  unsigned long pages);
+struct cmem_buffer *cmem_buffer_map_range(struct cmem_file *file,
+					  unsigned long pfn,
+					  unsigned long pages, bool *holds);
+void cmem_buffer_map_again(struct cmem_file *file, struct cmem_buffer *buffer);
+void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
+		       bool abandoned);
 unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
 				   struct cmem_buffer **buffers,
 				   unsigned int max);
@@ -835,7 +849,7 @@ int cmem_alias_for_each(struct cmem_block *block,
  * @flags: the buffer's
  *
  * Its programs map it cached as well, and who maintains the caches does so often: nobody
- * gains by a kernel that maps it anew each time. It is mapped with the first work there is.
+ * gains by a kernel that maps it anew each time. It is mapped when there is enough work.
  *
  * Return: what belongs into the buffer's flags as well.
  */
@@ -886,8 +900,18 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma);
 int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma);
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);
 u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address);
+u64 cmem_vma_owner(const struct vm_area_struct *vma);
 struct vm_area_struct *cmem_vma_lock(unsigned long address,
 				     struct cmem_buffer **buffer);
+
+/* changes: what a program knows of its mappings (changes.c) */
+
+int cmem_changes_init(void);
+void cmem_changes_exit(void);
+u64 cmem_changes_offset(void);
+int cmem_changes_mmap(struct cmem_file *file, struct vm_area_struct *vma);
+void cmem_changes_count(struct cmem_file *file, const struct vm_area_struct *vma);
+void cmem_changes_free(struct cmem_file *file);
 
 /*
  * main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) and in debugfs

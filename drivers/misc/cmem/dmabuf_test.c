@@ -392,8 +392,8 @@ static const struct pci_device_id cmem_dmabuf_test_ids[] = {
 	{ }
 };
 
-static int cmem_dmabuf_test_probe(struct pci_dev *pci,
-				  const struct pci_device_id *id)
+static int cmem_dmabuf_test_pci_probe(struct pci_dev *pci,
+				      const struct pci_device_id *id)
 {
 	return 0;
 }
@@ -401,7 +401,7 @@ static int cmem_dmabuf_test_probe(struct pci_dev *pci,
 static struct pci_driver cmem_dmabuf_test_driver = {
 	.name = "cmem-dmabuf-test",
 	.id_table = cmem_dmabuf_test_ids,
-	.probe = cmem_dmabuf_test_probe,
+	.probe = cmem_dmabuf_test_pci_probe,
 };
 
 static bool cmem_dmabuf_test_behind_iommu(struct kunit *test, struct device *dev)

@@ -108,9 +108,11 @@ static int cmem_get_info(struct cmem_command *command)
 	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE |
 			 CMEM_FEATURE_BLOCK_ADD | CMEM_FEATURE_DMABUF |
 			 CMEM_FEATURE_QUARANTINE | CMEM_FEATURE_ANY_ADDRESS |
-			 CMEM_FEATURE_IMPORT;
+			 CMEM_FEATURE_IMPORT | CMEM_FEATURE_CHANGES;
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		info->features |= CMEM_FEATURE_PMD;
+	info->owner = command->file->owner;
+	info->changes_offset = cmem_changes_offset();
 	return cmem_respond(command);
 }
 
@@ -330,6 +332,8 @@ static int cmem_resolve(struct cmem_command *command)
 	resolve->buffer_flags = cmem_buffer_abi_flags(buffer);
 	resolve->block = extent.id;
 	resolve->pool = extent.pool;
+	resolve->mapping_addr = vma->vm_start;
+	resolve->mapping_owner = cmem_vma_owner(vma);
 	mmap_read_unlock(current->mm);
 	return cmem_respond(command);
 }
@@ -719,6 +723,7 @@ static int cmem_release(struct inode *inode, struct file *filp)
 	struct cmem_file *file = filp->private_data;
 
 	cmem_file_release(file);
+	cmem_changes_free(file);
 	kfree(file);
 	return 0;
 }
@@ -833,9 +838,12 @@ static int __init cmem_init(void)
 	ret = cmem_vma_init();
 	if (ret)
 		goto err_buffer;
-	ret = cmem_procfs_init();
+	ret = cmem_changes_init();
 	if (ret)
 		goto err_vma;
+	ret = cmem_procfs_init();
+	if (ret)
+		goto err_changes;
 	cmem_debugfs_init();
 	ret = cmem_rproc_init();
 	if (ret)
@@ -880,6 +888,8 @@ err_rproc:
 err_procfs:
 	cmem_debugfs_exit();
 	cmem_procfs_exit();
+err_changes:
+	cmem_changes_exit();
 err_vma:
 	cmem_vma_exit();
 err_buffer:

@@ -42,6 +42,9 @@
 /* What is mapped at a time where it is mapped for the work alone: one huge page, at best */
 #define CMEM_ALIAS_RUN		SZ_2M
 
+/* Mapping something, and flushing the TLB after it, takes as long as so many more pages. */
+#define CMEM_ALIAS_OVERHEAD	128
+
 static_assert(CMEM_ALIAS_RUN % CMEM_ALIAS_CHUNK == 0);
 
 /*
@@ -128,7 +131,10 @@ static void cmem_alias_leave(struct cmem_block *block)
 {
 	void *alias = block->alias;
 
-	if (--block->alias_users || !alias)
+	if (--block->alias_users)
+		return;
+	block->alias_cost = 0;
+	if (!alias)
 		return;
 	WRITE_ONCE(block->alias, NULL);
 	cmem_alias_memunmap(alias, PFN_PHYS(block->num_pages));
@@ -142,13 +148,26 @@ void __cmem_alias_release(struct cmem_buffer *buffer)
 }
 
 /*
- * Where the kernel has a block mapped that one works on, or NULL where one maps what one
- * works on. @buffer, if there is one, is a buffer that the caller holds; without, or with
- * one that is not cached, what others have mapped is used as long as one works, and
- * @joined is set.
+ * Whether to map all of a block, for work on so many bytes of it. That takes long if no huge
+ * pages do it, and is in vain if the block has no cached buffer any more soon. So it is
+ * done when mapping only what was worked on would have taken as long by now.
+ */
+static bool cmem_alias_pays(struct cmem_block *block, u64 length)
+{
+	block->alias_cost += CMEM_ALIAS_OVERHEAD +
+			     min_t(u64, length >> PAGE_SHIFT, block->num_pages);
+	return block->alias_cost >= block->num_pages;
+}
+
+/*
+ * Where the kernel has a block mapped of which one works on so many bytes, or NULL where
+ * one maps what one works on. @buffer, if there is one, is a buffer that the caller holds;
+ * without, or with one that is not cached, what others have mapped is used as long as one
+ * works, and @joined is set.
  */
 static void *cmem_alias_begin(struct cmem_block *block,
-			      const struct cmem_buffer *buffer, bool *joined)
+			      const struct cmem_buffer *buffer, u64 length,
+			      bool *joined)
 {
 	bool held = buffer && READ_ONCE(buffer->flags) & CMEM_BUFFER_ALIASED;
 	void *alias = READ_ONCE(block->alias);
@@ -158,7 +177,7 @@ static void *cmem_alias_begin(struct cmem_block *block,
 		return alias;
 
 	guard(mutex)(&block->lock);
-	if (held && !block->alias)
+	if (held && !block->alias && cmem_alias_pays(block, length))
 		WRITE_ONCE(block->alias, memremap(PFN_PHYS(block->base_pfn),
 						  PFN_PHYS(block->num_pages),
 						  MEMREMAP_WB));
@@ -248,7 +267,7 @@ int cmem_alias_for_each(struct cmem_block *block,
 		return cmem_alias_work(block, phys_to_virt(phys), phys, length,
 				       killable, fn, arg);
 
-	alias = cmem_alias_begin(block, buffer, &joined);
+	alias = cmem_alias_begin(block, buffer, length, &joined);
 	if (alias)
 		ret = cmem_alias_work(block, alias + offset, phys, length,
 				      killable, fn, arg);
@@ -454,7 +473,7 @@ void *cmem_buffer_vmap(struct cmem_buffer *buffer)
 	cmem_buffer_locate(buffer, &extent);
 	/* Not beside it: cmem_buffer_vunmap() sees by the alias what there is to undo. */
 	if (READ_ONCE(buffer->flags) & CMEM_BUFFER_ALIASED &&
-	    !cmem_alias_begin(extent.block, buffer, &joined))
+	    !cmem_alias_begin(extent.block, buffer, U64_MAX, &joined))
 		return NULL;
 	va = cmem_buffer_alias(buffer);
 	if (va)

@@ -175,14 +175,39 @@ static void cmem_vma_open(struct vm_area_struct *vma)
 	trace_cmem_map(vma);
 }
 
+static bool cmem_vma_is_dmabuf(const struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff >= cmem_vma_dmabuf_offset;
+}
+
+/* It is not unmapped: its address space is at its end, whoever that lets go of it. */
+static bool cmem_vma_dies(const struct vm_area_struct *vma)
+{
+	return !atomic_read(&vma->vm_mm->mm_users);
+}
+
 static void cmem_vma_close(struct vm_area_struct *vma)
 {
 	trace_cmem_unmap(vma);
-	/* It is not unmapped: its address space is at its end, whoever that lets go of it. */
-	if (vma->vm_pgoff >= cmem_vma_dmabuf_offset &&
-	    !atomic_read(&vma->vm_mm->mm_users))
+	if (!cmem_vma_is_dmabuf(vma))
+		cmem_changes_count(cmem_file_of(vma->vm_file), vma);
+	else if (cmem_vma_dies(vma))
 		cmem_dmabuf_die(vma->vm_file);
 	cmem_buffer_put(vma->vm_private_data);
+}
+
+/* One that counts as a registration as well */
+static void cmem_vma_holder_open(struct vm_area_struct *vma)
+{
+	cmem_buffer_map_again(cmem_file_of(vma->vm_file), vma->vm_private_data);
+	cmem_vma_open(vma);
+}
+
+static void cmem_vma_holder_close(struct vm_area_struct *vma)
+{
+	cmem_buffer_unmap(cmem_file_of(vma->vm_file), vma->vm_private_data,
+			  cmem_vma_dies(vma));
+	cmem_vma_close(vma);
 }
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
@@ -325,13 +350,19 @@ static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 #define CMEM_VMA_HUGE_FAULT	NULL
 #endif
 
-static const struct vm_operations_struct cmem_vm_ops = {
-	.open = cmem_vma_open,
-	.close = cmem_vma_close,
-	.fault = cmem_vma_fault,
-	.huge_fault = CMEM_VMA_HUGE_FAULT,
-	.access = cmem_vma_access,
-};
+#define CMEM_VM_OPS(_open, _close) {		\
+	.open = (_open),			\
+	.close = (_close),			\
+	.fault = cmem_vma_fault,		\
+	.huge_fault = CMEM_VMA_HUGE_FAULT,	\
+	.access = cmem_vma_access,		\
+}
+
+static const struct vm_operations_struct cmem_vm_ops =
+	CMEM_VM_OPS(cmem_vma_open, cmem_vma_close);
+
+static const struct vm_operations_struct cmem_vm_holder_ops =
+	CMEM_VM_OPS(cmem_vma_holder_open, cmem_vma_holder_close);
 
 /**
  * cmem_vma_buffer - what a mapping maps
@@ -341,7 +372,20 @@ static const struct vm_operations_struct cmem_vm_ops = {
  */
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &cmem_vm_ops ? vma->vm_private_data : NULL;
+	if (vma->vm_ops == &cmem_vm_ops || vma->vm_ops == &cmem_vm_holder_ops)
+		return vma->vm_private_data;
+	return NULL;
+}
+
+/**
+ * cmem_vma_owner - tell by which file a mapping was made
+ * @vma: a mapping of ours, the mm being locked
+ *
+ * Return: the number of the file, 0 for that of a DMA-BUF.
+ */
+u64 cmem_vma_owner(const struct vm_area_struct *vma)
+{
+	return cmem_vma_is_dmabuf(vma) ? 0 : cmem_file_of(vma->vm_file)->owner;
 }
 
 /**
@@ -443,7 +487,8 @@ static int cmem_vma_check(struct vm_area_struct *vma)
  * Make it a mapping of a buffer, whose hold by the caller it takes over. Its offset is
  * that in the address space of all by now.
  */
-static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer)
+static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
+			const struct vm_operations_struct *ops)
 {
 	const struct cmem_block *block = cmem_buffer_block(buffer);
 	int ret;
@@ -465,35 +510,43 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer)
 		return ret;
 	}
 
-	vma->vm_ops = &cmem_vm_ops;
+	vma->vm_ops = ops;
 	trace_cmem_map(vma);
 	return 0;
 }
 
 /**
- * cmem_mmap - map a part of a buffer
- * @filp: an open file that is registered for it
+ * cmem_mmap - map a part of a buffer, or the page of cmem_changes_mmap()
+ * @filp: an open file that is registered for it, or may register
  * @vma: the mapping; its offset is the physical address
  *
  * Return: 0; -EINVAL when it is not shared or not in one buffer, -EPERM when
- * the file is not registered or the mapping is to be executable, -EHWPOISON when memory
- * there has failed, -ENOMEM, -EINTR on a fatal signal.
+ * the file is not registered and may not be, or the mapping is to be executable,
+ * -EOVERFLOW when too many files have the buffer, -EHWPOISON when memory there has
+ * failed, -ENOMEM, -EINTR on a fatal signal.
  */
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 {
+	struct cmem_file *file = cmem_file_of(filp);
 	struct cmem_buffer *buffer;
+	bool holds;
 	int ret;
 
+	if (vma->vm_pgoff == cmem_changes_offset() >> PAGE_SHIFT)
+		return cmem_changes_mmap(file, vma);
 	ret = cmem_vma_check(vma);
 	if (ret)
 		return ret;
 
 	vma->vm_pgoff = cmem_legacy_pgoff(vma->vm_pgoff);
-	buffer = cmem_buffer_get_range(cmem_file_of(filp), vma->vm_pgoff,
-				       vma_pages(vma));
+	buffer = cmem_buffer_map_range(file, vma->vm_pgoff, vma_pages(vma),
+				       &holds);
 	if (IS_ERR(buffer))
 		return PTR_ERR(buffer);
-	return cmem_vma_map(vma, buffer);
+	ret = cmem_vma_map(vma, buffer, holds ? &cmem_vm_holder_ops : &cmem_vm_ops);
+	if (ret && holds)
+		cmem_buffer_unmap(file, buffer, false);
+	return ret;
 }
 
 /**
@@ -516,5 +569,5 @@ int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
 	cmem_buffer_locate(buffer, &extent);
 	vma->vm_pgoff += cmem_vma_dmabuf_offset + extent.pfn;
 	cmem_buffer_get(buffer);
-	return cmem_vma_map(vma, buffer);
+	return cmem_vma_map(vma, buffer, &cmem_vm_ops);
 }

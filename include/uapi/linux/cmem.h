@@ -18,7 +18,9 @@
  *
  * A *buffer* is a run of pages with one physical address. It belongs to the
  * open files of /dev/cmem that are registered for it: the one that allocated
- * it, and those that named its address in CMEM_IOCTL_REGISTER. Its memory
+ * it, and those that named its address in CMEM_IOCTL_REGISTER. A file that may
+ * register, and maps the buffer without, counts as registered as long as that mapping
+ * is there, but has nothing that CMEM_IOCTL_FREE could drop. The memory of a buffer
  * returns to the pool or heap when the last registration is dropped (or its
  * file closed), the last mapping and the last DMA-BUF of it are gone, never before.
  *
@@ -83,7 +85,10 @@
  * And what a buffer needs of caches is told for each block: CMEM_BLOCK_COHERENT. And
  * addresses of either kind: CMEM_SYNC_BY_PHYS, CMEM_EXPORT_USER_ADDR. And the size of the
  * elements of arrays: cmem_sync.range_size, cmem_block_add.pool_size. And DMA-BUF heaps:
- * cmem_block_add.dma_heap_names, CMEM_BLOCK_DMA_HEAP_POOLS. And CMEM_IOCTL_IMPORT.
+ * cmem_block_add.dma_heap_names, CMEM_BLOCK_DMA_HEAP_POOLS. And CMEM_IOCTL_IMPORT. And
+ * what a library has to know of its own file and mappings: the last members of
+ * struct cmem_info and struct cmem_resolve, and struct cmem_changes. Before version 4,
+ * mmap() wanted a registration.
  */
 #define CMEM_ABI_VERSION	4
 
@@ -177,6 +182,7 @@ enum cmem_info_flags {
  *     CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE and CMEM_IOCTL_RELEASE are there
  * @CMEM_FEATURE_ANY_ADDRESS: CMEM_SYNC_BY_PHYS and CMEM_EXPORT_USER_ADDR are there
  * @CMEM_FEATURE_IMPORT: CMEM_IOCTL_IMPORT is there
+ * @CMEM_FEATURE_CHANGES: struct cmem_changes is there
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
@@ -187,6 +193,23 @@ enum cmem_features {
 	CMEM_FEATURE_QUARANTINE	= 1 << 5,
 	CMEM_FEATURE_ANY_ADDRESS = 1 << 6,
 	CMEM_FEATURE_IMPORT	= 1 << 7,
+	CMEM_FEATURE_CHANGES	= 1 << 8,
+};
+
+/**
+ * struct cmem_changes - what a program knows of its own mappings
+ * @count: goes up with each mapping of /dev/cmem by this file, or part of one, that is
+ *     unmapped, moved away or replaced in this process; 0 when nothing is known of
+ *     that. It skips 0 when it wraps.
+ *
+ * A library that remembers what it mapped where maps this as one page, MAP_SHARED and
+ * PROT_READ, at the offset that cmem_info.changes_offset tells. As long as @count is as
+ * it was, all mappings that the process had are still where they were. One process can
+ * have it at a time, EBUSY for the second mapping; one to which fork() passed the mapping
+ * on reads 0, and has to ask (CMEM_IOCTL_RESOLVE).
+ */
+struct cmem_changes {
+	__u32 count;
 };
 
 /**
@@ -204,6 +227,9 @@ enum cmem_features {
  *     program that shares a smaller unit between CPU and device loses data.
  * @out_flags: out: bits of enum cmem_info_flags
  * @features: out: bits of enum cmem_features
+ * @owner: out: number of this open file: no other has it, before or after. /proc and
+ *     the kernel's tracing name owners so.
+ * @changes_offset: out: the offset to mmap() struct cmem_changes at
  *
  * Tell what this kernel's CMEM is and can do.
  */
@@ -217,6 +243,8 @@ struct cmem_info {
 	__u32 cache_line;
 	__u32 out_flags;
 	__aligned_u64 features;
+	__aligned_u64 owner;
+	__aligned_u64 changes_offset;
 };
 #define CMEM_IOCTL_GET_INFO	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_INFO)
 
@@ -543,6 +571,9 @@ struct cmem_register {
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
  * @__reserved: must be 0
+ * @mapping_addr: out: the user address of the mapping's first byte
+ * @mapping_owner: out: number of the open file of /dev/cmem that it was made with, see
+ *     cmem_info.owner; 0 for a mapping of a DMA-BUF
  *
  * Translate a user address of the calling process. The mapping may have been
  * made with any open file of /dev/cmem. EFAULT: the address is in no such mapping.
@@ -559,6 +590,8 @@ struct cmem_resolve {
 	__s32 block;
 	__s32 pool;
 	__u32 __reserved;
+	__aligned_u64 mapping_addr;
+	__aligned_u64 mapping_owner;
 };
 #define CMEM_IOCTL_RESOLVE	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_RESOLVE)
 

@@ -20,6 +20,7 @@ static const struct {
 	{ CMEM_FEATURE_QUARANTINE, "quarantine" },
 	{ CMEM_FEATURE_ANY_ADDRESS, "any-address" },
 	{ CMEM_FEATURE_IMPORT, "import" },
+	{ CMEM_FEATURE_CHANGES, "changes" },
 };
 
 static void print_general(const struct cmem_info *info)

@@ -11,6 +11,10 @@
 
 PUBLIC CMEM_AllocParams CMEM_DEFAULTPARAMS = { CMEM_POOL, CMEM_NONCACHED, 1 };
 
+/* What CMEM_exit() closed, of which the program may have mappings still: under libcmem_lock */
+static uint64_t *past_owners;
+static size_t num_past_owners;
+
 static int cmem_ioctl(unsigned long command, void *argument)
 {
 	return libcmem_ready() ? ioctl(libcmem.fd, command, argument) : -1;
@@ -79,17 +83,16 @@ static void *map_buffer(uint64_t phys, uint64_t size, uint64_t buffer, unsigned 
 		goto out;
 	}
 	mapping.start = (uintptr_t)address;
-	mapping.session = libcmem.session;
 	if (!flags) {
 		if (libcmem_resolve(mapping.start, &resolve))
 			error = errno;
 		mapping.buffer = resolve.buffer_addr;
 		flags = table_flags(resolve.buffer_flags, resolve.block);
 	}
-	if (!error && libcmem_table_insert(&mapping, phys, flags))
+	if (!error && libcmem_trust_check() && libcmem_table_insert(&mapping, phys, flags))
 		error = errno;
 	if (error) {
-		munmap(address, mapping.length);
+		libcmem_trust_munmap(address, mapping.length, 1);
 		address = NULL;
 		errno = error;
 	}
@@ -117,6 +120,21 @@ static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *
 	return cmem_ioctl(CMEM_IOCTL_ALLOC, request);
 }
 
+/*
+ * TI's library takes whatever is in these: what is not CMEM_HEAP is a pool, and of the flags
+ * only those count that say something of a buffer. Programs leave the type undefined where
+ * they name a pool.
+ */
+static void note_ignored(int pool, const CMEM_AllocParams *params)
+{
+	const int flags = params->flags & ~(CMEM_CACHED | CMEM_PRIVATE);
+
+	if (flags)
+		TRACE(false, "flags %#x: %#x of it is ignored", params->flags, flags);
+	if (pool == CMEM_POOL_BEST && params->type != CMEM_POOL && params->type != CMEM_HEAP)
+		TRACE(false, "type %#x: taken for CMEM_POOL", params->type);
+}
+
 /* Allocate what the params say, or where @pool is not CMEM_POOL_BEST, from that. */
 static int alloc_buffer(int block, int pool, size_t size, const CMEM_AllocParams *params,
 			struct cmem_alloc *request)
@@ -125,12 +143,7 @@ static int alloc_buffer(int block, int pool, size_t size, const CMEM_AllocParams
 
 	if (!params)
 		params = &CMEM_DEFAULTPARAMS;
-	/* Who names a pool may leave the type undefined, as the alignment. */
-	if ((pool == CMEM_POOL_BEST && params->type != CMEM_POOL && params->type != CMEM_HEAP) ||
-	    (params->flags & ~(CMEM_CACHED | CMEM_PRIVATE))) {
-		errno = EINVAL;
-		return -1;
-	}
+	note_ignored(pool, params);
 	if (pool == CMEM_POOL_BEST && params->type == CMEM_HEAP)
 		pool = CMEM_POOL_HEAP;
 
@@ -148,7 +161,8 @@ static void *alloc_mapped(int block, int pool, size_t size, const CMEM_AllocPara
 
 	if (alloc_buffer(block, pool, size, params, &request))
 		return NULL;
-	address = map_buffer(request.phys_addr, size ? size : request.length, request.phys_addr,
+	/* All of it, as programs expect that ask for less than a pool's buffers have. */
+	address = map_buffer(request.phys_addr, request.length, request.phys_addr,
 			     table_flags(request.flags, block));
 	if (!address)
 		drop_buffer(request.phys_addr);
@@ -264,20 +278,50 @@ PUBLIC void *CMEM_allocPool(int poolid, CMEM_AllocParams *params)
 	return ptr;
 }
 
-/* Free by a mapping that the table does not know: one that was moved, say. */
+static bool is_past_owner(uint64_t owner)
+{
+	for (size_t i = 0; i < num_past_owners; i++)
+		if (past_owners[i] == owner)
+			return true;
+	return false;
+}
+
+/**
+ * libcmem_add_past_owner - take note of a file that is about to be closed
+ * @owner: its number
+ *
+ * Wants libcmem_lock. Without memory for it, its mappings can't be freed later.
+ */
+void libcmem_add_past_owner(uint64_t owner)
+{
+	uint64_t *owners = realloc(past_owners, (num_past_owners + 1) * sizeof(*owners));
+
+	if (!owners)
+		return;
+	past_owners = owners;
+	past_owners[num_past_owners++] = owner;
+}
+
+/*
+ * Free by a mapping that the table does not know: one that was moved, say. The registrations
+ * of a file that is closed went with it.
+ */
 static int free_unknown(uintptr_t address)
 {
 	struct cmem_resolve resolve;
 
 	if (libcmem_resolve(address, &resolve))
 		return -1;
-	if (resolve.phys_addr != resolve.buffer_addr) {
+	/* A kernel that does not tell where it begins */
+	if (!resolve.mapping_addr && resolve.phys_addr == resolve.buffer_addr)
+		resolve.mapping_addr = address;
+	if (resolve.mapping_addr != address) {
 		errno = EINVAL;
 		return -1;
 	}
-	if (free_buffer(resolve.buffer_addr))
+	if (!is_past_owner(resolve.mapping_owner) && free_buffer(resolve.buffer_addr))
 		return -1;
-	return munmap((void *)address, resolve.contiguous);
+	return libcmem_trust_munmap((void *)address, resolve.contiguous, 1);
 }
 
 static int free_mapped(uintptr_t address)
@@ -289,13 +333,12 @@ static int free_mapped(uintptr_t address)
 		return -1;
 
 	pthread_mutex_lock(&libcmem_lock);
-	mapping = libcmem_table_find(address);
+	mapping = libcmem_trust_check() ? libcmem_table_find(address) : NULL;
 	if (!mapping)
 		ret = free_unknown(address);
 	else if (mapping->start != address)
 		errno = EINVAL;
-	/* The registrations of a session before went with CMEM_exit(). */
-	else if (mapping->session != libcmem.session || !free_buffer(mapping->buffer))
+	else if (!free_buffer(mapping->buffer))
 		ret = libcmem_table_unmap(mapping->start, mapping->length);
 	pthread_mutex_unlock(&libcmem_lock);
 	return ret;
@@ -317,6 +360,21 @@ PUBLIC int CMEM_unregister(void *ptr, CMEM_AllocParams *params)
 	return ret;
 }
 
+/* Unmap what the table does not know, if all of it shows buffers. */
+static int unmap_unknown(uintptr_t address, size_t length)
+{
+	struct cmem_resolve resolve;
+	size_t count = 0, at = 0;
+
+	for (; at < length; at += resolve.contiguous, count++) {
+		if (libcmem_resolve(address + at, &resolve)) {
+			errno = errno == EFAULT ? EINVAL : errno;
+			return -1;
+		}
+	}
+	return libcmem_trust_munmap((void *)address, length, count);
+}
+
 static int unmap(uintptr_t address, size_t size)
 {
 	size_t length;
@@ -332,7 +390,10 @@ static int unmap(uintptr_t address, size_t size)
 	}
 
 	pthread_mutex_lock(&libcmem_lock);
-	ret = libcmem_table_unmap(address, length);
+	if (libcmem_trust_check() && libcmem_table_find(address))
+		ret = libcmem_table_unmap(address, length);
+	else
+		ret = unmap_unknown(address, length);
 	pthread_mutex_unlock(&libcmem_lock);
 	return ret;
 }

@@ -74,7 +74,7 @@ static int cache_sync(void *ptr, size_t size, unsigned int op)
 		return -1;
 	}
 
-	flags = libcmem_table_flags(address, size);
+	flags = libcmem_trusts() ? libcmem_table_flags(address, size) : 0;
 	if (flags & TABLE_SYNC && op != CMEM_SYNC_INVALIDATE) {
 		sync_by_program(address, size, op);
 		return 0;

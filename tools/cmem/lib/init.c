@@ -62,24 +62,55 @@ static int open_session(void)
 		return -1;
 	}
 
+	libcmem.owner = info.owner;
 	libcmem.page_size = info.alignment;
 	libcmem.coherent = info.out_flags & CMEM_INFO_COHERENT;
 	libcmem.heap_fallback = info.out_flags & CMEM_INFO_HEAP_FALLBACK;
 	libcmem.cache_line = info.out_flags & CMEM_INFO_USER_SYNC ? cache_line() : 0;
+	libcmem_trust_begin(fd, &info);
 	__atomic_store_n(&libcmem.fd, fd, __ATOMIC_RELEASE);
 	return 0;
 }
 
+/*
+ * Whether the file is ours still. A program that becomes a daemon closes all files that it
+ * has; what has the number then is its own.
+ */
+static bool is_our_file(int fd)
+{
+	struct cmem_info info = { .size = sizeof(info) };
+
+	return !ioctl(fd, CMEM_IOCTL_GET_INFO, &info) && info.owner == libcmem.owner;
+}
+
+/*
+ * Who is cancelled is so when the library has done its work: open() and close() are
+ * cancellation points.
+ */
+static int begin_uncancelled(void)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	pthread_mutex_lock(&libcmem_lock);
+	return state;
+}
+
+static void end_uncancelled(int state)
+{
+	pthread_mutex_unlock(&libcmem_lock);
+	pthread_setcancelstate(state, NULL);
+}
+
 PUBLIC int CMEM_init(void)
 {
-	int ret = 0;
+	int state = begin_uncancelled(), ret = 0;
 
-	pthread_mutex_lock(&libcmem_lock);
 	if (!libcmem.count)
 		ret = open_session();
 	if (!ret)
 		libcmem.count++;
-	pthread_mutex_unlock(&libcmem_lock);
+	end_uncancelled(state);
 	TRACE(ret, "CMEM_init() = %d", ret);
 	return ret;
 }
@@ -92,9 +123,8 @@ PUBLIC int CMEM_init(void)
  */
 PUBLIC int CMEM_exit(void)
 {
-	int fd, ret = -1;
+	int state = begin_uncancelled(), fd, ret = -1;
 
-	pthread_mutex_lock(&libcmem_lock);
 	if (!libcmem.count) {
 		errno = EBADF;
 	} else if (--libcmem.count) {
@@ -102,10 +132,14 @@ PUBLIC int CMEM_exit(void)
 	} else {
 		fd = libcmem.fd;
 		__atomic_store_n(&libcmem.fd, -1, __ATOMIC_RELEASE);
-		libcmem.session++;
-		ret = close(fd);
+		if (libcmem_trust_end() && libcmem.owner)
+			libcmem_add_past_owner(libcmem.owner);
+		if (is_our_file(fd))
+			ret = close(fd);
+		else
+			errno = EBADF;
 	}
-	pthread_mutex_unlock(&libcmem_lock);
+	end_uncancelled(state);
 	TRACE(ret, "CMEM_exit() = %d", ret);
 	return ret;
 }

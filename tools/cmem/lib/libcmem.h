@@ -4,6 +4,7 @@
  *
  *	init.c		the open file of /dev/cmem, and the one lock
  *	table.c		which user address is which physical one
+ *	trust.c		whether that is still so
  *	buffer.c	allocating, registering, mapping, freeing
  *	cache.c		cache maintenance
  *	block.c		what there is
@@ -37,7 +38,7 @@
  * struct libcmem - the library's state
  * @fd: of /dev/cmem, -1 without CMEM_init()
  * @count: CMEM_init() less CMEM_exit(), under libcmem_lock
- * @session: number of the open file; goes up with the last CMEM_exit()
+ * @owner: number of the open file, 0 if the kernel does not tell
  * @page_size: of the kernel
  * @cache_line: the unit of DC instructions in bytes, 0 if they are not for us
  * @coherent: all devices snoop the caches: there is no maintenance to be done
@@ -46,7 +47,7 @@
 struct libcmem {
 	int fd;
 	unsigned int count;
-	unsigned int session;
+	uint64_t owner;
 	size_t page_size;
 	size_t cache_line;
 	bool coherent;
@@ -75,13 +76,11 @@ static inline bool libcmem_ready(void)
  * @start: user address of its first byte
  * @length: in bytes, whole pages
  * @buffer: physical address of the first byte of the buffer it shows
- * @session: in which libcmem.session
  */
 struct libcmem_mapping {
 	uintptr_t start;
 	size_t length;
 	uint64_t buffer;
-	unsigned int session;
 };
 
 SHARED bool libcmem_table_phys(uintptr_t address, uint64_t *phys);
@@ -92,9 +91,32 @@ SHARED struct libcmem_mapping *libcmem_table_find(uintptr_t address);
 SHARED int libcmem_table_insert(const struct libcmem_mapping *mapping, uint64_t phys,
 				unsigned int flags);
 SHARED int libcmem_table_unmap(uintptr_t start, size_t length);
+SHARED void libcmem_table_clear(void);
+SHARED bool libcmem_table_is_empty(void);
+
+/* trust.c */
+
+extern SHARED const struct cmem_changes *libcmem_changes;
+extern SHARED uint32_t libcmem_trusted;
+
+/* Whether the table is right: to be asked before it is looked at, with or without the lock */
+static inline bool libcmem_trusts(void)
+{
+	const struct cmem_changes *page = __atomic_load_n(&libcmem_changes, __ATOMIC_RELAXED);
+	uint32_t count = __atomic_load_n(&page->count, __ATOMIC_RELAXED);
+
+	return count && count == __atomic_load_n(&libcmem_trusted, __ATOMIC_ACQUIRE);
+}
+
+/* These want libcmem_lock. */
+SHARED void libcmem_trust_begin(int fd, const struct cmem_info *info);
+SHARED bool libcmem_trust_end(void);
+SHARED bool libcmem_trust_check(void);
+SHARED int libcmem_trust_munmap(void *start, size_t length, size_t mappings);
 
 /* buffer.c: all with a physical address of 64 bits, 0 or NULL on failure */
 
+SHARED void libcmem_add_past_owner(uint64_t owner);
 SHARED int libcmem_resolve(uintptr_t address, struct cmem_resolve *resolve);
 SHARED uint64_t libcmem_alloc_phys(int block, int pool, size_t size,
 				   const CMEM_AllocParams *params);

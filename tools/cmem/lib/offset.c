@@ -113,7 +113,7 @@ static uint64_t get_phys(void *ptr)
 
 	if (!libcmem_ready())
 		return 0;
-	if (libcmem_table_phys((uintptr_t)ptr, &phys))
+	if (libcmem_trusts() && libcmem_table_phys((uintptr_t)ptr, &phys))
 		return phys;
 	return libcmem_resolve((uintptr_t)ptr, &resolve) ? 0 : resolve.phys_addr;
 }

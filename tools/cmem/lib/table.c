@@ -472,6 +472,36 @@ no_memory:
 	return -1;
 }
 
+static void clear_node(struct node *node, unsigned int shift, uintptr_t address)
+{
+	for (size_t i = 0; i < NODE_SLOTS; i++, address += slot_size(shift)) {
+		struct libcmem_mapping *mapping = node->owners[i];
+
+		if (mapping) {
+			set_slot(&node->slots[i], 0);
+			node->owners[i] = NULL;
+			/* Its last slot: nobody asks any more whose it is. */
+			if (mapping->start + mapping->length - 1 - address < slot_size(shift))
+				free(mapping);
+		} else if (shift != PAGE_SHIFT && node->children[i]) {
+			clear_node(node->children[i], shift - NODE_SHIFT, address);
+		}
+	}
+	node->used = 0;
+}
+
+/* libcmem_table_clear - forget all mappings */
+void libcmem_table_clear(void)
+{
+	clear_node(&root.node, TOP_SHIFT, 0);
+}
+
+/* libcmem_table_is_empty - tell if nothing is mapped */
+bool libcmem_table_is_empty(void)
+{
+	return is_empty(&root.node, TOP_SHIFT);
+}
+
 /**
  * struct gone - a mapping that the table has forgotten, to be put back if need be
  * @mapping: it
@@ -518,7 +548,7 @@ static int forget_and_unmap(uintptr_t start, size_t length)
 		remember(&gone[i], libcmem_table_find(at));
 
 	forget(start, length);
-	error = munmap((void *)start, length) ? errno : 0;
+	error = libcmem_trust_munmap((void *)start, length, count) ? errno : 0;
 	/* Its nodes are still there. If even so little memory is not, the kernel is asked. */
 	for (i = 0; error && i < count; i++)
 		libcmem_table_insert(&gone[i].mapping, gone[i].phys, gone[i].flags);

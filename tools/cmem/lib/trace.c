@@ -31,7 +31,7 @@ static void __attribute__((constructor)) libcmem_trace_init(void)
  */
 void libcmem_trace(bool failed, const char *format, ...)
 {
-	int error = errno;
+	int error = errno, state;
 	char line[256], why[80] = "";
 	va_list arguments;
 	ssize_t written;
@@ -47,8 +47,13 @@ void libcmem_trace(bool failed, const char *format, ...)
 	if (length > sizeof(line) - sizeof(why) - 2)
 		length = sizeof(line) - sizeof(why) - 2;
 	length += snprintf(line + length, sizeof(line) - length, "%s\n", why);
-	/* If nobody can see it, the call itself is none the worse. */
+	/*
+	 * If nobody can see it, the call itself is none the worse; and who is cancelled here
+	 * would not learn what it did.
+	 */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	written = write(STDERR_FILENO, line, length);
+	pthread_setcancelstate(state, NULL);
 	(void)written;
 	errno = error;
 }

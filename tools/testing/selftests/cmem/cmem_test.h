@@ -687,6 +687,34 @@ static inline void __join_child(struct __test_metadata *_metadata, pid_t pid)
 	ASSERT_EQ(CHILD_EXIT_OK, WEXITSTATUS(status));
 }
 
+/*
+ * Work on a cached buffer until the kernel keeps all of its block mapped, where it does so
+ * but when that pays: no less than 128 pages are counted each time.
+ */
+static inline int work_until_mapped(int fd, __s32 block, void *map, size_t length)
+{
+	struct cmem_block_info info = { .size = sizeof(info), .block = block };
+	int ret = cmem_ioctl(fd, CMEM_IOCTL_GET_BLOCK, &info);
+
+	if (info.kind == CMEM_KIND_CMA)
+		return ret;
+	for (__u64 i = 0; !ret && i <= info.length / page_size() / 128; i++)
+		ret = cmem_sync(fd, map, length, CMEM_SYNC_WRITE_BACK);
+	return ret;
+}
+
+/* With cmem.share=any nobody is refused for his uid. */
+static inline bool anyone_may_share(void)
+{
+	int fd = open("/sys/module/cmem/parameters/share", O_RDONLY | O_CLOEXEC);
+	char word[16] = "";
+	bool any;
+
+	any = fd >= 0 && read(fd, word, sizeof(word) - 1) > 0 && !strncmp(word, "any", 3);
+	close(fd);
+	return any;
+}
+
 /* From now on someone without any capability. */
 static inline int become_user(uid_t uid)
 {

@@ -1430,18 +1430,6 @@ TEST_F(dmabuf, a_private_buffer_is_reached_by_it_alone)
 	self->dmabuf = -1;
 }
 
-/* With cmem.share=any nobody is refused for his uid. */
-static bool anyone_may_share(void)
-{
-	int fd = open("/sys/module/cmem/parameters/share", O_RDONLY | O_CLOEXEC);
-	char word[16] = "";
-	bool any;
-
-	any = fd >= 0 && read(fd, word, sizeof(word) - 1) > 0 && !strncmp(word, "any", 3);
-	close(fd);
-	return any;
-}
-
 TEST_F(dmabuf, another_user_may_register_by_it)
 {
 	pid_t pid;

@@ -46,20 +46,6 @@ FIXTURE_TEARDOWN(share)
 	expect_same(&self->before);
 }
 
-/* With cmem.share=any nobody is refused for his uid. */
-static bool anyone_may_share(void)
-{
-	char word[16] = "";
-	int fd = open("/sys/module/cmem/parameters/share", O_RDONLY);
-
-	if (fd < 0)
-		return false;
-	if (read(fd, word, sizeof(word) - 1) < 0)
-		word[0] = 0;
-	close(fd);
-	return !strncmp(word, "any", 3);
-}
-
 /* Leaves this process the effective capabilities @keep, a bit mask. */
 static int set_capabilities(unsigned long long keep)
 {

@@ -186,8 +186,9 @@ TEST_F(import, the_address_is_that_of_the_memory)
 	ASSERT_EQ(0, import(self->fd, dmabuf, &arg));
 	if (pread(mem, &entry, sizeof(entry),
 		  (unsigned long)map / page_size() * sizeof(entry)) == sizeof(entry) &&
-	    entry << 9)
+	    entry << 9) {
 		EXPECT_EQ((entry << 9 >> 9) * page_size(), arg.phys_addr);
+	}
 	close(mem);
 	close(arg.fd);
 	ASSERT_EQ(0, munmap(map, page_size()));

@@ -10,7 +10,8 @@
 
 #include "cmem_dmabuf.h"
 
-static_assert(sizeof(struct cmem_info) == 40, "layout");
+static_assert(sizeof(struct cmem_info) == 56, "layout");
+static_assert(offsetof(struct cmem_info, owner) == 40, "layout");
 static_assert(offsetof(struct cmem_info, features) == 32, "layout");
 static_assert(sizeof(struct cmem_block_info) == 112, "layout");
 static_assert(offsetof(struct cmem_block_info, base) == 16, "layout");
@@ -31,7 +32,9 @@ static_assert(sizeof(struct cmem_free) == 16, "layout");
 static_assert(sizeof(struct cmem_register) == 48, "layout");
 static_assert(offsetof(struct cmem_register, block) == 32, "layout");
 static_assert(offsetof(struct cmem_register, dmabuf_fd) == 44, "layout");
-static_assert(sizeof(struct cmem_resolve) == 64, "layout");
+static_assert(sizeof(struct cmem_resolve) == 80, "layout");
+static_assert(offsetof(struct cmem_resolve, mapping_addr) == 64, "layout");
+static_assert(sizeof(struct cmem_changes) == 4, "layout");
 static_assert(offsetof(struct cmem_resolve, buffer_flags) == 48, "layout");
 static_assert(sizeof(struct cmem_sync_range) == 24, "layout");
 static_assert(sizeof(struct cmem_sync) == 24, "layout");
@@ -273,6 +276,7 @@ static void prepare_release(FIXTURE_DATA(abi) *self, union any_arg *arg)
 
 FIXTURE_VARIANT_ADD(abi, get_info) {
 	.cmd = CMEM_IOCTL_GET_INFO, .size = sizeof(struct cmem_info), .writes = true,
+	.first_size = offsetof(struct cmem_info, owner),
 	.strict = { FLAGS(cmem_info, 0) },
 	.prepare = prepare_info, .undo = undo_nothing,
 };
@@ -327,6 +331,7 @@ FIXTURE_VARIANT_ADD(abi, register_dmabuf) {
 
 FIXTURE_VARIANT_ADD(abi, resolve) {
 	.cmd = CMEM_IOCTL_RESOLVE, .size = sizeof(struct cmem_resolve), .writes = true,
+	.first_size = offsetof(struct cmem_resolve, mapping_addr),
 	.strict = { FLAGS(cmem_resolve, 0), RESERVED(cmem_resolve) },
 	.prepare = prepare_resolve, .undo = undo_nothing,
 };

@@ -59,7 +59,8 @@ TEST_F(info, get_info_describes_this_machine)
 						      CMEM_FEATURE_DMABUF |
 						      CMEM_FEATURE_QUARANTINE |
 						      CMEM_FEATURE_ANY_ADDRESS |
-						      CMEM_FEATURE_IMPORT));
+						      CMEM_FEATURE_IMPORT |
+						      CMEM_FEATURE_CHANGES));
 	}
 }
 

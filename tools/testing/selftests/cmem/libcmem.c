@@ -215,8 +215,9 @@ TEST_F(lib_alloc, a_buffer_is_what_was_asked_for)
 	EXPECT_EQ(variant->heap, res.pool == CMEM_POOL_HEAP);
 	EXPECT_EQ(variant->flags, res.buffer_flags);
 	EXPECT_EQ(res.buffer_addr, res.phys_addr);
-	/* As much of it is mapped as was asked for, in pages. */
-	EXPECT_EQ(LENGTH, res.contiguous);
+	/* All of it is mapped: of a pool, that is more than was asked for. */
+	EXPECT_EQ(variant->heap ? LENGTH : self->src.length, res.contiguous);
+	EXPECT_EQ(res.buffer_length, res.contiguous);
 
 	for (size_t i = 0; i < LENGTH; i += 61) {
 		EXPECT_EQ(res.phys_addr + i, CMEM_getPhys64(buf + i));
@@ -319,7 +320,7 @@ TEST_F(lib_alloc, any_of_its_mappings_frees_a_buffer)
 	EXPECT_EQ(phys, CMEM_getPhys64(first));
 	EXPECT_REFUSED(ENOENT, CMEM_free(first, &self->params) ? -errno : 0);
 	EXPECT_EQ(-1, find_stranger(first, LENGTH, 1));
-	EXPECT_EQ(0, CMEM_unmap(first, LENGTH));
+	EXPECT_EQ(0, CMEM_unmap(first, variant->heap ? LENGTH : self->src.length));
 	expect_same(&self->before);
 }
 
@@ -376,20 +377,60 @@ TEST_F(lib, NULL_params_are_the_defaults)
 	EXPECT_EQ(0, CMEM_free(buf, NULL));
 }
 
+/* What TI's library takes, ours takes: a type that is none is a pool. */
+TEST_F(lib, what_says_nothing_of_a_buffer_is_ignored)
+{
+	const int junk = CMEM_PHYS | CMEM_WB | CMEM_INV | CMEM_HEAP | 0x55;
+	CMEM_AllocParams heap = heap_params(junk, 0), pool = pool_params(junk | CMEM_CACHED);
+	const int types[] = { 3, CMEM_PHYS, CMEM_CACHED, -1, CMEM_HEAP | 1 };
+	struct cmem_resolve res;
+	char *buf;
+
+	buf = CMEM_alloc2(self->heap.block, LENGTH, &heap);
+	ASSERT_POINTER(buf);
+	ASSERT_EQ(0, cmem_resolve(self->fd, buf, &res));
+	EXPECT_EQ(CMEM_POOL_HEAP, res.pool);
+	EXPECT_EQ(0, res.buffer_flags);
+	EXPECT_EQ(0, CMEM_free(buf, &heap));
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		pool.type = types[i];
+		buf = CMEM_alloc2(self->pool.block, LENGTH, &pool);
+		ASSERT_POINTER(buf);
+		ASSERT_EQ(0, cmem_resolve(self->fd, buf, &res));
+		EXPECT_LE(0, res.pool);
+		EXPECT_EQ(CMEM_ALLOC_CACHED, res.buffer_flags);
+		EXPECT_EQ(0, CMEM_free(buf, &pool));
+		buf = CMEM_allocPool2(self->pool.block, self->pool.pool, &pool);
+		ASSERT_POINTER(buf);
+		EXPECT_EQ(0, CMEM_free(buf, &pool));
+	}
+}
+
+/* Programs use all of what they know a pool's buffer to have. */
+TEST_F(lib, all_of_a_pool_buffer_is_mapped)
+{
+	CMEM_AllocParams params = pool_params(CMEM_CACHED);
+	struct cmem_resolve res;
+	char *buf;
+
+	buf = CMEM_alloc2(self->pool.block, 1, &params);
+	ASSERT_POINTER(buf);
+	ASSERT_EQ(0, cmem_resolve(self->fd, buf, &res));
+	EXPECT_EQ(res.buffer_length, res.contiguous);
+	fill(buf, res.buffer_length, 4);
+	EXPECT_EQ(-1, find_stranger(buf, res.buffer_length, 4));
+	EXPECT_EQ(0, CMEM_cacheWbInv(buf, res.buffer_length));
+	EXPECT_EQ(0, CMEM_free(buf, &params));
+	EXPECT_FALSE(mapped_by_us(buf + res.buffer_length - 1));
+}
+
 #define PTR_ERRNO(call) ((call) ? 0 : -errno)
 
 TEST_F(lib, bad_params_and_sizes_are_refused)
 {
-	CMEM_AllocParams type = { .type = 3 }, flags = { .flags = CMEM_CACHED | 1 };
 	CMEM_AllocParams heap = heap_params(0, 0), crooked = heap_params(0, 3 * page_size());
-	const int block = self->pool.block, pool = self->pool.pool;
+	const int block = self->pool.block;
 
-	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, LENGTH, &type)));
-	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, LENGTH, &flags)));
-	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_allocPool2(block, pool, &flags)));
-	/* The type is of no interest where the pool is named. */
-	EXPECT_EQ(0, CMEM_free(CMEM_allocPool2(block, pool, &type), NULL));
-	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_allocPhys64(block, LENGTH, &type)));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, 0, NULL)));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, 0, &heap)));
 	EXPECT_REFUSED(EINVAL, PTR_ERRNO(CMEM_alloc2(block, SIZE_MAX, &heap)));
@@ -681,13 +722,14 @@ TEST_F(lib, a_buffer_can_be_freed_by_its_physical_address_though_it_is_mapped)
 	fill(buf, LENGTH, 1);
 	EXPECT_EQ(0, CMEM_freePhys64(CMEM_getPhys64(buf), NULL));
 	EXPECT_EQ(-1, find_stranger(buf, LENGTH, 1));
-	EXPECT_EQ(0, CMEM_unmap(buf, LENGTH));
+	EXPECT_EQ(0, CMEM_unmap(buf, self->pool.length));
 }
 
 TEST_F(lib, parts_of_a_mapping_are_unmapped)
 {
+	CMEM_AllocParams heap = heap_params(0, 0);
 	const size_t page = page_size();
-	char *buf = CMEM_alloc2(self->pool.block, LENGTH, NULL), local[64];
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), local[64];
 	CMEM_off64_t phys;
 
 	ASSERT_POINTER(buf);
@@ -717,7 +759,8 @@ TEST_F(lib, parts_of_a_mapping_are_unmapped)
 
 TEST_F(lib, a_mapping_that_the_program_moved_is_still_understood)
 {
-	char *buf = CMEM_alloc2(self->pool.block, LENGTH, NULL), *moved;
+	CMEM_AllocParams heap = heap_params(0, 0);
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), *moved;
 	CMEM_off64_t phys;
 
 	ASSERT_POINTER(buf);
@@ -734,14 +777,15 @@ TEST_F(lib, a_mapping_that_the_program_moved_is_still_understood)
 
 TEST_F(lib, where_the_program_unmapped_by_itself_the_next_mapping_counts)
 {
-	char *buf = CMEM_alloc2(self->pool.block, LENGTH, NULL), *again;
+	CMEM_AllocParams heap = heap_params(0, 0);
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), *again;
 	CMEM_off64_t phys;
 
 	ASSERT_POINTER(buf);
 	phys = CMEM_getPhys64(buf);
 	ASSERT_EQ(0, munmap(buf, LENGTH));
 	/* The kernel takes the same place again. */
-	again = CMEM_alloc2(self->pool.block, LENGTH, NULL);
+	again = CMEM_alloc2(self->heap.block, LENGTH, &heap);
 	ASSERT_POINTER(again);
 	EXPECT_TRUE(again == buf) TH_LOG("this proves nothing");
 	EXPECT_NE(phys, CMEM_getPhys64(again));
@@ -750,11 +794,9 @@ TEST_F(lib, where_the_program_unmapped_by_itself_the_next_mapping_counts)
 	EXPECT_EQ(0, CMEM_freePhys64(phys, NULL));
 }
 
-/*
- * The library's own knowledge
- */
+static int cut_off[64];		/* what was there, by its number, or 0 */
 
-/* The library's file, which is none any more: every ioctl of it is ENOTTY. */
+/* The library's file, which is none for a while: every ioctl of it is ENOTTY. */
 static int cut_off_kernel(int own_fd)
 {
 	int null = open("/dev/null", O_RDWR), count = 0;
@@ -767,6 +809,7 @@ static int cut_off_kernel(int own_fd)
 			continue;
 		/* Those that the tests themselves hold are older, and stay. */
 		if (!strcmp(target, CMEM_DEVICE)) {
+			cut_off[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 64);
 			dup2(null, fd);
 			count++;
 		}
@@ -775,6 +818,239 @@ static int cut_off_kernel(int own_fd)
 	return count;
 }
 
+static void connect_kernel(void)
+{
+	for (int fd = 3; fd < 64; fd++) {
+		if (!cut_off[fd])
+			continue;
+		dup3(cut_off[fd], fd, O_CLOEXEC);
+		close(cut_off[fd]);
+		cut_off[fd] = 0;
+	}
+}
+
+/* What the table knew of it is worth nothing any more: not for addresses, caches, or freeing. */
+#define EXPECT_NOT_OURS(address) do {						\
+	EXPECT_ERRNO(EFAULT, CMEM_getPhys64(address) == 0);			\
+	EXPECT_ERRNO(EFAULT, CMEM_cacheWb(address, LENGTH) == -1);		\
+	EXPECT_ERRNO(EFAULT, CMEM_cacheInv(address, LENGTH) == -1);		\
+	EXPECT_ERRNO(EFAULT, CMEM_cacheWbInv(address, 1) == -1);		\
+	EXPECT_ERRNO(EFAULT, CMEM_free(address, NULL) == -1);			\
+	EXPECT_ERRNO(EFAULT, CMEM_unregister(address, NULL) == -1);		\
+	EXPECT_ERRNO(EFAULT, CMEM_export_dmabuf(address) == -1);		\
+	EXPECT_ERRNO(EINVAL, CMEM_unmap(address, LENGTH) == -1);		\
+} while (0)
+
+FIXTURE_VARIANT(gone)
+{
+	int how;
+};
+
+enum { MUNMAP, MUNMAP_PART, MAP_OVER, MAP_OVER_PART, MREMAP, MREMAP_SHORTER };
+
+FIXTURE(gone)
+{
+	struct source pool;
+	struct snapshot before;
+};
+
+FIXTURE_VARIANT_ADD(gone, munmap) { .how = MUNMAP };
+FIXTURE_VARIANT_ADD(gone, munmap_of_a_part) { .how = MUNMAP_PART };
+FIXTURE_VARIANT_ADD(gone, something_mapped_over_it) { .how = MAP_OVER };
+FIXTURE_VARIANT_ADD(gone, something_mapped_over_a_part) { .how = MAP_OVER_PART };
+FIXTURE_VARIANT_ADD(gone, moved) { .how = MREMAP };
+FIXTURE_VARIANT_ADD(gone, made_shorter) { .how = MREMAP_SHORTER };
+
+FIXTURE_SETUP(gone)
+{
+	int fd;
+
+	OPEN_OR_SKIP(fd);
+	close(fd);
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	if (!find_pool_source(ANY_KIND, 2 * LENGTH, 3, &self->pool))
+		SKIP(return, "no pool with three buffers");
+	ASSERT_EQ(0, CMEM_init());
+}
+
+FIXTURE_TEARDOWN(gone)
+{
+	EXPECT_EQ(0, CMEM_exit());
+	expect_same(&self->before);
+}
+
+TEST_F(gone, the_library_believes_nothing_of_it)
+{
+	CMEM_AllocParams params = pool_params(CMEM_CACHED);
+	const int block = self->pool.block, pool = self->pool.pool;
+	char *buf = CMEM_allocPool2(block, pool, &params), *other, *own, *gone, *moved = NULL;
+	const size_t length = self->pool.length;
+	CMEM_off64_t phys, other_phys;
+
+	other = CMEM_allocPool2(block, pool, &params);
+	ASSERT_POINTER(buf);
+	ASSERT_POINTER(other);
+	phys = CMEM_getPhys64(buf);
+	other_phys = CMEM_getPhys64(other);
+	gone = buf;
+	switch (variant->how) {
+	case MUNMAP:
+		ASSERT_EQ(0, munmap(buf, length));
+		break;
+	case MUNMAP_PART:
+	case MREMAP_SHORTER:
+		gone += LENGTH;
+		if (variant->how == MUNMAP_PART) {
+			ASSERT_EQ(0, munmap(gone, length - LENGTH));
+		} else {
+			ASSERT_TRUE(mremap(buf, length, LENGTH, 0) == buf);
+		}
+		break;
+	case MAP_OVER_PART:
+		gone += LENGTH;
+		break;
+	case MREMAP:
+		moved = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ASSERT_TRUE(mremap(buf, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, moved) ==
+			    moved);
+		break;
+	}
+	own = mmap(gone, length - (gone - buf), PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	ASSERT_TRUE(own == gone);
+	memset(own, 7, length - (gone - buf));
+	EXPECT_NOT_OURS(own);
+	EXPECT_EQ(7, own[0]);
+	EXPECT_EQ(7, own[length - (gone - buf) - 1]);
+
+	/* What is left of it, where it is now, and all others are as before. */
+	if (gone != buf) {
+		EXPECT_EQ(phys + 5, CMEM_getPhys64(buf + 5));
+	}
+	if (moved) {
+		EXPECT_EQ(phys + length - 1, CMEM_getPhys64(moved + length - 1));
+	}
+	EXPECT_EQ(other_phys + 3, CMEM_getPhys64(other + 3));
+	EXPECT_EQ(0, CMEM_cacheWb(other, length));
+	EXPECT_EQ(0, CMEM_free(other, &params));
+	other = CMEM_allocPool2(block, pool, &params);
+	ASSERT_POINTER(other);
+	EXPECT_EQ(phys_of(other), CMEM_getPhys64(other));
+	EXPECT_EQ(0, CMEM_free(other, &params));
+
+	if (moved || gone != buf) {
+		EXPECT_EQ(0, CMEM_free(moved ?: buf, &params));
+	} else {
+		EXPECT_EQ(0, CMEM_freePhys64(phys, &params));
+	}
+	EXPECT_EQ(0, munmap(own, length - (gone - buf)));
+}
+
+TEST_F(gone, a_child_that_has_not_got_it_knows_that)
+{
+	CMEM_AllocParams params = pool_params(CMEM_CACHED);
+	const size_t length = self->pool.length;
+	char *buf = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
+	char *other = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
+	CMEM_off64_t phys;
+	pid_t pid;
+
+	ASSERT_POINTER(buf);
+	ASSERT_POINTER(other);
+	phys = CMEM_getPhys64(other);
+	ASSERT_EQ(0, madvise(buf, length, MADV_DONTFORK));
+	IN_CHILD(pid) {
+		char *own = mmap(buf, length, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+		ASSERT_TRUE(own == buf);
+		*own = 7;
+		EXPECT_NOT_OURS(own);
+		ASSERT_EQ(7, *own);
+		/* And what it has. What it unmaps, it unmaps for itself. */
+		ASSERT_EQ(phys + 9, CMEM_getPhys64(other + 9));
+		ASSERT_EQ(0, CMEM_unmap(other, length));
+		EXPECT_NOT_OURS(other);
+		other = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
+		ASSERT_POINTER(other);
+		ASSERT_EQ(phys_of(other), CMEM_getPhys64(other));
+		ASSERT_EQ(0, CMEM_free(other, &params));
+		ASSERT_FALSE(has_failed(_metadata));
+	}
+	join_child(pid);
+	/* The parent's are all there, without a question. */
+	ASSERT_LT(0, cut_off_kernel(-1));
+	EXPECT_EQ(phys, CMEM_getPhys64(other));
+	EXPECT_NE(0, CMEM_getPhys64(buf + length - 1));
+	connect_kernel();
+	EXPECT_EQ(0, CMEM_free(buf, &params));
+	EXPECT_EQ(0, CMEM_free(other, &params));
+}
+
+/* A program that makes itself a daemon closes all files, and opens its own. */
+TEST_F(lib, CMEM_exit_closes_no_file_of_the_programs)
+{
+	pid_t pid;
+
+	IN_CHILD(pid) {
+		int own[8], fd;
+
+		for (fd = 3; fd < 64; fd++)
+			close(fd);
+		/* Some are files of /dev/cmem, too. */
+		for (int i = 0; i < 8; i++) {
+			own[i] = open(i % 2 ? "/dev/null" : CMEM_DEVICE, O_RDWR | O_CLOEXEC);
+			ASSERT_LE(0, own[i]);
+		}
+		ASSERT_TRUE(CMEM_exit() == -1 && errno == EBADF);
+		for (int i = 0; i < 8; i++)
+			ASSERT_LE(0, fcntl(own[i], F_GETFD));
+		/* All begins anew. */
+		ASSERT_TRUE(CMEM_exit() == -1 && errno == EBADF);
+		ASSERT_EQ(0, CMEM_init());
+		ASSERT_EQ(0, CMEM_exit());
+	}
+	join_child(pid);
+}
+
+static void *cancelled_in_init(void *arg)
+{
+	pthread_cancel(pthread_self());
+	CMEM_init();
+	pthread_testcancel();
+	return arg;
+}
+
+static void *cancelled_in_exit(void *arg)
+{
+	pthread_cancel(pthread_self());
+	CMEM_exit();
+	pthread_testcancel();
+	return arg;
+}
+
+TEST_F(lib, a_thread_that_is_cancelled_leaves_nothing_half_done)
+{
+	void *(*const threads[])(void *) = { cancelled_in_init, cancelled_in_exit };
+	pthread_t thread;
+	void *result;
+
+	/* The last CMEM_exit() closes the file, the first CMEM_init() opens it. */
+	ASSERT_EQ(0, CMEM_exit());
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, pthread_create(&thread, NULL, threads[i], "not cancelled"));
+		ASSERT_EQ(0, pthread_join(thread, &result));
+		EXPECT_TRUE(result == PTHREAD_CANCELED);
+		/* The call was made all the same. */
+		EXPECT_EQ(i ? -1 : (int)CMEM_VERSION, CMEM_getVersion());
+	}
+	ASSERT_EQ(0, CMEM_init());
+}
+
+/*
+ * The library's own knowledge
+ */
+
 TEST_F(lib, addresses_are_known_without_the_kernel)
 {
 	const size_t heap_length = 3 << 20;
@@ -782,7 +1058,6 @@ TEST_F(lib, addresses_are_known_without_the_kernel)
 	char *pool_buf = CMEM_alloc2(self->pool.block, LENGTH, NULL);
 	char *heap_buf = CMEM_alloc2(self->heap.block, heap_length, &heap), *part, local;
 	CMEM_off64_t pool_phys, heap_phys;
-	pid_t pid;
 
 	ASSERT_POINTER(pool_buf);
 	ASSERT_POINTER(heap_buf);
@@ -791,25 +1066,23 @@ TEST_F(lib, addresses_are_known_without_the_kernel)
 	part = CMEM_map64(heap_phys + page_size(), page_size());
 	ASSERT_POINTER(part);
 
-	IN_CHILD(pid) {
-		ASSERT_LT(0, cut_off_kernel(-1));
-		ASSERT_NO_POINTER(CMEM_alloc2(self->pool.block, LENGTH, NULL));
-		ASSERT_EQ(ENOTTY, errno);
-		for (size_t i = 0; i < LENGTH; i++)
-			ASSERT_EQ(pool_phys + i, CMEM_getPhys64(pool_buf + i));
-		for (size_t i = 0; i < heap_length; i += 1021)
-			ASSERT_EQ(heap_phys + i, CMEM_getPhys64(heap_buf + i));
-		ASSERT_EQ(heap_phys + page_size() + 3, CMEM_getPhys64(part + 3));
-		/* Others it would have to ask for. */
-		ASSERT_EQ(0, CMEM_getPhys64(&local));
-		ASSERT_EQ(ENOTTY, errno);
-		/* Freeing says that it failed, and leaves all as it was. */
-		ASSERT_EQ(-1, CMEM_free(pool_buf, NULL));
-		ASSERT_EQ(ENOTTY, errno);
-		ASSERT_EQ(pool_phys, CMEM_getPhys64(pool_buf));
-		ASSERT_EQ(0, pool_buf[0]);
-	}
-	join_child(pid);
+	ASSERT_LT(0, cut_off_kernel(-1));
+	ASSERT_NO_POINTER(CMEM_alloc2(self->pool.block, LENGTH, NULL));
+	ASSERT_EQ(ENOTTY, errno);
+	for (size_t i = 0; i < LENGTH; i++)
+		ASSERT_EQ(pool_phys + i, CMEM_getPhys64(pool_buf + i));
+	for (size_t i = 0; i < heap_length; i += 1021)
+		ASSERT_EQ(heap_phys + i, CMEM_getPhys64(heap_buf + i));
+	ASSERT_EQ(heap_phys + page_size() + 3, CMEM_getPhys64(part + 3));
+	/* Others it would have to ask for. */
+	ASSERT_EQ(0, CMEM_getPhys64(&local));
+	ASSERT_EQ(ENOTTY, errno);
+	/* Freeing says that it failed, and leaves all as it was. */
+	ASSERT_EQ(-1, CMEM_free(pool_buf, NULL));
+	ASSERT_EQ(ENOTTY, errno);
+	ASSERT_EQ(pool_phys, CMEM_getPhys64(pool_buf));
+	ASSERT_EQ(0, pool_buf[0]);
+	connect_kernel();
 	EXPECT_EQ(0, CMEM_unmap(part, page_size()));
 	EXPECT_EQ(0, CMEM_free(pool_buf, NULL));
 	EXPECT_EQ(0, CMEM_free(heap_buf, &heap));
@@ -822,7 +1095,7 @@ TEST_F(lib, caches_are_maintained_without_the_kernel_where_that_can_be)
 	char *noncached = CMEM_alloc2(self->heap.block, LENGTH, &plain);
 	struct cmem_info info;
 	bool by_program = false;
-	pid_t pid;
+	int wb, kernel;
 
 	ASSERT_POINTER(cached);
 	ASSERT_POINTER(noncached);
@@ -834,28 +1107,25 @@ TEST_F(lib, caches_are_maintained_without_the_kernel_where_that_can_be)
 	/* So it does where most devices snoop, and there is mostly nothing to do. */
 	if (block_is_coherent(self->fd, self->heap.block))
 		by_program = false;
-	IN_CHILD(pid) {
-		const int wb = self->coherent || by_program ? 0 : -1;
-		const int kernel = self->coherent ? 0 : -1;
-
-		ASSERT_LT(0, cut_off_kernel(-1));
-		fill(cached, LENGTH, 1);
-		ASSERT_EQ(wb, CMEM_cacheWb(cached, LENGTH));
-		ASSERT_EQ(wb, CMEM_cacheWbInv(cached, LENGTH));
-		ASSERT_EQ(wb, CMEM_cacheWb(cached + LENGTH - 1, 1));
-		ASSERT_EQ(wb, CMEM_cacheWbInv(cached + 63, 2));
-		ASSERT_EQ(-1, find_stranger(cached, LENGTH, 1));
-		ASSERT_EQ(kernel, CMEM_cacheInv(cached, LENGTH));
-		ASSERT_EQ(kernel, CMEM_cacheWbInvAll());
-		/* It knows the devices: one may snoop. */
-		ASSERT_EQ(kernel, CMEM_cacheWb(noncached, LENGTH));
-		ASSERT_EQ(kernel, CMEM_cacheWbInv(noncached + 5, 7));
-		ASSERT_EQ(kernel, CMEM_cacheInv(noncached, LENGTH));
-		/* What is not ours is for the kernel to refuse. */
-		ASSERT_EQ(-1, CMEM_cacheWb(&info, sizeof(info)));
-		ASSERT_EQ(ENOTTY, errno);
-	}
-	join_child(pid);
+	wb = self->coherent || by_program ? 0 : -1;
+	kernel = self->coherent ? 0 : -1;
+	ASSERT_LT(0, cut_off_kernel(-1));
+	fill(cached, LENGTH, 1);
+	ASSERT_EQ(wb, CMEM_cacheWb(cached, LENGTH));
+	ASSERT_EQ(wb, CMEM_cacheWbInv(cached, LENGTH));
+	ASSERT_EQ(wb, CMEM_cacheWb(cached + LENGTH - 1, 1));
+	ASSERT_EQ(wb, CMEM_cacheWbInv(cached + 63, 2));
+	ASSERT_EQ(-1, find_stranger(cached, LENGTH, 1));
+	ASSERT_EQ(kernel, CMEM_cacheInv(cached, LENGTH));
+	ASSERT_EQ(kernel, CMEM_cacheWbInvAll());
+	/* It knows the devices: one may snoop. */
+	ASSERT_EQ(kernel, CMEM_cacheWb(noncached, LENGTH));
+	ASSERT_EQ(kernel, CMEM_cacheWbInv(noncached + 5, 7));
+	ASSERT_EQ(kernel, CMEM_cacheInv(noncached, LENGTH));
+	/* What is not ours is for the kernel to refuse. */
+	ASSERT_EQ(-1, CMEM_cacheWb(&info, sizeof(info)));
+	ASSERT_EQ(ENOTTY, errno);
+	connect_kernel();
 	EXPECT_EQ(0, CMEM_free(cached, &heap));
 	EXPECT_EQ(0, CMEM_free(noncached, &plain));
 }
@@ -863,8 +1133,8 @@ TEST_F(lib, caches_are_maintained_without_the_kernel_where_that_can_be)
 TEST_F(lib, cache_calls_take_ranges_of_ours_and_no_others)
 {
 	int (*const calls[])(void *, size_t) = { CMEM_cacheWb, CMEM_cacheInv, CMEM_cacheWbInv };
-	CMEM_AllocParams params = pool_params(CMEM_CACHED);
-	char *buf = CMEM_alloc2(self->pool.block, LENGTH, &params), *guard;
+	CMEM_AllocParams params = heap_params(CMEM_CACHED, 0);
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &params), *guard;
 	char local[256] = "local";
 
 	ASSERT_POINTER(buf);
@@ -887,7 +1157,7 @@ TEST_F(lib, cache_calls_take_ranges_of_ours_and_no_others)
 	EXPECT_EQ(0, CMEM_free(buf, &params));
 
 	/* The same with one that the table knows */
-	buf = CMEM_alloc2(self->pool.block, LENGTH, &params);
+	buf = CMEM_alloc2(self->heap.block, LENGTH, &params);
 	ASSERT_POINTER(buf);
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		EXPECT_EQ(0, calls[i](buf, LENGTH));
@@ -899,15 +1169,15 @@ TEST_F(lib, cache_calls_take_ranges_of_ours_and_no_others)
 
 TEST_F(lib, ranges_over_cached_and_noncached_buffers_are_maintained)
 {
-	CMEM_AllocParams cached = pool_params(CMEM_CACHED), plain = pool_params(0);
+	CMEM_AllocParams cached = heap_params(CMEM_CACHED, 0), plain = heap_params(0, 0);
 	char *space, *a, *b;
 
 	space = mmap(NULL, 2 * LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(space);
 	ASSERT_EQ(0, munmap(space, 2 * LENGTH));
 	/* Top down, beside each other */
-	a = CMEM_alloc2(self->pool.block, LENGTH, &cached);
-	b = CMEM_alloc2(self->pool.block, LENGTH, &plain);
+	a = CMEM_alloc2(self->heap.block, LENGTH, &cached);
+	b = CMEM_alloc2(self->heap.block, LENGTH, &plain);
 	ASSERT_POINTER(a);
 	ASSERT_POINTER(b);
 	if (b + LENGTH != a)
@@ -1091,8 +1361,14 @@ TEST_F(lib, another_process_registers_and_holds_the_buffer)
 		ASSERT_EQ(sizeof(phys), read(to_child[0], &phys, sizeof(phys)));
 		ASSERT_NO_POINTER(CMEM_registerAlloc64(phys + 1));
 		ASSERT_EQ(EINVAL, errno);
-		ASSERT_NO_POINTER(CMEM_map64(phys, LENGTH));
+		/* A part can be mapped without that, as programs of old do. */
+		buf = CMEM_map64(phys + page_size(), page_size());
+		ASSERT_POINTER(buf);
+		ASSERT_EQ(phys + page_size(), CMEM_getPhys64(buf));
+		ASSERT_EQ(0, CMEM_cacheWbInvAll());
+		ASSERT_EQ(-1, CMEM_free(buf, &params));
 		ASSERT_EQ(EPERM, errno);
+		ASSERT_EQ(0, CMEM_unmap(buf, page_size()));
 		if (fits(phys)) {
 			buf = CMEM_registerAlloc(phys);
 		} else {
@@ -1175,7 +1451,7 @@ TEST_F(lib, a_forked_child_is_the_same_owner)
 	/* The child's CMEM_exit() was its own. */
 	EXPECT_EQ(CMEM_VERSION, CMEM_getVersion());
 	EXPECT_ERRNO(ENOENT, CMEM_free(give, NULL) == -1);
-	EXPECT_EQ(0, CMEM_unmap(give, LENGTH));
+	EXPECT_EQ(0, CMEM_unmap(give, self->pool.length));
 	ASSERT_EQ(sizeof(phys), read(result[0], &phys, sizeof(phys)));
 	buf = CMEM_map64(phys, LENGTH);
 	ASSERT_POINTER(buf);

@@ -395,26 +395,191 @@ TEST_F(map, a_length_of_zero_is_EINVAL)
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, self->buf.phys_addr, 0, RW, MAP_SHARED));
 }
 
-TEST_F(map, a_buffer_of_another_file_is_EPERM_until_registered)
+/*
+ * Without being registered: a program of old that knows an address maps it, and does no more.
+ */
+
+/* How many files are registered, as the others find out */
+static int num_holders(__u64 phys_addr)
 {
-	int other = cmem_open();
-	void *map;
+	char path[64], line[512], start[32];
+	int count = 0;
+
+	snprintf(start, sizeof(start), "phys=%#llx ", (unsigned long long)phys_addr);
+	for (int block = -1; block < 32; block++) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/sys/kernel/debug/cmem/%d/extents", block);
+		file = fopen(path, "r");
+		if (!file)
+			continue;
+		while (fgets(line, sizeof(line), file))
+			if (strstr(line, start))
+				for (char *at = line; (at = strstr(at, " owner=")); at++)
+					count++;
+		fclose(file);
+	}
+	return count;
+}
+
+TEST_F(map, who_may_register_may_map)
+{
+	__u64 phys = self->buf.phys_addr;
+	int other = cmem_open(), third = cmem_open();
+	char *map, *part;
 
 	ASSERT_LE(0, other);
-	EXPECT_REFUSED(EPERM, try_map(other, self->buf.phys_addr, self->buf.length, RW,
-				      MAP_SHARED));
-	EXPECT_REFUSED(EPERM, try_map(other, self->buf.phys_addr + self->page, self->page,
-				      PROT_READ, MAP_SHARED));
-	EXPECT_REFUSED(EINVAL, try_map(other, self->buf.phys_addr, 2 * self->buf.length, RW,
-				       MAP_SHARED));
-	ASSERT_EQ(0, cmem_register(other, self->buf.phys_addr));
-	map = cmem_map(other, &self->buf);
+	ASSERT_LE(0, third);
+	EXPECT_REFUSED(EINVAL, try_map(other, phys, 2 * self->buf.length, RW, MAP_SHARED));
+	map = map_part(self->fd, phys, self->buf.length);
+	part = map_part(other, phys + self->page, self->page);
 	ASSERT_MAPPED(map);
-	EXPECT_EQ(0, munmap(map, self->buf.length));
-	ASSERT_EQ(0, cmem_free(other, self->buf.phys_addr));
-	EXPECT_REFUSED(EPERM, try_map(other, self->buf.phys_addr, self->buf.length, RW,
-				      MAP_SHARED));
+	ASSERT_MAPPED(part);
+	fill(map, self->buf.length, 1);
+	EXPECT_EQ(0, memcmp(part, map + self->page, self->page));
+	/* There is nothing that it could drop, but it may export, and sync. */
+	EXPECT_REFUSED(EPERM, cmem_free(other, phys));
+	EXPECT_EQ(0, cmem_sync(other, part, self->page, CMEM_SYNC_WRITE_BACK));
+	ASSERT_EQ(0, munmap(map, self->buf.length));
+
+	/* As long as it is there, it counts: who may register by the address still may. */
+	ASSERT_EQ(0, cmem_free(self->fd, phys));
+	EXPECT_REFUSED(EPERM, cmem_free(other, phys));
+	ASSERT_EQ(0, cmem_register(third, phys));
+	ASSERT_EQ(0, cmem_free(third, phys));
+	EXPECT_EQ(fill_word(1, self->page / 8), *(volatile __u64 *)part);
+	ASSERT_EQ(0, munmap(part, self->page));
+	EXPECT_REFUSED(ENOENT, cmem_register(third, phys));
+	EXPECT_REFUSED(EINVAL, try_map(other, phys, self->page, RW, MAP_SHARED));
+	expect_same(&self->before);
+	close(third);
 	close(other);
+}
+
+TEST_F(map, such_a_mapping_is_split_moved_and_inherited)
+{
+	__u64 phys = self->buf.phys_addr;
+	int other = cmem_open();
+	char *map = map_part(other, phys, self->buf.length), *moved;
+	bool told = !access("/sys/kernel/debug/cmem", F_OK);
+	pid_t pid;
+
+	ASSERT_MAPPED(map);
+	if (told) {
+		EXPECT_EQ(2, num_holders(phys));
+	}
+	ASSERT_EQ(0, cmem_free(self->fd, phys));
+	moved = mmap(NULL, self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_MAPPED(moved);
+	ASSERT_EQ(0, munmap(map + self->page, self->page));
+	ASSERT_EQ(0, mprotect(map + 3 * self->page, self->page, PROT_READ));
+	ASSERT_TRUE(mremap(map + 5 * self->page, self->page, self->page,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, moved) == moved);
+	IN_CHILD(pid) {
+		ASSERT_EQ(0, munmap(map, self->buf.length));
+		ASSERT_EQ(-EPERM, cmem_free(other, phys));
+		ASSERT_EQ(0, *moved);
+	}
+	join_child(pid);
+	*moved = 1;
+	if (told) {
+		EXPECT_EQ(1, num_holders(phys));
+	}
+	ASSERT_EQ(0, munmap(map, self->buf.length));
+	EXPECT_EQ(1, *moved);
+	EXPECT_EQ(0, cmem_register(self->fd, phys));
+	EXPECT_EQ(0, cmem_free(self->fd, phys));
+	ASSERT_EQ(0, munmap(moved, self->page));
+	EXPECT_REFUSED(ENOENT, cmem_register(self->fd, phys));
+	expect_same(&self->before);
+	close(other);
+}
+
+TEST_F(map, such_a_file_registers_as_well)
+{
+	__u64 phys = self->buf.phys_addr;
+	int other = cmem_open();
+	char *map = map_part(other, phys, self->page), *again;
+
+	ASSERT_MAPPED(map);
+	ASSERT_EQ(0, cmem_register(other, phys));
+	/* This one was made by a file that is registered: it holds its memory, and no more. */
+	again = map_part(other, phys, self->page);
+	ASSERT_MAPPED(again);
+	ASSERT_EQ(0, munmap(map, self->page));
+	ASSERT_EQ(0, cmem_free(self->fd, phys));
+	ASSERT_EQ(0, cmem_register(self->fd, phys));
+	ASSERT_EQ(0, cmem_free(self->fd, phys));
+	ASSERT_EQ(0, cmem_free(other, phys));
+	EXPECT_REFUSED(ENOENT, cmem_register(self->fd, phys));
+	*again = 1;
+	ASSERT_EQ(0, munmap(again, self->page));
+	close(other);
+	expect_same(&self->before);
+}
+
+TEST_F(map, who_may_not_register_may_not_map)
+{
+	struct cmem_alloc private;
+	int reader = open(CMEM_DEVICE, O_RDONLY | O_CLOEXEC), other = cmem_open();
+	struct source src;
+	void *map;
+	pid_t pid;
+
+	ASSERT_LE(0, reader);
+	/* For reading is less than what the owner's file is open for. */
+	map = mmap(NULL, self->page, PROT_READ, MAP_SHARED, reader, self->buf.phys_addr);
+	ASSERT_MAPPED(map);
+	EXPECT_EQ(-1, mprotect(map, self->page, RW));
+	ASSERT_EQ(0, munmap(map, self->page));
+	EXPECT_REFUSED(EACCES, try_map(reader, self->buf.phys_addr, self->page, RW, MAP_SHARED));
+	if (find_source(ANY_KIND, variant->heap, self->page, &src)) {
+		ASSERT_EQ(0, source_alloc(self->fd, &src, CMEM_ALLOC_PRIVATE, &private));
+		EXPECT_REFUSED(EPERM, try_map(other, private.phys_addr, self->page, RW,
+					      MAP_SHARED));
+		ASSERT_EQ(0, cmem_free(self->fd, private.phys_addr));
+	}
+	if (getuid() || anyone_may_share())
+		SKIP(goto out, "wants root, and no cmem.share=any");
+	IN_CHILD(pid) {
+		int fd;
+
+		ASSERT_EQ(0, become_user(OTHER_UID));
+		fd = cmem_open();
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(-EPERM, try_map(fd, self->buf.phys_addr, self->page, RW, MAP_SHARED));
+		ASSERT_EQ(-EPERM, try_map(fd, self->buf.phys_addr, self->page, PROT_READ,
+					  MAP_SHARED));
+	}
+	join_child(pid);
+out:
+	close(reader);
+	close(other);
+}
+
+TEST_F(map, no_more_files_than_may_register_map_a_buffer)
+{
+	static void *maps[CMEM_MAX_HOLDERS];
+	static int fd[CMEM_MAX_HOLDERS];
+	int last = cmem_open();
+
+	for (int i = 1; i < CMEM_MAX_HOLDERS; i++) {
+		fd[i] = cmem_open();
+		ASSERT_LE(0, fd[i]);
+		maps[i] = map_part(fd[i], self->buf.phys_addr, self->page);
+		ASSERT_MAPPED(maps[i]);
+	}
+	EXPECT_REFUSED(EOVERFLOW, try_map(last, self->buf.phys_addr, self->page, RW,
+					  MAP_SHARED));
+	EXPECT_REFUSED(EOVERFLOW, cmem_register(last, self->buf.phys_addr));
+	ASSERT_EQ(0, munmap(maps[1], self->page));
+	maps[1] = map_part(last, self->buf.phys_addr, self->page);
+	ASSERT_MAPPED(maps[1]);
+	close(last);
+	for (int i = 1; i < CMEM_MAX_HOLDERS; i++) {
+		close(fd[i]);
+		ASSERT_EQ(0, munmap(maps[i], self->page));
+	}
 }
 
 TEST_F(map, private_mappings_are_EINVAL)

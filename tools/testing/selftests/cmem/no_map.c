@@ -118,6 +118,26 @@ TEST_F(no_map, a_buffer_that_is_not_cached_has_nothing_mapped)
 	EXPECT_TRUE(becomes_unmapped(self->fd, &self->block));
 }
 
+/* One frame after the other, say: to map all of the block for each would take long. */
+TEST_F(no_map, little_work_maps_no_more_than_it_needs)
+{
+	struct cmem_alloc buf;
+	char *map;
+
+	if (self->block.length < 1024 * page_size())
+		SKIP(return, "the block is small: it is mapped at once");
+	ASSERT_TRUE(becomes_unmapped(self->fd, &self->block));
+	for (int i = 0; i < 64; i++) {
+		ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &buf));
+		map = cmem_map(self->fd, &buf);
+		ASSERT_MAPPED(map);
+		ASSERT_EQ(0, cmem_sync(self->fd, map, buf.length, CMEM_SYNC_WRITE_BACK));
+		ASSERT_EQ(0, count_mappings(&self->block));
+		ASSERT_EQ(0, munmap(map, buf.length));
+		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	}
+}
+
 TEST_F(no_map, a_cached_buffer_is_mapped_while_it_is_there)
 {
 	struct cmem_alloc buf, other;
@@ -128,6 +148,7 @@ TEST_F(no_map, a_cached_buffer_is_mapped_while_it_is_there)
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &other));
 	map = cmem_map(self->fd, &buf);
 	ASSERT_MAPPED(map);
+	ASSERT_EQ(0, work_until_mapped(self->fd, self->src.block, map, buf.length));
 	for (int i = 0; i < 3; i++) {
 		fill(map, buf.length, i);
 		ASSERT_EQ(0, cmem_sync(self->fd, map, buf.length,
@@ -160,7 +181,7 @@ TEST_F(no_map, what_is_in_quarantine_is_not_mapped)
 				  &buf));
 	map = cmem_map(fd, &buf);
 	ASSERT_MAPPED(map);
-	ASSERT_EQ(0, cmem_sync(fd, map, buf.length, CMEM_SYNC_WRITE_BACK));
+	ASSERT_EQ(0, work_until_mapped(fd, self->src.block, map, buf.length));
 	EXPECT_EQ(1, count_mappings(&self->block));
 	ASSERT_EQ(0, munmap(map, buf.length));
 	close(fd);

@@ -249,30 +249,46 @@ SOURCE_VARIANTS(trace);
 
 /*
  * One known range tells where the kernel sees the block, or how wide phys_addr_t is. It
- * sees it there as long as there is a cached buffer: @fd keeps this one.
+ * sees it there as long as there is a cached buffer, once there was enough work: @fd keeps
+ * this one.
  */
-static void calibrate(struct __test_metadata *_metadata, int fd, struct source src)
+static void *map_known(struct __test_metadata *_metadata, int fd, struct source src,
+		       struct cmem_alloc *known)
 {
-	struct cmem_alloc known;
 	void *map;
 
-	ASSERT_EQ(0, source_alloc(fd, &src, CMEM_ALLOC_CACHED, &known));
-	map = cmem_map(fd, &known);
-	ASSERT_MAPPED(map);
+	ASSERT_EQ(0, source_alloc(fd, &src, CMEM_ALLOC_CACHED, known)) {
+		return NULL;
+	}
+	map = cmem_map(fd, known);
+	ASSERT_MAPPED(map) {
+		return NULL;
+	}
+	ASSERT_EQ(0, work_until_mapped(fd, src.block, map, 64)) {
+		return NULL;
+	}
+	return map;
+}
+
+static void calibrate(struct __test_metadata *_metadata, int fd, void *map,
+		      const struct cmem_alloc *known)
+{
 	alias = 0;
 	read_trace();
 	ASSERT_EQ(0, cmem_sync(fd, map, 64, CMEM_SYNC_WRITE_BACK));
 	ASSERT_EQ(2, read_trace());
 	ASSERT_EQ(1, executed.count);
 	if (arch == ARM64)
-		alias = executed.run[0].phys_addr - known.phys_addr;
+		alias = executed.run[0].phys_addr - known->phys_addr;
 	else if (executed.run[0].length != 64)
 		arch = ARM;
-	ASSERT_EQ(0, munmap(map, known.length));
+	ASSERT_EQ(0, munmap(map, known->length));
 }
 
 FIXTURE_SETUP(trace)
 {
+	struct cmem_alloc known;
+	void *known_map = NULL;
 	struct utsname name;
 
 	self->page = page_size();
@@ -294,6 +310,8 @@ FIXTURE_SETUP(trace)
 	arch = !strcmp(name.machine, "aarch64") || !strncmp(name.machine, "armv8", 5) ? ARM64 :
 	       !strncmp(name.machine, "arm", 3) ? ARM_LPAE :
 	       !strcmp(name.machine, "x86_64") ? X86 : OTHER;
+	if (!self->coherent)
+		known_map = map_known(_metadata, self->known, self->src, &known);
 	if (arch == OTHER)
 		SKIP(return, "no known cache primitives on %s", name.machine);
 	if (!trace_begin())
@@ -314,7 +332,7 @@ FIXTURE_SETUP(trace)
 		ASSERT_TRUE(trace_enable(event, getpid()));
 	}
 	if (!self->coherent)
-		calibrate(_metadata, self->known, self->src);
+		calibrate(_metadata, self->known, known_map, &known);
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &self->buf));
 	self->map = cmem_map(self->fd, &self->buf);
 	ASSERT_MAPPED(self->map);
@@ -530,14 +548,17 @@ TEST_F(trace, a_call_with_many_pieces_ends_when_its_process_is_killed)
 
 TEST_F(trace, large_ranges_are_complete)
 {
+	struct cmem_alloc buf, known;
 	struct source src;
-	struct cmem_alloc buf;
+	void *known_map;
 	char *map;
 
 	if (!find_source(variant->kind, variant->heap, SZ_2M, &src))
 		SKIP(return, "no buffer of 2 MiB");
-	if (self->works)
-		calibrate(_metadata, self->known, src);
+	if (self->works) {
+		known_map = map_known(_metadata, self->known, src, &known);
+		calibrate(_metadata, self->known, known_map, &known);
+	}
 	ASSERT_EQ(0, source_alloc(self->fd, &src, variant->flags, &buf));
 	map = cmem_map(self->fd, &buf);
 	ASSERT_MAPPED(map);
@@ -877,9 +898,11 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 			SKIP(return, "no vgem to find the kernel's view of the block with");
 		dmabuf = cmem_export(self->fd, self->buf.phys_addr, O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, dmabuf);
+		ASSERT_EQ(0, vgem_import(vgem, dmabuf, &handle));
+		ASSERT_EQ(0, work_until_mapped(self->fd, self->src.block, self->map, 64));
 		alias = 0;
 		read_trace();
-		ASSERT_EQ(0, vgem_import(vgem, dmabuf, &handle));
+		ASSERT_EQ(0, cmem_sync(self->fd, self->map, 64, CMEM_SYNC_WRITE_BACK));
 		ASSERT_EQ(2, read_trace());
 		ASSERT_EQ(1, executed.count);
 		alias = executed.run[0].phys_addr - self->buf.phys_addr;

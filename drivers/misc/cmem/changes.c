@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A page that tells a program whether what it knows of its own mappings is still true.
+ *
+ * A library that keeps a table of its mappings saves a system call for each address that
+ * it translates. But the program may unmap them, or move them, without the library; and
+ * what lies there then must not be taken for a buffer. So each open file of /dev/cmem has
+ * a counter of mappings of it that have come to an end, in a page that the program maps
+ * and reads: as long as the count is as the library left it, so are the mappings.
+ *
+ * A count is that of one process. It begins with 1, so that 0 says that nothing is known:
+ * that is what another process reads there, a child after fork() first of all, from which
+ * madvise() may have kept mappings.
+ */
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/compat.h>
+#include <linux/gfp.h>
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+
+#include "cmem.h"
+
+/* What others read. The kernel's own zero page is not for mappings of files. */
+static struct page *cmem_changes_unknown;
+
+static_assert(sizeof(atomic_t) == sizeof_field(struct cmem_changes, count));
+
+static atomic_t *cmem_changes_counter(struct page *page)
+{
+	return page_address(page);
+}
+
+static bool cmem_changes_is_his(const struct vm_area_struct *vma,
+				const struct cmem_file *file)
+{
+	return READ_ONCE(file->changes_mm) == vma->vm_mm;
+}
+
+/* A child of fork() has no page table entry of it, and faults before it reads. */
+static vm_fault_t cmem_changes_fault(struct vm_fault *vmf)
+{
+	const struct cmem_file *file = cmem_file_of(vmf->vma->vm_file);
+
+	vmf->page = cmem_changes_is_his(vmf->vma, file) ? file->changes :
+							  cmem_changes_unknown;
+	get_page(vmf->page);
+	return 0;
+}
+
+/* mremap() makes a second one before it unmaps the first. */
+static void cmem_changes_open(struct vm_area_struct *vma)
+{
+	struct cmem_file *file = cmem_file_of(vma->vm_file);
+
+	spin_lock(&file->lock);
+	if (cmem_changes_is_his(vma, file))
+		file->changes_maps++;
+	spin_unlock(&file->lock);
+}
+
+/* The address of an mm may be that of another one later. */
+static void cmem_changes_close(struct vm_area_struct *vma)
+{
+	struct cmem_file *file = cmem_file_of(vma->vm_file);
+
+	spin_lock(&file->lock);
+	if (cmem_changes_is_his(vma, file) && !--file->changes_maps)
+		WRITE_ONCE(file->changes_mm, NULL);
+	spin_unlock(&file->lock);
+}
+
+static const struct vm_operations_struct cmem_changes_vm_ops = {
+	.open = cmem_changes_open,
+	.close = cmem_changes_close,
+	.fault = cmem_changes_fault,
+};
+
+static int cmem_changes_begin(struct cmem_file *file, struct mm_struct *mm)
+{
+	struct page *page = NULL;
+	int ret = 0;
+
+	if (!READ_ONCE(file->changes)) {
+		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!page)
+			return -ENOMEM;
+	}
+
+	spin_lock(&file->lock);
+	if (file->changes_mm) {
+		ret = -EBUSY;
+	} else {
+		if (!file->changes) {
+			file->changes = page;
+			page = NULL;
+		}
+		atomic_set(cmem_changes_counter(file->changes), 1);
+		file->changes_maps = 1;
+		WRITE_ONCE(file->changes_mm, mm);
+	}
+	spin_unlock(&file->lock);
+	if (page)
+		__free_page(page);
+	return ret;
+}
+
+int __init cmem_changes_init(void)
+{
+	cmem_changes_unknown = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	return cmem_changes_unknown ? 0 : -ENOMEM;
+}
+
+void __init cmem_changes_exit(void)
+{
+	__free_page(cmem_changes_unknown);
+}
+
+/**
+ * cmem_changes_offset - where the page is in the file
+ *
+ * No memory is there: not above 62 bits, nor, where an offset has 44, at the end of these.
+ *
+ * Return: the offset that the calling program is to map, in bytes.
+ */
+u64 cmem_changes_offset(void)
+{
+	if (BITS_PER_LONG == 64 && !in_compat_syscall())
+		return BIT_ULL(63) - SZ_64K;
+	return BIT_ULL(44) - SZ_64K;
+}
+
+/**
+ * cmem_changes_mmap - map the page of a file
+ * @file: the file
+ * @vma: the mapping, of one page, that is only to be read
+ *
+ * Return: 0; -EINVAL for another length, -EACCES when it is to be written or executed,
+ * -EBUSY when it is mapped already, -ENOMEM.
+ */
+int cmem_changes_mmap(struct cmem_file *file, struct vm_area_struct *vma)
+{
+	int ret;
+
+	if (vma_pages(vma) != 1 || !(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
+		return -EACCES;
+	ret = cmem_changes_begin(file, vma->vm_mm);
+	if (ret)
+		return ret;
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE | VM_MAYEXEC);
+	vma->vm_ops = &cmem_changes_vm_ops;
+	return 0;
+}
+
+/**
+ * cmem_changes_count - a mapping of a file comes to an end
+ * @file: the file
+ * @vma: the mapping
+ */
+void cmem_changes_count(struct cmem_file *file, const struct vm_area_struct *vma)
+{
+	if (!cmem_changes_is_his(vma, file))
+		return;
+	/* Mappings of one process end at the same time, or while the page is unmapped. */
+	if (atomic_inc_return(cmem_changes_counter(file->changes)) == 0)
+		atomic_inc(cmem_changes_counter(file->changes));
+}
+
+/**
+ * cmem_changes_free - free the page of a file that is closed, if it has one
+ * @file: the file
+ */
+void cmem_changes_free(struct cmem_file *file)
+{
+	if (file->changes)
+		__free_page(file->changes);
+}
