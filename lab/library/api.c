@@ -4,6 +4,8 @@
  * macro has its value, each function its signature. Compiled, and linked with the
  * library, as C and as C++, by lab/library/check.
  */
+#include <stddef.h>
+
 #include <ti/cmem.h>
 
 #ifdef __cplusplus
@@ -46,6 +48,27 @@ VALUE(CMEM_IOCFREEHEAP, 0x40003);
 VALUE(CMEM_IOCFREEPHYS, 0x100003);
 VALUE(CMEM_IOCFREEHEAPPHYS, 0x140003);
 VALUE(CMEM_IOCCMDMASK, 0xff);
+
+VALUE(CMEM_PRIVATE, 0x01000000);
+
+/* What programs that call ioctl() themselves fill in, as a long and an alignment have it */
+#define AT(name, where, value) typedef char name##_is_wrong[(where) == (value) ? 1 : -1]; \
+	extern name##_is_wrong name##_is_right
+#define IN_UNION(member) offsetof(union CMEM_AllocUnion, member)
+
+AT(alloc_pool, IN_UNION(alloc_pool_inparams.blockid), 4);
+AT(alloc_pool_out, IN_UNION(alloc_pool_outparams.size), 8);
+AT(alloc_heap_align, IN_UNION(alloc_heap_inparams.align), sizeof(size_t));
+AT(alloc_heap_block, IN_UNION(alloc_heap_inparams.blockid), 2 * sizeof(size_t));
+AT(free_out, IN_UNION(free_outparams.size), sizeof(size_t));
+AT(get_size, IN_UNION(get_size_inparams.blockid), 4);
+AT(get_pool, IN_UNION(get_pool_inparams.blockid), 8);
+AT(get_block, IN_UNION(get_block_outparams.size), 8);
+AT(one_place, IN_UNION(virtp) + IN_UNION(physp) + IN_UNION(size) + IN_UNION(poolid) +
+	      IN_UNION(blockid) + IN_UNION(alloc_heap_outparams), 0);
+AT(virtp, sizeof(((union CMEM_AllocUnion *)0)->virtp), sizeof(long));
+AT(cache, offsetof(struct CMEM_block_struct, size), sizeof(long));
+AT(dmabuf, offsetof(struct CMEM_dmabuf_struct, fd_dmabuf), sizeof(long));
 
 /* Programs set these by their place as well. */
 CMEM_AllocParams params = { CMEM_HEAP, CMEM_CACHED, 4096 };

@@ -1210,11 +1210,13 @@ void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
 
 	cmem_buffer_locate(buffer, &extent);
 	mutex_lock(&extent.block->lock);
-	if (abandoned)
-		buffer->flags |= CMEM_BUFFER_ABANDONED;
 	sharer = cmem_buffer_sharer(buffer, file);
-	if (!--sharer->maps && !sharer->count)
+	if (!--sharer->maps && !sharer->count) {
+		/* The last one: what ends before is a child's, say. */
+		if (abandoned)
+			buffer->flags |= CMEM_BUFFER_ABANDONED;
 		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
+	}
 	mutex_unlock(&extent.block->lock);
 }
 

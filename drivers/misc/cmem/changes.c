@@ -32,10 +32,12 @@ static atomic_t *cmem_changes_counter(struct page *page)
 	return page_address(page);
 }
 
+/* Whether a mapping of the page is one that shows it: not one that fork() made */
 static bool cmem_changes_is_his(const struct vm_area_struct *vma,
 				const struct cmem_file *file)
 {
-	return READ_ONCE(file->changes_mm) == vma->vm_mm;
+	return vma->vm_private_data &&
+	       READ_ONCE(file->changes_mm) == vma->vm_mm;
 }
 
 /* A child of fork() has no page table entry of it, and faults before it reads. */
@@ -57,6 +59,8 @@ static void cmem_changes_open(struct vm_area_struct *vma)
 	spin_lock(&file->lock);
 	if (cmem_changes_is_his(vma, file))
 		file->changes_maps++;
+	else
+		vma->vm_private_data = NULL;
 	spin_unlock(&file->lock);
 }
 
@@ -120,7 +124,8 @@ void __init cmem_changes_exit(void)
 /**
  * cmem_changes_offset - where the page is in the file
  *
- * No memory is there: not above 62 bits, nor, where an offset has 44, at the end of these.
+ * No memory is there: not above 62 bits, nor, where an offset has 44, so near the end of
+ * these. The last 2 GiB are what old programs make of addresses, see cmem_legacy_offset().
  *
  * Return: the offset that the calling program is to map, in bytes.
  */
@@ -128,7 +133,7 @@ u64 cmem_changes_offset(void)
 {
 	if (BITS_PER_LONG == 64 && !in_compat_syscall())
 		return BIT_ULL(63) - SZ_64K;
-	return BIT_ULL(44) - SZ_64K;
+	return BIT_ULL(44) - SZ_2G - SZ_64K;
 }
 
 /**
@@ -151,6 +156,7 @@ int cmem_changes_mmap(struct cmem_file *file, struct vm_area_struct *vma)
 	if (ret)
 		return ret;
 	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE | VM_MAYEXEC);
+	vma->vm_private_data = file;
 	vma->vm_ops = &cmem_changes_vm_ops;
 	return 0;
 }
@@ -162,7 +168,7 @@ int cmem_changes_mmap(struct cmem_file *file, struct vm_area_struct *vma)
  */
 void cmem_changes_count(struct cmem_file *file, const struct vm_area_struct *vma)
 {
-	if (!cmem_changes_is_his(vma, file))
+	if (READ_ONCE(file->changes_mm) != vma->vm_mm)
 		return;
 	/* Mappings of one process end at the same time, or while the page is unmapped. */
 	if (atomic_inc_return(cmem_changes_counter(file->changes)) == 0)

@@ -195,6 +195,9 @@ struct cmem_block_params {
 	bool dma_heap_pools;
 };
 
+/* Of the kernel command line (params.c) */
+extern struct cmem_block_params cmem_params[CMEM_PARAM_BLOCKS];
+
 int cmem_config_param_pools(struct device *dev, const char *text,
 			    struct cmem_block_config *config);
 int cmem_config_param_quarantine(struct device *dev, const char *text,

@@ -20,6 +20,7 @@
 #include <linux/kstrtox.h>
 #include <linux/limits.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "config.h"
@@ -46,10 +47,19 @@ static int cmem_param_address(struct device *dev, s32 id, const char *name,
 			      const char *text, u64 *address)
 {
 	const char *suffix = cmem_param_suffix(id);
+	size_t length = strlen(text);
+	char *number;
 	int ret;
 
+	/* The module took a comma at the end of an address, and scripts have it. */
+	if (length && text[length - 1] == ',')
+		length--;
+	number = kstrndup(text, length, GFP_KERNEL);
+	if (!number)
+		return -ENOMEM;
 	/* kstrtoull() takes a sign as well. */
-	ret = isxdigit(*text) ? kstrtoull(text, 16, address) : -EINVAL;
+	ret = isxdigit(*number) ? kstrtoull(number, 16, address) : -EINVAL;
+	kfree(number);
 	if (ret == -ERANGE)
 		dev_err(dev, "block %d: %s%s=%s has more than 64 bits\n",
 			id, name, suffix, text);

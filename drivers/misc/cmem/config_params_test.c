@@ -92,6 +92,9 @@ static const struct cmem_params_case cmem_params_good_cases[] = {
 		0x88000000, 0x8000000, 1, { { 1, 4096 } } },
 	{ 3, P("0X88000000", "0x0000000090000000", "1x1,0002x008"), 0,
 		0x88000000, 0x8000000, 2, { { 1, 1 }, { 2, 8 } } },
+	/* with a comma at the end, as scripts have them that loaded the module */
+	{ 1, P("0x88000000,", "0x90000000,", "1x4096"), 0,
+		0x88000000, 0x8000000, 1, { { 1, 4096 } } },
 	/* pools that fill a block, each buffer rounded up to a page */
 	{ 0, P("0x1000", "0x4000", "1x1,1x4097"), 0,
 		0x1000, 0x3000, 2, { { 1, 1 }, { 1, 4097 } } },
@@ -132,6 +135,10 @@ static const struct cmem_params_case cmem_params_bad_cases[] = {
 		{ "phys_start=", "hexadecimal" } },
 	{ 0, P("0x", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
 		{ "phys_start=0x ", "hexadecimal" } },
+	{ 0, P(",", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_start=, ", "hexadecimal" } },
+	{ 0, P("0x1000", "0x88000000,,", NULL), -EINVAL, 0, 0, 0, {}, false,
+		{ "phys_end=0x88000000,, ", "hexadecimal" } },
 	{ 0, P("junk", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
 		{ "phys_start=junk", "hexadecimal" } },
 	{ 0, P("0x88000000", "0x90000000h", NULL), -EINVAL, 0, 0, 0, {}, false,

@@ -20,6 +20,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/scatterlist.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
@@ -59,14 +60,23 @@ static const struct dma_buf_attach_ops cmem_import_attach_ops = {
  */
 static int cmem_import_map(struct cmem_import *import)
 {
-	int ret = dma_buf_pin(import->attachment);
+	long ret = dma_buf_pin(import->attachment);
 
 	if (ret)
 		return ret;
 	import->table = dma_buf_map_attachment(import->attachment, DMA_TO_DEVICE);
-	if (!IS_ERR(import->table))
+	if (IS_ERR(import->table)) {
+		ret = PTR_ERR(import->table);
+		goto err_unpin;
+	}
+	/* Its exporter may still be bringing it there: who can move is told, and waits. */
+	ret = dma_resv_wait_timeout(import->dmabuf->resv, DMA_RESV_USAGE_KERNEL,
+				    true, MAX_SCHEDULE_TIMEOUT);
+	if (ret >= 0)
 		return 0;
-	ret = PTR_ERR(import->table);
+	dma_buf_unmap_attachment(import->attachment, import->table,
+				 DMA_TO_DEVICE);
+err_unpin:
 	dma_buf_unpin(import->attachment);
 	return ret;
 }
@@ -95,11 +105,12 @@ static int cmem_import_attach(struct cmem_import *import)
 	return ret;
 }
 
-/* -EINVAL when it is in more than one piece */
+/* -EINVAL when it is in more than one piece, or not all of it has an address */
 static int cmem_import_locate(struct cmem_import *import)
 {
 	struct scatterlist *sg;
 	dma_addr_t next = 0;
+	u64 length = 0;
 	unsigned int i;
 
 	for_each_sgtable_dma_sg(import->table, sg, i) {
@@ -109,8 +120,9 @@ static int cmem_import_locate(struct cmem_import *import)
 			import->phys = dma_to_phys(cmem_import_device,
 						   sg_dma_address(sg));
 		next = sg_dma_address(sg) + sg_dma_len(sg);
+		length += sg_dma_len(sg);
 	}
-	return 0;
+	return length < import->dmabuf->size ? -EINVAL : 0;
 }
 
 /**

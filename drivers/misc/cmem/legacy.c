@@ -472,12 +472,17 @@ static int cmem_legacy_get_version(struct cmem_legacy_call *call)
 	return 0;
 }
 
+/* Programs go from block 0 to the last one: one that is not there has no memory. */
 static int cmem_legacy_get_block(struct cmem_legacy_call *call)
 {
 	struct cmem_block *block = cmem_block_lock(call->in[0]);
+	s32 id = call->in[0];
+	u32 count, limit;
 
-	if (!block)
-		return -ENOENT;
+	if (!block) {
+		cmem_block_count(&count, &limit);
+		return id >= 0 && id < limit ? 0 : -ENOENT;
+	}
 	call->out[0] = cmem_block_phys(block, 0);
 	call->out[1] = cmem_block_length(block);
 	mutex_unlock(&block->lock);
@@ -509,7 +514,7 @@ static int cmem_legacy_get_num_blocks(struct cmem_legacy_call *call)
 	u32 count, limit;
 
 	cmem_block_count(&count, &limit);
-	call->out[0] = count;
+	call->out[0] = limit;
 	return 0;
 }
 
@@ -578,6 +583,12 @@ static void cmem_legacy_finish_export(struct cmem_legacy_call *call, bool good)
 	}
 }
 
+/*
+ * Libraries of old put the flags of CMEM_AllocParams into the number as they are, and the
+ * driver looked at what it knew.
+ */
+#define CMEM_LEGACY_ANY		0xffff0000
+
 /**
  * struct cmem_legacy_op - what an ioctl is
  * @flags: that it may come with
@@ -598,20 +609,20 @@ struct cmem_legacy_op {
 
 static const struct cmem_legacy_op cmem_legacy_ops[] = {
 	[CMEM_LEGACY_ALLOC] = {
-		.flags = CMEM_LEGACY_CACHED,
+		.flags = CMEM_LEGACY_ANY,
 		.in = { INT, INT },	/* pool, block */
 		.out = { U64, U64 },	/* physical address, size */
 		.execute = cmem_legacy_alloc,
 	},
 	[CMEM_LEGACY_ALLOC_HEAP] = {
-		.flags = CMEM_LEGACY_CACHED,
+		.flags = CMEM_LEGACY_ANY,
 		.in = { LONG, LONG, INT },	/* size, alignment, block */
 		.out = { U64 },			/* physical address */
 		.execute = cmem_legacy_alloc_heap,
 	},
 	[CMEM_LEGACY_FREE] = {
 		/* Whether it is from a heap, the address tells. */
-		.flags = CMEM_LEGACY_HEAP,
+		.flags = CMEM_LEGACY_ANY,
 		.in = { LONG },		/* user address */
 		.out = { INT, LONG },	/* pool, size */
 		.execute = cmem_legacy_free,
@@ -665,7 +676,7 @@ static const struct cmem_legacy_op cmem_legacy_ops[] = {
 };
 
 static const struct cmem_legacy_op cmem_legacy_free_phys_op = {
-	.flags = CMEM_LEGACY_HEAP | CMEM_LEGACY_PHYS,
+	.flags = CMEM_LEGACY_ANY,
 	.execute = cmem_legacy_free_phys,
 };
 

@@ -14,7 +14,7 @@
 #include "cmem.h"
 #include "config.h"
 
-static struct cmem_block_params cmem_params[CMEM_PARAM_BLOCKS];
+struct cmem_block_params cmem_params[CMEM_PARAM_BLOCKS];
 
 module_param_named(phys_start, cmem_params[0].phys_start, charp, 0444);
 MODULE_PARM_DESC(phys_start, "address of the first byte of block 0, hexadecimal");

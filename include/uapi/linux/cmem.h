@@ -899,7 +899,8 @@ struct cmem_release {
  *
  * EBADF: no such file descriptor; EINVAL: a file that is no DMA-BUF, or memory that is
  * not contiguous; EIO: DMA is bounced on this system; EMFILE: no file descriptor is left;
- * ENOMEM; and what its exporter says to a device that attaches.
+ * EINTR: a signal came while its exporter was moving it; ENOMEM; and what its exporter says
+ * to a device that attaches.
  */
 struct cmem_import_dmabuf {
 	__u32 size;

@@ -35,12 +35,26 @@ static void complain(const char *format, va_list args)
 	fputc('\n', stderr);
 }
 
+/* The same, and the end: who reads JSON gets some. */
+static void complain_at_last(const char *format, va_list args)
+{
+	char text[1024];
+	va_list again;
+
+	va_copy(again, args);
+	vsnprintf(text, sizeof(text), format, again);
+	va_end(again);
+	if (settings.json)
+		json_error(text);
+	complain(format, args);
+}
+
 void die(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	complain(format, args);
+	complain_at_last(format, args);
 	va_end(args);
 	exit(EXIT_FAILED);
 }
@@ -50,7 +64,7 @@ void usage(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	complain(format, args);
+	complain_at_last(format, args);
 	va_end(args);
 	fprintf(stderr, "Try: cmemctl %s%s--help\n", verb ? verb : "", verb ? " " : "");
 	exit(EXIT_USAGE);
@@ -180,8 +194,8 @@ static void print_help(void)
 	puts("\n"
 	     "  --json          print JSON, with sizes in bytes\n"
 	     "  --color=WHEN    auto (on a terminal, the default), always or never\n"
-	     "  --help          this, or what a VERB takes: cmemctl VERB --help\n"
-	     "  --version\n"
+	     "  -h, --help      this, or what a VERB takes: cmemctl VERB --help, cmemctl help VERB\n"
+	     "  -V, --version\n"
 	     "\n"
 	     "See cmemctl(8). Exit status: 0; 1 when it failed; 2 for a wrong command line.");
 }
@@ -195,7 +209,7 @@ int next_option(const struct command *command, int argc, char **argv, const char
 	for (;;) {
 		/* Ours are the messages: no name of the program twice. */
 		opterr = 0;
-		snprintf(text, sizeof(text), "%s:h%s", *letters == '+' ? "+" : "",
+		snprintf(text, sizeof(text), "%s:hV%s", *letters == '+' ? "+" : "",
 			 letters + (*letters == '+'));
 		c = getopt_long(argc, argv, text, options, NULL);
 		switch (c) {
@@ -212,6 +226,7 @@ int next_option(const struct command *command, int argc, char **argv, const char
 			else
 				print_help();
 			exit(0);
+		case 'V':
 		case OPTION_VERSION:
 			print_version();
 			break;
@@ -231,21 +246,108 @@ int next_option(const struct command *command, int argc, char **argv, const char
 	}
 }
 
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How many letters are to be changed, swapped, put in or left out to make a word of another */
+static size_t distance(const char *from, const char *to)
+{
+	size_t rows[3][32], *before = rows[0], *last = rows[1], *row = rows[2], *spare;
+	size_t length = strlen(to);
+
+	if (length >= ARRAY_SIZE(rows[0]))
+		return SIZE_MAX;
+	for (size_t k = 0; k <= length; k++)
+		last[k] = k;
+	for (size_t i = 1; from[i - 1]; i++) {
+		row[0] = i;
+		for (size_t k = 1; k <= length; k++) {
+			row[k] = least(last[k - 1] + (from[i - 1] != to[k - 1]),
+				       least(last[k], row[k - 1]) + 1);
+			if (i > 1 && k > 1 && from[i - 1] == to[k - 2] && from[i - 2] == to[k - 1])
+				row[k] = least(row[k], before[k - 2] + 1);
+		}
+		spare = before;
+		before = last;
+		last = row;
+		row = spare;
+	}
+	return last[length];
+}
+
+static const struct command *find_command(const char *name)
+{
+	const struct command *closest = NULL;
+	size_t closest_distance = strlen(name) > 4 ? 3 : 2;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		size_t far = distance(name, commands[i]->name);
+
+		if (!far)
+			return commands[i];
+		if (far < closest_distance) {
+			closest = commands[i];
+			closest_distance = far;
+		}
+	}
+	if (closest)
+		usage("no verb '%s': do you mean %s?", name, closest->name);
+	usage("no verb '%s': info, map, top, alloc, free, test, watch, load, unload or release", name);
+}
+
+/* What could not be written is an error, too: a disk that is full, say. */
+static void close_output(void)
+{
+	bool failed = fflush(stdout) || ferror(stdout);
+
+	/* Who has closed it, and is told nothing, misses nothing. */
+	if (!failed)
+		return;
+	if (errno != EPIPE)
+		fprintf(stderr, "cmemctl: writing: %s\n", strerror(errno ?: EIO));
+	_exit(EXIT_FAILED);
+}
+
+/*
+ * Block -1, which looks like an option, and what is asked for before it is known whether the
+ * command line is right
+ */
+static void look_ahead(int argc, char **argv)
+{
+	static char cma[] = "cma";
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+		if (!strcmp(argv[i], "--json"))
+			settings.json = true;
+		else if (!strcmp(argv[i], "-1") && argv[i - 1][0] != '-')
+			argv[i] = cma;
+		else if (!strcmp(argv[i], "--exec") || !strcmp(argv[i], "-x"))
+			break;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { COMMON_OPTIONS };
-	const struct command *command = NULL;
+	const struct command *command;
 
+	atexit(close_output);
+	look_ahead(argc, argv);
 	/* Up to the verb: its own options come behind it. */
 	if (next_option(NULL, argc, argv, "+", options) != -1 || optind >= argc) {
 		print_help();
 		return EXIT_USAGE;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(argv[optind], commands[i]->name))
-			command = commands[i];
-	if (!command)
-		usage("no verb '%s': info, map, top, alloc, free, test, watch, load, unload or release", argv[optind]);
+	if (!strcmp(argv[optind], "help")) {
+		if (optind + 1 < argc)
+			fputs(find_command(argv[optind + 1])->help, stdout);
+		else
+			print_help();
+		return 0;
+	}
+	command = find_command(argv[optind]);
 
 	verb = command->name;
 	argc -= optind;

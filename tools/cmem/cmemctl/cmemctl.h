@@ -10,6 +10,7 @@
 #define CMEMCTL_H
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -116,6 +117,7 @@ void make_printable(char *text);
 /* json.c: one JSON text at a time to stdout */
 void json_begin(bool one_line);
 void json_end(void);
+void json_error(const char *text);
 void json_open(const char *key, char bracket);
 void json_close(char bracket);
 void json_number(const char *key, uint64_t value);
@@ -130,7 +132,7 @@ void json_quota(uint64_t quota);
 
 /* device.c: /dev/cmem */
 
-#define MAX_BLOCKS 4096
+#define MAX_BLOCKS INT_MAX
 
 struct block {
 	struct cmem_block_info info;

@@ -167,16 +167,20 @@ static void list_blocks(const struct blocks *blocks, char *text, size_t size)
 
 void device_get_blocks(int fd, int id, struct blocks *blocks)
 {
-	unsigned int room = 0;
+	unsigned int room = 0, found = 0;
 	char text[256];
 
 	*blocks = (struct blocks){ .info.size = sizeof(blocks->info) };
 	if (ioctl(fd, CMEM_IOCTL_GET_INFO, &blocks->info))
 		die(DEVICE ": GET_INFO: %s", strerror(errno));
-	for (int i = CMEM_BLOCK_CMA; i < (int)blocks->info.block_limit && i < MAX_BLOCKS; i++) {
+	/* Their numbers may be far apart. */
+	for (int64_t i = CMEM_BLOCK_CMA; i < blocks->info.block_limit &&
+	     found < blocks->info.num_blocks + (i < 0); i++) {
 		grow(blocks->block, blocks->count, room);
-		if (get_block(fd, i, &blocks->block[blocks->count]))
-			blocks->count++;
+		if (!get_block(fd, i, &blocks->block[blocks->count]))
+			continue;
+		blocks->count++;
+		found += i >= 0;
 	}
 	if (!blocks->count)
 		die("the kernel has CMEM, but there is no block of memory.\n%s",

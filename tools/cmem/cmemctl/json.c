@@ -16,6 +16,7 @@
 static bool compact;
 static unsigned int depth;
 static bool filled[MAX_DEPTH];
+static char closing[MAX_DEPTH];
 
 static void new_line(void)
 {
@@ -108,6 +109,7 @@ void json_open(const char *key, char bracket)
 	begin_value(key);
 	putchar(bracket);
 	assert(depth < MAX_DEPTH);
+	closing[depth] = bracket == '{' ? '}' : ']';
 	filled[depth++] = false;
 }
 
@@ -119,6 +121,17 @@ void json_close(char bracket)
 	if (!compact && !depth && filled[0])
 		putchar('\n');
 	putchar(bracket);
+}
+
+/* Say why there is no more, in an object of its own or at the end of the one that was begun. */
+void json_error(const char *text)
+{
+	if (!depth)
+		json_begin(true);
+	while (depth > 1)
+		json_close(closing[depth - 1]);
+	json_string("error", text);
+	json_end();
 }
 
 void json_number(const char *key, uint64_t value)

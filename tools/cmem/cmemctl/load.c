@@ -175,7 +175,7 @@ static void parse_word(struct wishes *wishes, const char *word)
 	}
 }
 
-/* Hexadecimal, with or without 0x */
+/* Hexadecimal, with or without 0x. The module took a comma at its end, and scripts have it. */
 static uint64_t hex_address(const char *name, int number, const char *text)
 {
 	unsigned long long value;
@@ -183,7 +183,7 @@ static uint64_t hex_address(const char *name, int number, const char *text)
 
 	errno = 0;
 	value = strtoull(text, &end, 16);
-	if (!isxdigit((unsigned char)*text) || *end || errno)
+	if (!isxdigit((unsigned char)*text) || (*end && strcmp(end, ",")) || errno)
 		usage("%s%s=%s: must be an address in hexadecimal, such as 0x88000000", name,
 		      suffix(number), text);
 	return value;

@@ -146,20 +146,29 @@ static bool look_at_all(struct run *run, enum act act, enum pattern pattern)
 	return true;
 }
 
-/* Is it what was asked for: pages, in this block? */
-static bool check_buffer(struct run *run, const struct cmem_alloc *buffer)
+static bool check_overlap(struct run *run, const struct cmem_alloc *buffer)
 {
-	const struct cmem_block_info *b = &run->block->info;
-
-	if (buffer->phys_addr < b->base || buffer->length > b->length ||
-	    buffer->phys_addr - b->base > b->length - buffer->length)
-		return give_up(run, "a buffer is outside of its block", buffer->phys_addr, 0);
 	for (unsigned int i = 0; i + 1 < run->buffers; i++)
 		if (run->sample && buffer->phys_addr < run->buffer[i].phys_addr +
 		    run->buffer[i].length &&
 		    run->buffer[i].phys_addr < buffer->phys_addr + buffer->length)
 			return give_up(run, "two buffers overlap", buffer->phys_addr, 0);
 	return true;
+}
+
+/* Is it what was asked for: pages, in this block, if that is one range? */
+static bool check_buffer(struct run *run, const struct cmem_alloc *buffer)
+{
+	const struct cmem_block_info *b = &run->block->info;
+
+	if (buffer->phys_addr % sysconf(_SC_PAGESIZE))
+		return give_up(run, "a buffer is not on a page's border", buffer->phys_addr, 0);
+	if (!block_has_range(run->block))
+		return check_overlap(run, buffer);
+	if (buffer->phys_addr < b->base || buffer->length > b->length ||
+	    buffer->phys_addr - b->base > b->length - buffer->length)
+		return give_up(run, "a buffer is outside of its block", buffer->phys_addr, 0);
+	return check_overlap(run, buffer);
 }
 
 /* Takes what is free; others may take some as well meanwhile. */

@@ -4,6 +4,21 @@
  */
 #include "libcmem.h"
 
+/*
+ * Whether there is a block of a higher number. Programs go from block 0 to the last one, and
+ * find one that is not there to have no memory.
+ */
+static bool is_hole(int block)
+{
+	struct cmem_info info = { .size = sizeof(info) };
+
+	if (block >= 0 && !ioctl(libcmem.fd, CMEM_IOCTL_GET_INFO, &info) &&
+	    (unsigned int)block < info.block_limit)
+		return true;
+	errno = ENOENT;
+	return false;
+}
+
 /**
  * libcmem_get_block - tell where a block is
  * @block: its number
@@ -16,8 +31,14 @@ int libcmem_get_block(int block, uint64_t *base, unsigned long long *size)
 {
 	struct cmem_block_info info = { .size = sizeof(info), .block = block };
 
-	if (!libcmem_ready() || ioctl(libcmem.fd, CMEM_IOCTL_GET_BLOCK, &info))
+	if (!libcmem_ready())
 		return -1;
+	if (ioctl(libcmem.fd, CMEM_IOCTL_GET_BLOCK, &info)) {
+		if (errno != ENOENT || !is_hole(block))
+			return -1;
+		info.base = 0;
+		info.length = 0;
+	}
 	*base = info.base;
 	*size = info.length;
 	return 0;
@@ -66,7 +87,7 @@ PUBLIC int CMEM_getNumBlocks(int *pnblocks)
 	}
 	ret = ioctl(libcmem.fd, CMEM_IOCTL_GET_INFO, &info);
 	if (!ret)
-		*pnblocks = info.num_blocks;
+		*pnblocks = info.block_limit;
 out:
 	TRACE(ret, "CMEM_getNumBlocks([%d]) = %d", ret ? 0 : *pnblocks, ret);
 	return ret;

@@ -67,6 +67,7 @@ static void *map_buffer(uint64_t phys, uint64_t size, uint64_t buffer, unsigned 
 	const size_t page_mask = libcmem.page_size - 1;
 	struct libcmem_mapping mapping = { .buffer = buffer };
 	struct cmem_resolve resolve;
+	size_t counted = 1;
 	int error = 0;
 	void *address;
 
@@ -84,15 +85,17 @@ static void *map_buffer(uint64_t phys, uint64_t size, uint64_t buffer, unsigned 
 	}
 	mapping.start = (uintptr_t)address;
 	if (!flags) {
-		if (libcmem_resolve(mapping.start, &resolve))
+		if (libcmem_resolve(mapping.start, &resolve)) {
 			error = errno;
+			counted = 0;
+		}
 		mapping.buffer = resolve.buffer_addr;
 		flags = table_flags(resolve.buffer_flags, resolve.block);
 	}
 	if (!error && libcmem_trust_check() && libcmem_table_insert(&mapping, phys, flags))
 		error = errno;
 	if (error) {
-		libcmem_trust_munmap(address, mapping.length, 1);
+		libcmem_trust_munmap(address, mapping.length, counted);
 		address = NULL;
 		errno = error;
 	}
@@ -302,15 +305,45 @@ void libcmem_add_past_owner(uint64_t owner)
 	past_owners[num_past_owners++] = owner;
 }
 
+/**
+ * struct unknown - mappings that the table does not know
+ * @length: in bytes
+ * @counted: how many of them the kernel counts when they end: those of the file that is open
+ */
+struct unknown {
+	size_t length;
+	size_t counted;
+};
+
 /*
- * Free by a mapping that the table does not know: one that was moved, say. The registrations
- * of a file that is closed went with it.
+ * Ask the kernel for the mapping that an address is in, and see that the library made it: in
+ * this session, or in one that is over. A DMA-BUF, and what somebody else mapped, are not ours.
+ */
+static int add_unknown(struct unknown *unknown, uintptr_t address, struct cmem_resolve *resolve)
+{
+	if (libcmem_resolve(address, resolve))
+		return -1;
+	if (libcmem.owner && resolve->mapping_owner != libcmem.owner &&
+	    !is_past_owner(resolve->mapping_owner)) {
+		errno = EINVAL;
+		return -1;
+	}
+	unknown->length += resolve->contiguous;
+	unknown->counted += resolve->mapping_owner == libcmem.owner;
+	return 0;
+}
+
+/*
+ * Free by a mapping that the table does not know: one that was moved, say. It may be in
+ * pieces, of which each begins where the one before ends. The registrations of a file that is
+ * closed went with it.
  */
 static int free_unknown(uintptr_t address)
 {
-	struct cmem_resolve resolve;
+	struct unknown unknown = { 0 }, more;
+	struct cmem_resolve resolve, next;
 
-	if (libcmem_resolve(address, &resolve))
+	if (add_unknown(&unknown, address, &resolve))
 		return -1;
 	/* A kernel that does not tell where it begins */
 	if (!resolve.mapping_addr && resolve.phys_addr == resolve.buffer_addr)
@@ -319,9 +352,14 @@ static int free_unknown(uintptr_t address)
 		errno = EINVAL;
 		return -1;
 	}
+	for (more = unknown; !add_unknown(&more, address + unknown.length, &next) &&
+	     next.mapping_owner == resolve.mapping_owner &&
+	     next.buffer_addr == resolve.buffer_addr &&
+	     next.phys_addr == resolve.phys_addr + unknown.length; )
+		unknown = more;
 	if (!is_past_owner(resolve.mapping_owner) && free_buffer(resolve.buffer_addr))
 		return -1;
-	return libcmem_trust_munmap((void *)address, resolve.contiguous, 1);
+	return libcmem_trust_munmap((void *)address, unknown.length, unknown.counted);
 }
 
 static int free_mapped(uintptr_t address)
@@ -360,19 +398,26 @@ PUBLIC int CMEM_unregister(void *ptr, CMEM_AllocParams *params)
 	return ret;
 }
 
-/* Unmap what the table does not know, if all of it shows buffers. */
+/*
+ * Unmap what the table does not know all of, if the library made it. What it knows of it is
+ * forgotten.
+ */
 static int unmap_unknown(uintptr_t address, size_t length)
 {
+	struct unknown unknown = { 0 };
 	struct cmem_resolve resolve;
-	size_t count = 0, at = 0;
+	bool known = false;
 
-	for (; at < length; at += resolve.contiguous, count++) {
-		if (libcmem_resolve(address + at, &resolve)) {
+	while (unknown.length < length) {
+		known = known || libcmem_table_find(address + unknown.length);
+		if (add_unknown(&unknown, address + unknown.length, &resolve)) {
 			errno = errno == EFAULT ? EINVAL : errno;
 			return -1;
 		}
 	}
-	return libcmem_trust_munmap((void *)address, length, count);
+	if (known)
+		libcmem_trust_lose();
+	return libcmem_trust_munmap((void *)address, length, unknown.counted);
 }
 
 static int unmap(uintptr_t address, size_t size)
@@ -390,9 +435,8 @@ static int unmap(uintptr_t address, size_t size)
 	}
 
 	pthread_mutex_lock(&libcmem_lock);
-	if (libcmem_trust_check() && libcmem_table_find(address))
-		ret = libcmem_table_unmap(address, length);
-	else
+	ret = libcmem_trust_check() ? libcmem_table_unmap(address, length) : -1;
+	if (ret && (!libcmem_trust_check() || errno == EINVAL))
 		ret = unmap_unknown(address, length);
 	pthread_mutex_unlock(&libcmem_lock);
 	return ret;

@@ -24,6 +24,12 @@ static void unlock_after_fork(void)
 	pthread_mutex_unlock(&libcmem_lock);
 }
 
+static void unlock_in_child(void)
+{
+	libcmem_trust_fork();
+	pthread_mutex_unlock(&libcmem_lock);
+}
+
 /* The data cache line that DC works on, the smallest of all CPUs, in bytes */
 static size_t cache_line(void)
 {
@@ -44,7 +50,7 @@ static int open_session(void)
 	int error, fd;
 
 	if (!fork_handled) {
-		error = pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+		error = pthread_atfork(lock_for_fork, unlock_after_fork, unlock_in_child);
 		if (error) {
 			errno = error;
 			return -1;

@@ -111,6 +111,8 @@ static inline bool libcmem_trusts(void)
 /* These want libcmem_lock. */
 SHARED void libcmem_trust_begin(int fd, const struct cmem_info *info);
 SHARED bool libcmem_trust_end(void);
+SHARED void libcmem_trust_fork(void);
+SHARED void libcmem_trust_lose(void);
 SHARED bool libcmem_trust_check(void);
 SHARED int libcmem_trust_munmap(void *start, size_t length, size_t mappings);
 

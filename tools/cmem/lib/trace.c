@@ -22,6 +22,17 @@ static void __attribute__((constructor)) libcmem_trace_init(void)
 	libcmem_debug = debug && !strcmp(debug, "1");
 }
 
+/* Nothing here takes a lock or memory, so that signal handlers may: strerror() does both. */
+static const char *error_name(int error)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+	return strerrorname_np(error) ?: "";
+#else
+	(void)error;
+	return "";
+#endif
+}
+
 /**
  * libcmem_trace - print a line, in one piece
  * @failed: add what errno says
@@ -31,6 +42,7 @@ static void __attribute__((constructor)) libcmem_trace_init(void)
  */
 void libcmem_trace(bool failed, const char *format, ...)
 {
+	const char *name = failed ? error_name(errno) : "";
 	int error = errno, state;
 	char line[256], why[80] = "";
 	va_list arguments;
@@ -43,7 +55,7 @@ void libcmem_trace(bool failed, const char *format, ...)
 	va_end(arguments);
 	length = strlen(line);
 	if (failed)
-		snprintf(why, sizeof(why), " (errno %d: %s)", error, strerror(error));
+		snprintf(why, sizeof(why), " (errno %d%s%s)", error, *name ? ": " : "", name);
 	if (length > sizeof(line) - sizeof(why) - 2)
 		length = sizeof(line) - sizeof(why) - 2;
 	length += snprintf(line + length, sizeof(line) - length, "%s\n", why);

@@ -21,6 +21,7 @@ static const struct cmem_changes unknown;
 const struct cmem_changes *libcmem_changes = &unknown;
 uint32_t libcmem_trusted;
 static bool lost;	/* something was forgotten that was mapped by this file */
+static void *place;	/* where the page is, or another one with zeros; once there, for good */
 
 static uint32_t read_count(void)
 {
@@ -43,11 +44,21 @@ void libcmem_trust_begin(int fd, const struct cmem_info *info)
 
 	if (!(info->features & CMEM_FEATURE_CHANGES))
 		return;
-	page = mmap64(NULL, libcmem.page_size, PROT_READ, MAP_SHARED, fd, info->changes_offset);
+	page = mmap64(place, libcmem.page_size, PROT_READ, MAP_SHARED | (place ? MAP_FIXED : 0),
+		      fd, info->changes_offset);
 	if (page == MAP_FAILED)
 		return;
+	place = page;
 	__atomic_store_n(&libcmem_changes, page, __ATOMIC_RELEASE);
 	set_trusted(read_count());
+}
+
+/* Who looks at the page just now, in a call that races with this, finds zeros. */
+static void drop_page(void)
+{
+	if (place)
+		mmap(place, libcmem.page_size, PROT_READ,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 /**
@@ -57,19 +68,25 @@ void libcmem_trust_begin(int fd, const struct cmem_info *info)
  */
 bool libcmem_trust_end(void)
 {
-	const struct cmem_changes *page = libcmem_changes;
-	bool mapped = lost || page == &unknown || !libcmem_table_is_empty();
+	bool mapped = lost || !read_count() || !libcmem_table_is_empty();
 
 	lost = false;
 	libcmem_table_clear();
-	if (page == &unknown)
-		return mapped;
-	/* Who looks at it just now, in a call that races with CMEM_exit(), finds zeros. */
-	__atomic_store_n(&libcmem_changes, &unknown, __ATOMIC_RELEASE);
-	mmap((void *)page, libcmem.page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-	     -1, 0);
-	munmap((void *)page, libcmem.page_size);
+	drop_page();
 	return mapped;
+}
+
+/* libcmem_trust_fork - in a child, the page would show 0, and hold the parent's file */
+void libcmem_trust_fork(void)
+{
+	drop_page();
+}
+
+/* libcmem_trust_lose - forget all that is mapped */
+void libcmem_trust_lose(void)
+{
+	lost = lost || !libcmem_table_is_empty();
+	libcmem_table_clear();
 }
 
 /**
@@ -84,8 +101,7 @@ bool libcmem_trust_check(void)
 	uint32_t count = read_count();
 
 	if (count != libcmem_trusted) {
-		lost = lost || !libcmem_table_is_empty();
-		libcmem_table_clear();
+		libcmem_trust_lose();
 		set_trusted(count);
 	}
 	return count;
@@ -95,7 +111,7 @@ bool libcmem_trust_check(void)
  * libcmem_trust_munmap - unmap what the library mapped
  * @start: where
  * @length: in bytes, whole pages
- * @mappings: how many there are
+ * @mappings: how many of them the kernel counts
  *
  * Wants libcmem_lock.
  *

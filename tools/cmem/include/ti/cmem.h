@@ -74,6 +74,59 @@ extern "C" {
 #define CMEM_IOCCMDMASK		0x000000ff
 
 /*
+ * What these commands take, in and out, each from the first byte on. In parentheses: which.
+ */
+union CMEM_AllocUnion {
+	struct {
+		int poolid;
+		int blockid;
+	} alloc_pool_inparams;			/* CMEM_IOCALLOC */
+	struct {
+		unsigned long long physp;
+		unsigned long long size;
+	} alloc_pool_outparams;
+	struct {
+		size_t size;
+		size_t align;
+		int blockid;
+	} alloc_heap_inparams;			/* CMEM_IOCALLOCHEAP, and physp out */
+	struct {
+		int poolid;
+		size_t size;
+	} free_outparams;			/* CMEM_IOCFREE, of virtp or physp */
+	struct {
+		int poolid;
+		int blockid;
+	} get_size_inparams;			/* CMEM_IOCGETSIZE, and an int out */
+	struct {
+		unsigned long long size;
+		int blockid;
+	} get_pool_inparams;			/* CMEM_IOCGETPOOL, and poolid out */
+	struct {
+		unsigned long long physp;
+		unsigned long long size;
+	} get_block_outparams;			/* CMEM_IOCGETBLOCK, of blockid */
+	unsigned long virtp;			/* CMEM_IOCGETPHYS, and physp out */
+	unsigned long long physp;		/* CMEM_IOCREGUSER, and size out */
+	unsigned long long alloc_heap_outparams;
+	size_t size;
+	int poolid;
+	int blockid;
+};
+
+/* CMEM_IOCCACHE */
+struct CMEM_block_struct {
+	unsigned long addr;
+	size_t size;
+};
+
+/* CMEM_IOCEXPORTDMABUF */
+struct CMEM_dmabuf_struct {
+	unsigned long virtp;
+	int fd_dmabuf;
+};
+
+/*
  * A 32-bit program may be compiled with an off_t of 32 or of 64 bits
  * (_FILE_OFFSET_BITS=64). The library has a function for each; this picks the one
  * that fits, as the C library does with lseek() and lseek64(). Physical addresses

@@ -171,6 +171,35 @@ TEST_F(changes, the_page_itself_may_be_moved)
 	EXPECT_EQ(1, COUNTED(munmap(map, self->buf.length)));
 }
 
+/* One that fork() made is not one that counts, whatever becomes of the other. */
+TEST_F(changes, what_a_child_inherited_stays_0)
+{
+	char *map = cmem_map(self->fd, &self->buf);
+	int go[2];
+	pid_t pid;
+	char byte;
+
+	ASSERT_MAPPED(map);
+	ASSERT_EQ(0, pipe(go));
+	IN_CHILD(pid) {
+		const volatile struct cmem_changes *inherited = self->changes, *own;
+
+		ASSERT_EQ(1, read(go[0], &byte, 1));
+		own = map_changes(self->fd, &self->info, self->page, PROT_READ, MAP_SHARED);
+		ASSERT_MAPPED(own);
+		ASSERT_NE(0, own->count);
+		ASSERT_EQ(0, inherited->count);
+		ASSERT_EQ(0, munmap((void *)inherited, self->page));
+		self->changes = own;
+		ASSERT_EQ(1, COUNTED(munmap(map, self->buf.length)));
+	}
+	ASSERT_EQ(0, munmap((void *)self->changes, self->page));
+	self->changes = NULL;
+	ASSERT_EQ(1, write(go[1], "x", 1));
+	join_child(pid);
+	ASSERT_EQ(0, munmap(map, self->buf.length));
+}
+
 TEST_F(changes, it_can_be_read_and_nothing_else)
 {
 	const struct { size_t length; int prot, flags, error; } bad[] = {

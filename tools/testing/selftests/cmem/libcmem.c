@@ -660,6 +660,26 @@ TEST_F(lib, the_CMA_block_is_the_kernels_to_have)
 	EXPECT_ERRNO(ENOENT, CMEM_getBlockAttrs(CMEM_CMABLOCKID, &attrs) == -1);
 }
 
+TEST_F(lib, a_block_that_is_not_there_has_no_memory)
+{
+	CMEM_BlockAttrs attrs = { 1, 1 };
+	struct spare_block spare;
+	struct cmem_info info;
+	int count = -1;
+
+	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
+	if (getuid() || !find_spare_block(self->fd, info.block_limit - 1, &spare))
+		SKIP(return, "no block but the last one that can be removed");
+	ASSERT_EQ(0, cmem_block_remove(self->fd, spare.info.block));
+	EXPECT_EQ(0, CMEM_getNumBlocks(&count));
+	EXPECT_EQ(info.block_limit, count);
+	EXPECT_EQ(0, CMEM_getBlockAttrs(spare.info.block, &attrs));
+	EXPECT_EQ(0, attrs.phys_base);
+	EXPECT_EQ(0, attrs.size);
+	EXPECT_ERRNO(ENOENT, CMEM_getBlockAttrs(-2, &attrs) == -1);
+	ASSERT_EQ(0, put_back_block(self->fd, &spare));
+}
+
 TEST_F(lib, blocks_are_where_the_kernel_says)
 {
 	struct cmem_info info;
@@ -668,12 +688,14 @@ TEST_F(lib, blocks_are_where_the_kernel_says)
 
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	ASSERT_EQ(0, CMEM_getNumBlocks(&count));
-	EXPECT_EQ(info.num_blocks, count);
+	EXPECT_EQ(info.block_limit, count);
 	for (__u32 i = 0; i < info.block_limit; i++) {
 		struct cmem_block_info block;
 
 		if (cmem_get_block(self->fd, i, &block)) {
-			EXPECT_ERRNO(ENOENT, CMEM_getBlockAttrs(i, &attrs) == -1);
+			EXPECT_EQ(0, CMEM_getBlockAttrs(i, &attrs));
+			EXPECT_EQ(0, attrs.phys_base);
+			EXPECT_EQ(0, attrs.size);
 		} else if (fits(block.base)) {
 			EXPECT_EQ(0, CMEM_getBlockAttrs(i, &attrs));
 			EXPECT_EQ(block.base, from_off_t(attrs.phys_base));
@@ -985,6 +1007,102 @@ TEST_F(gone, a_child_that_has_not_got_it_knows_that)
 	connect_kernel();
 	EXPECT_EQ(0, CMEM_free(buf, &params));
 	EXPECT_EQ(0, CMEM_free(other, &params));
+}
+
+/* What the kernel does not count, the library must not count either. */
+TEST_F(lib, what_others_mapped_does_not_mislead_the_table)
+{
+	CMEM_AllocParams heap = heap_params(CMEM_CACHED, 0);
+	char *past = CMEM_alloc2(self->heap.block, LENGTH, &heap), *buf, *own, *shown;
+	CMEM_off64_t phys;
+	int dmabuf;
+
+	ASSERT_POINTER(past);
+	ASSERT_EQ(0, CMEM_exit());
+	ASSERT_EQ(0, CMEM_init());
+	buf = CMEM_alloc2(self->heap.block, LENGTH, &heap);
+	ASSERT_POINTER(buf);
+	phys = CMEM_getPhys64(buf);
+	/* One of a file that is closed, and that of a DMA-BUF, which is the program's own */
+	EXPECT_EQ(0, CMEM_free(past, &heap));
+	EXPECT_FALSE(mapped_by_us(past));
+	dmabuf = CMEM_export_dmabuf(buf);
+	ASSERT_LE(0, dmabuf);
+	shown = dmabuf_map(dmabuf, 0, LENGTH);
+	ASSERT_MAPPED(shown);
+	EXPECT_ERRNO(EINVAL, CMEM_unmap(shown, LENGTH) == -1);
+	EXPECT_ERRNO(EINVAL, CMEM_free(shown, &heap) == -1);
+	EXPECT_TRUE(mapped_by_us(shown));
+	ASSERT_EQ(0, munmap(shown, LENGTH));
+	close(dmabuf);
+
+	ASSERT_EQ(0, munmap(buf, LENGTH));
+	own = mmap(buf, LENGTH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		   -1, 0);
+	ASSERT_TRUE(own == buf);
+	*own = 7;
+	EXPECT_NOT_OURS(own);
+	EXPECT_EQ(7, *own);
+	EXPECT_EQ(0, CMEM_freePhys64(phys, &heap));
+	ASSERT_EQ(0, munmap(own, LENGTH));
+}
+
+/* A mapping that the program has cut into pieces is freed as a whole, by whoever knows it. */
+TEST_F(lib, a_mapping_in_pieces_is_freed_and_unmapped)
+{
+	CMEM_AllocParams heap = heap_params(CMEM_CACHED, 0);
+	const size_t page = page_size();
+
+	for (int forgotten = 0; forgotten < 2; forgotten++) {
+		char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap);
+		char *other = CMEM_alloc2(self->heap.block, LENGTH, &heap);
+
+		ASSERT_POINTER(buf);
+		ASSERT_POINTER(other);
+		ASSERT_EQ(0, mprotect(buf + page, page, PROT_READ));
+		if (forgotten) {
+			ASSERT_EQ(0, munmap(other + page, page));
+		}
+		EXPECT_EQ(0, CMEM_free(buf, &heap));
+		for (size_t i = 0; i < LENGTH; i += page)
+			EXPECT_FALSE(mapped_by_us(buf + i));
+		if (forgotten) {
+			EXPECT_EQ(0, CMEM_unmap(other + 2 * page, 2 * page));
+		}
+		EXPECT_EQ(0, CMEM_free(other, &heap));
+	}
+}
+
+/* A child that lives on without a use for CMEM holds nothing of its parent's. */
+TEST_F(lib, a_child_that_closes_the_file_holds_nothing)
+{
+	int ready[2], go[2];
+	pid_t parent;
+	char byte;
+
+	ASSERT_EQ(0, CMEM_exit());
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, pipe(go));
+	parent = fork_child(_metadata);
+	if (!parent) {
+		CMEM_init();
+		if (!fork()) {
+			for (int fd = 3; fd < 64; fd++)
+				if (fd != go[0])
+					close(fd);
+			_exit(read(go[0], &byte, 1) != 1);
+		}
+		byte = CMEM_allocPhys64(self->pool.block, LENGTH, NULL) ? 'y' : 'n';
+		if (write(ready[1], &byte, 1) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	EXPECT_EQ('y', byte);
+	ASSERT_EQ(parent, waitpid(parent, NULL, 0));
+	EXPECT_TRUE(eventually(is_same(&self->before)));
+	ASSERT_EQ(1, write(go[1], "x", 1));
+	ASSERT_EQ(0, CMEM_init());
 }
 
 /* A program that makes itself a daemon closes all files, and opens its own. */
@@ -1668,17 +1786,23 @@ static int traced_calls(void)
 	CMEM_getPool2(4711, 100);
 	CMEM_cacheWb(NULL, 0);
 	CMEM_freePhys64(0x123, NULL);
+	heap.type = 3;
+	heap.flags |= CMEM_PHYS;
+	CMEM_alloc2(4711, 9, &heap);
 	CMEM_exit();
 	return 0;
 }
 
 static const char traced_text[] =
-	"CMEM_exit() = -1 (errno 9: Bad file descriptor)\n"
+	"CMEM_exit() = -1 (errno 9: EBADF)\n"
 	"CMEM_init() = 0\n"
-	"CMEM_alloc2(4711, 9, {CMEM_HEAP, CMEM_CACHED, 1}) = (nil) (errno 2: No such file or directory)\n"
-	"CMEM_getPool2(4711, 100) = -1 (errno 2: No such file or directory)\n"
+	"CMEM_alloc2(4711, 9, {CMEM_HEAP, CMEM_CACHED, 1}) = (nil) (errno 2: ENOENT)\n"
+	"CMEM_getPool2(4711, 100) = -1 (errno 2: ENOENT)\n"
 	"CMEM_cacheWb((nil), 0) = 0\n"
-	"CMEM_freePhys64(0x123, NULL) = -1 (errno 22: Invalid argument)\n"
+	"CMEM_freePhys64(0x123, NULL) = -1 (errno 22: EINVAL)\n"
+	"flags 0x180000: 0x100000 of it is ignored\n"
+	"type 0x3: taken for CMEM_POOL\n"
+	"CMEM_alloc2(4711, 9, {0x3, 0x180000, 1}) = (nil) (errno 2: ENOENT)\n"
 	"CMEM_exit() = 0\n";
 
 #define run_traced(value, text, size) __run_traced(_metadata, value, text, size)

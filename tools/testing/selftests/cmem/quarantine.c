@@ -1015,4 +1015,40 @@ TEST_F(rproc, a_supervisor_need_not_wait_for_them)
 	EXPECT_EQ(0, quarantined(self->fd, self->id));
 }
 
+/* Who only maps it counts as one who has it: what ends is the last mapping, or nothing. */
+TEST_F(quarantine, who_only_maps_it_ends_too)
+{
+	int owner = cmem_open(), other = cmem_open();
+	char *map = allocate(owner, self, variant), *part;
+	pid_t pid;
+
+	part = mmap(NULL, page_size(), PROT_READ, MAP_SHARED, other, self->buf->mmap_offset);
+	ASSERT_MAPPED(part);
+	/* A child that is not asked for anything ends: the parent's mapping is there still. */
+	IN_CHILD(pid) {
+	}
+	join_child(pid);
+	ASSERT_EQ(0, munmap(part, page_size()));
+	ASSERT_EQ(0, munmap(map, self->buf->length));
+	ASSERT_EQ(0, cmem_free(owner, self->buf->phys_addr));
+	expect_same(&self->before);
+
+	/* And one that has it alone, and dies with it. */
+	map = allocate(owner, self, variant);
+	IN_CHILD(pid) {
+		int fd = cmem_open();
+
+		ASSERT_MAPPED(mmap(NULL, page_size(), PROT_READ, MAP_SHARED, fd,
+				   self->buf->mmap_offset));
+	}
+	join_child(pid);
+	ASSERT_EQ(0, munmap(map, self->buf->length));
+	ASSERT_EQ(0, cmem_free(owner, self->buf->phys_addr));
+	EXPECT_FALSE(is_same(&self->before));
+	EXPECT_EQ(0, cmem_release(self->fd, self->src.block, CMEM_RELEASE_BUFFER,
+				  self->buf->phys_addr, NULL));
+	close(owner);
+	close(other);
+}
+
 TEST_HARNESS_MAIN

@@ -275,6 +275,27 @@ TEST_F(trace, close_frees_and_releases_each_buffer)
 	EXPECT_EXTENT(1, &buf);
 }
 
+/* trace-cmd and perf print by the format, and know none of the kernel's names. */
+TEST_F(trace, formats_have_numbers_for_names)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		static char text[16384];
+		char path[128];
+		ssize_t got;
+		int fd;
+
+		snprintf(path, sizeof(path), TRACEFS "/events/cmem/%s/format", events[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		got = read(fd, text, sizeof(text) - 1);
+		close(fd);
+		ASSERT_LT(0, got);
+		text[got] = 0;
+		EXPECT_TRUE(!!strstr(text, "print fmt"));
+		EXPECT_FALSE(!!strstr(text, "CMEM_")) TH_LOG("%s", strstr(text, "CMEM_"));
+	}
+}
+
 TEST_F(trace, a_dying_process_unmaps_frees_and_releases)
 {
 	pid_t pid;
@@ -385,7 +406,7 @@ TEST_F(trace, what_is_refused_fires_nothing)
 {
 	struct cmem_alloc buf, none;
 
-	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_PRIVATE, &buf));
 	read_trace();
 	EXPECT_EQ(-EPERM, cmem_free(self->other, buf.phys_addr));
 	EXPECT_EQ(-ENOENT, cmem_free(self->fd, buf.phys_addr + self->page));
