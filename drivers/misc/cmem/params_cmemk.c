@@ -12,18 +12,18 @@
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "cmemk."
 
-#define CMEMK_BLOCK(suffix, number)					\
-	module_param_named(phys_start##suffix,				\
-			   cmem_params[number].phys_start, charp, 0444); \
-	module_param_named(phys_end##suffix,				\
-			   cmem_params[number].phys_end, charp, 0444);	\
-	module_param_named(pools##suffix, cmem_params[number].pools,	\
-			   charp, 0444)
-
-CMEMK_BLOCK(, 0);
-CMEMK_BLOCK(_1, 1);
-CMEMK_BLOCK(_2, 2);
-CMEMK_BLOCK(_3, 3);
+module_param_named(phys_start, cmem_params[0].phys_start, charp, 0444);
+module_param_named(phys_end, cmem_params[0].phys_end, charp, 0444);
+module_param_named(pools, cmem_params[0].pools, charp, 0444);
+module_param_named(phys_start_1, cmem_params[1].phys_start, charp, 0444);
+module_param_named(phys_end_1, cmem_params[1].phys_end, charp, 0444);
+module_param_named(pools_1, cmem_params[1].pools, charp, 0444);
+module_param_named(phys_start_2, cmem_params[2].phys_start, charp, 0444);
+module_param_named(phys_end_2, cmem_params[2].phys_end, charp, 0444);
+module_param_named(pools_2, cmem_params[2].pools, charp, 0444);
+module_param_named(phys_start_3, cmem_params[3].phys_start, charp, 0444);
+module_param_named(phys_end_3, cmem_params[3].phys_end, charp, 0444);
+module_param_named(pools_3, cmem_params[3].pools, charp, 0444);
 
 static bool cmemk_allow_overlap;
 module_param_named(allowOverlap, cmemk_allow_overlap, bool, 0444);

@@ -316,13 +316,13 @@ static void close_output(void)
  */
 static void look_ahead(int argc, char **argv)
 {
-	static char cma[] = "cma";
+	char *cma = strdup("cma");
 
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
 		if (!strcmp(argv[i], "--json"))
 			settings.json = true;
 		else if (!strcmp(argv[i], "-1") && argv[i - 1][0] != '-')
-			argv[i] = cma;
+			argv[i] = cma ?: argv[i];
 		else if (!strcmp(argv[i], "--exec") || !strcmp(argv[i], "-x"))
 			break;
 	}

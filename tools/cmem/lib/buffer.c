@@ -352,10 +352,11 @@ static int free_unknown(uintptr_t address)
 		errno = EINVAL;
 		return -1;
 	}
-	for (more = unknown; !add_unknown(&more, address + unknown.length, &next) &&
-	     next.mapping_owner == resolve.mapping_owner &&
-	     next.buffer_addr == resolve.buffer_addr &&
-	     next.phys_addr == resolve.phys_addr + unknown.length; )
+	more = unknown;
+	while (!add_unknown(&more, address + unknown.length, &next) &&
+	       next.mapping_owner == resolve.mapping_owner &&
+	       next.buffer_addr == resolve.buffer_addr &&
+	       next.phys_addr == resolve.phys_addr + unknown.length)
 		unknown = more;
 	if (!is_past_owner(resolve.mapping_owner) && free_buffer(resolve.buffer_addr))
 		return -1;
