@@ -1139,8 +1139,8 @@ static int cmem_buffer_map_locked(struct cmem_file *file,
  * @holds: where to put whether the mapping counts as a registration as well, which
  *	cmem_buffer_unmap() ends
  *
- * Who may register for a buffer may as well map it, as programs of old do: then it is as
- * if the file were registered, as long as that mapping is there.
+ * A file that may register for the buffer may map it without that, as old programs do.
+ * The file then counts as registered as long as the mapping is there.
  *
  * Return: the buffer; -EINVAL when the pages are not all in one buffer; -EPERM
  * when the file is not registered for it and may not be, or when nobody is any more;

@@ -894,8 +894,8 @@ struct cmem_release {
  * Have the physical address of a DMA-BUF, for a processor that no driver attaches for.
  * Until the new file is closed, the DMA-BUF is held, and its memory stays where it is. A
  * program that reads or writes a mapping of it says so with DMA_BUF_IOCTL_SYNC, by which
- * its exporter maintains the caches, for a device that does not snoop. Whose buffer it is
- * makes no difference: who has the DMA-BUF may have its address.
+ * its exporter maintains the caches, for a device that does not snoop. The caller need
+ * not be registered for the buffer: to have its DMA-BUF is enough.
  *
  * EBADF: no such file descriptor; EINVAL: a file that is no DMA-BUF, or memory that is
  * not contiguous; EIO: DMA is bounced on this system; EMFILE: no file descriptor is left;

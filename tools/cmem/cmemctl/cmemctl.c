@@ -300,10 +300,9 @@ static const struct command *find_command(const char *name)
 /* What could not be written is an error, too: a disk that is full, say. */
 static void close_output(void)
 {
-	bool failed = fflush(stdout) || ferror(stdout);
-
-	/* Who has closed it, and is told nothing, misses nothing. */
-	if (!failed)
+	/* A caller that closed the output loses nothing, if there is nothing to print. */
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
 		return;
 	if (errno != EPIPE)
 		fprintf(stderr, "cmemctl: writing: %s\n", strerror(errno ?: EIO));

@@ -46,8 +46,12 @@ void libcmem_trust_begin(int fd, const struct cmem_info *info)
 		return;
 	page = mmap64(place, libcmem.page_size, PROT_READ, MAP_SHARED | (place ? MAP_FIXED : 0),
 		      fd, info->changes_offset);
-	if (page == MAP_FAILED)
+	if (page == MAP_FAILED) {
+		/* What was at this place may be gone already. */
+		__atomic_store_n(&libcmem_changes, &unknown, __ATOMIC_RELEASE);
+		place = NULL;
 		return;
+	}
 	place = page;
 	__atomic_store_n(&libcmem_changes, page, __ATOMIC_RELEASE);
 	set_trusted(read_count());
