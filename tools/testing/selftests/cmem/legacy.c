@@ -1211,9 +1211,13 @@ TEST_F(call, blocks_that_are_not_there_are_ENOENT)
 			continue;
 		/* A hole between the numbers of blocks is a block that has no memory. */
 		if (id < 0 || (__u32)id >= all.block_limit) {
-			EXPECT_REFUSED(ENOENT, old_getblock(self->fd, id, &buf)) TH_LOG("block %d", id);
+			EXPECT_REFUSED(ENOENT, old_getblock(self->fd, id, &buf)) {
+				TH_LOG("block %d", id);
+			}
 		} else {
-			EXPECT_EQ(0, old_getblock(self->fd, id, &buf)) TH_LOG("block %d", id);
+			EXPECT_EQ(0, old_getblock(self->fd, id, &buf)) {
+				TH_LOG("block %d", id);
+			}
 			EXPECT_EQ(0, buf.phys);
 			EXPECT_EQ(0, buf.size);
 		}
