@@ -65,6 +65,8 @@ COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
 # that change it say
 SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/|(mm|include/linux)/mempolicy|"
                     r"drivers/dma-buf/dma-heap\.c$)")
+# Where the placeholder of the maintainer's name stands
+NAMING = ("Documentation/", "tools/cmem/debian/")
 MAY_GO = "does not apply, leave it out"
 # Lists, and files whose changes stand by themselves
 LISTS = re.compile(r"(^|/)(Makefile|Kconfig|MAINTAINERS|[^/]*\.(rst|txt)|contiguous\.c|"
@@ -348,7 +350,7 @@ class Base:
 
     def unfinished(self, path, data):
         """What finished() was given, from what it made."""
-        if path.startswith("Documentation/"):
+        if path.startswith(NAMING):
             data = data.replace(maintainer().encode(), placeholder().encode())
         if path.startswith("Documentation/ABI/"):
             version = re.search(rb"^KernelVersion:.*$", (TOP / path).read_bytes(), re.M)[0]
@@ -364,7 +366,7 @@ class Base:
     def finished(self, path):
         """An overlay file as it is in this kernel, with what is different for each series."""
         data = self.contents(path)
-        if path.startswith("Documentation/"):
+        if path.startswith(NAMING):
             data = data.replace(placeholder().encode(), maintainer().encode())
         if path.startswith("Documentation/ABI/"):
             data = re.sub(rb"^(KernelVersion:\s*).*$", rb"\g<1>" + self.release.encode(), data,
