@@ -4,6 +4,7 @@
  * tracepoints, in an instance of tracefs of our own, so that other users of
  * tracing are not disturbed; without these, we look again and again.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -161,6 +162,77 @@ static void end_trace(void)
 	*instance = 0;
 }
 
+/* "cmemctl-<pid>", or with "-<n>" behind where another has that already */
+static bool is_instance(const char *name)
+{
+	unsigned int parts = 0;
+
+	if (strncmp(name, "cmemctl-", strlen("cmemctl-")))
+		return false;
+	name += strlen("cmemctl");
+	while (*name == '-') {
+		size_t digits = strspn(++name, "0123456789");
+
+		if (!digits)
+			return false;
+		name += digits;
+		parts++;
+	}
+	return !*name && parts <= 2;
+}
+
+/*
+ * What a watch left that was killed, its events being on. One that lives reads its
+ * instance, which the kernel does not remove then (EBUSY): that is true in whatever PID
+ * namespace it is, and no matter who has the number of a dead one by now.
+ */
+static void remove_leftovers(const char *place)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/instances", place);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (!is_instance(entry->d_name))
+			continue;
+		snprintf(path, sizeof(path), "%s/instances/%s", place, entry->d_name);
+		rmdir(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* Makes an instance, and opens its trace_pipe: -1 if that can't be done */
+static int open_instance(const char *place)
+{
+	char path[256];
+	int fd;
+
+	for (unsigned int n = 0; n < 100; n++) {
+		/* In another PID namespace, a process may have this number as well. */
+		snprintf(instance, sizeof(instance), n ? "%s/instances/cmemctl-%d-%u" :
+			 "%s/instances/cmemctl-%d", place, (int)getpid(), n);
+		if (mkdir(instance, 0700)) {
+			if (errno == EEXIST)
+				continue;
+			break;
+		}
+		snprintf(path, sizeof(path), "%s/trace_pipe", instance);
+		fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+		/* Another watch that just begins took it for a leftover: once more. */
+		if (errno != ENOENT && errno != ENODEV) {
+			rmdir(instance);
+			break;
+		}
+	}
+	*instance = 0;
+	return -1;
+}
+
 /* trace_pipe of an instance in which the events are on, or -1 */
 static int begin_trace(bool all)
 {
@@ -169,23 +241,16 @@ static int begin_trace(bool all)
 					      "cmem_quarantine", "cmem_release" };
 	char path[256];
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(places) && trace_pipe < 0; i++) {
 		snprintf(path, sizeof(path), "%s/events/cmem", places[i]);
 		if (access(path, F_OK))
 			continue;
-		snprintf(instance, sizeof(instance), "%s/instances/cmemctl-%d", places[i],
-			 (int)getpid());
-		if (!mkdir(instance, 0700))
-			break;
-		*instance = 0;
+		remove_leftovers(places[i]);
+		trace_pipe = open_instance(places[i]);
 	}
-	if (!*instance)
+	if (trace_pipe < 0)
 		return -1;
 	atexit(end_trace);
-	snprintf(path, sizeof(path), "%s/trace_pipe", instance);
-	trace_pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (trace_pipe < 0)
-		goto fail;
 	/* Each event at once, and not when there are many */
 	write_file("0", "%s/buffer_percent", instance);
 	/* Times as the kernel's log and our own have them */
