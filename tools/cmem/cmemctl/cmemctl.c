@@ -18,7 +18,8 @@ struct settings settings;
 
 static const struct command *const commands[] = {
 	&info_command, &map_command, &top_command, &alloc_command, &free_command,
-	&test_command, &watch_command, &load_command, &unload_command, &release_command,
+	&read_command, &write_command, &fill_command, &test_command, &watch_command,
+	&load_command, &unload_command, &release_command, &doctor_command,
 };
 
 /* The verb, for messages */
@@ -251,8 +252,7 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* How many letters are to be changed, swapped, put in or left out to make a word of another */
-static size_t distance(const char *from, const char *to)
+size_t word_distance(const char *from, const char *to)
 {
 	size_t rows[3][32], *before = rows[0], *last = rows[1], *row = rows[2], *spare;
 	size_t length = strlen(to);
@@ -283,7 +283,7 @@ static const struct command *find_command(const char *name)
 	size_t closest_distance = strlen(name) > 4 ? 3 : 2;
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		size_t far = distance(name, commands[i]->name);
+		size_t far = word_distance(name, commands[i]->name);
 
 		if (!far)
 			return commands[i];
@@ -294,7 +294,8 @@ static const struct command *find_command(const char *name)
 	}
 	if (closest)
 		usage("no verb '%s': do you mean %s?", name, closest->name);
-	usage("no verb '%s': info, map, top, alloc, free, test, watch, load, unload or release", name);
+	usage("no verb '%s': info, map, top, alloc, free, read, write, fill, test, watch, load, unload, release or doctor",
+	      name);
 }
 
 /* What could not be written is an error, too: a disk that is full, say. */

@@ -2,9 +2,10 @@
 /*
  * cmemctl: what its files share.
  *
- * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, test.c, watch.c, load.c
- * (with unload), release.c. They stand on the files named below, which know no verb. Sizes
- * and lengths are in bytes, addresses physical, unless their names say otherwise.
+ * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, read.c, write.c (with fill),
+ * test.c, watch.c, load.c (with unload), release.c, doctor.c (with doctor_tree.c). They
+ * stand on the files named below, which know no verb. Sizes and lengths are in bytes,
+ * addresses physical, unless their names say otherwise.
  */
 #ifndef CMEMCTL_H
 #define CMEMCTL_H
@@ -46,6 +47,7 @@ struct command {
 
 extern const struct command info_command, map_command, top_command, alloc_command;
 extern const struct command free_command, test_command, watch_command;
+extern const struct command read_command, write_command, fill_command, doctor_command;
 extern const struct command load_command, unload_command, release_command;
 
 /* What all verbs take */
@@ -97,6 +99,11 @@ uint64_t parse_address(const char *what, const char *text);
 long parse_number(const char *what, const char *text, long min, long max);
 double parse_seconds(const char *what, const char *text);
 int parse_block(const char *text);
+/*
+ * How many letters are to be changed, swapped, put in or left out to make a word of another:
+ * SIZE_MAX if that one has more than 31
+ */
+size_t word_distance(const char *from, const char *to);
 
 /* text.c: what is printed for people */
 
@@ -149,6 +156,7 @@ struct blocks {
 #define ALL_BLOCKS (-2)
 
 int device_open(void);
+int device_open_to_read(void);
 int device_try_open(void);
 int device_get_block(int fd, int id, struct cmem_block_info *info);
 int device_get_pool(int fd, int id, unsigned int pool, struct cmem_pool_info *info);
@@ -318,6 +326,94 @@ void holder_answer(struct holder *holder);
 void holder_end(struct holder *holder);
 /* Asks all holders of this user (root: of all); how many buffers were given back */
 unsigned int holders_free(bool all, uint64_t phys);
+
+/* tree.c: the device tree, as the kernel shows it in a directory */
+
+struct property {
+	char *name;
+	unsigned char *value;
+	size_t length;
+};
+
+/**
+ * struct node - a node of the device tree
+ * @path: from the root on, "/" for that
+ * @name: the last part of it
+ */
+struct node {
+	char *path;
+	const char *name;
+	struct node *parent;
+	struct node **child;
+	unsigned int children;
+	struct property *property;
+	unsigned int properties;
+};
+
+/* NULL, and errno, if there is none in that directory */
+struct node *tree_read(const char *directory);
+void tree_free(struct node *node);
+const struct property *tree_property(const struct node *node, const char *name);
+/* Which 32-bit cell of it: 0 if it has not so many */
+uint32_t tree_cell(const struct property *property, unsigned int cell);
+/* Several cells as one number */
+uint64_t tree_number(const struct property *property, unsigned int cell, unsigned int cells);
+/* The text of a property, or NULL: never without an end */
+const char *tree_string(const struct node *node, const char *name);
+/* #address-cells and the like */
+unsigned int tree_cells(const struct node *node, const char *name, unsigned int otherwise);
+bool tree_is_compatible(const struct node *node, const char *compatible);
+/* The node, or the first of those above it, that is disabled; or NULL */
+const struct node *tree_disabled(const struct node *node);
+const struct node *tree_find(const struct node *root, const char *path);
+const struct node *tree_by_phandle(const struct node *root, uint32_t phandle);
+/* Calls for each node, from the root on. */
+void tree_walk(const struct node *node, void (*call)(const struct node *node));
+
+/* contents.c: the bytes of a buffer that is somebody's */
+
+/**
+ * struct contents - a part of a buffer, from an address on
+ * @phys: the first byte of it
+ * @room: bytes from there to the end of the buffer
+ * @buffer: the buffer's first byte
+ * @buffer_length: and length
+ * @done: how many bytes were read or written by now
+ * @total: how many are to be, or 0 if it is not known
+ */
+struct contents {
+	uint64_t phys;
+	uint64_t room;
+	uint64_t buffer;
+	uint64_t buffer_length;
+	uint64_t done;
+	uint64_t total;
+};
+
+/* Bytes that are moved at a time */
+#define CONTENTS_STEP (1U << 20)
+
+/* Dies, saying why, when there is no buffer that this user may have a look into. */
+void contents_open(struct contents *contents, uint64_t phys, bool to_write);
+/* Dies, before anything was changed, unless there are so many bytes. */
+void contents_need(const struct contents *contents, const char *what, uint64_t length);
+/* The next bytes; die when the memory does not answer. */
+void contents_get(struct contents *contents, void *data, size_t size);
+void contents_put(struct contents *contents, const void *data, size_t size);
+/* Has what was written reach memory, and lets go of the buffer. */
+void contents_close(void);
+/* How far it is, on a terminal */
+void contents_progress(const struct contents *contents);
+void contents_end_progress(void);
+/* read() and write() of all of it, whatever comes between; a short read is the end. */
+ssize_t contents_read_file(const struct contents *contents, int fd, const char *name,
+			   void *data, size_t size);
+void contents_write_file(const struct contents *contents, int fd, const char *name,
+			 const void *data, size_t size);
+/* "4096 of 65536 bytes", for messages about what is not complete */
+const char *contents_so_far(const struct contents *contents);
+/* Prints what came of it, as text or as JSON. */
+void contents_print(const struct contents *contents, const char *verb, const char *name);
 
 /* pattern.c: what memory is tested with */
 

@@ -100,10 +100,10 @@ int device_try_open(void)
 	return open(DEVICE, O_RDWR | O_CLOEXEC);
 }
 
-int device_open(void)
+static int open_for(int mode)
 {
 	struct cmem_info info = { .size = sizeof(info) };
-	int fd = device_try_open();
+	int fd = open(DEVICE, mode | O_CLOEXEC);
 
 	if (fd < 0)
 		die_without_device(errno);
@@ -111,6 +111,17 @@ int device_open(void)
 		die(DEVICE " does not answer as the in-tree driver does (%s): is the old cmemk.ko loaded? rmmod cmemk",
 		    strerror(errno));
 	return fd;
+}
+
+int device_open(void)
+{
+	return open_for(O_RDWR);
+}
+
+/* What is mapped with that can't be changed, not even by cache maintenance. */
+int device_open_to_read(void)
+{
+	return open_for(O_RDONLY);
 }
 
 /* The version of the kernel's interface */
