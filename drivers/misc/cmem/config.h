@@ -131,6 +131,9 @@ int cmem_config_of_carveout(struct device *dev, struct device_node *region,
 			    s32 id, struct cmem_block_config *config);
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config);
+void cmem_config_of_check_names(struct device *dev,
+				const struct device_node *node, bool is_block);
+void cmem_config_of_note_unused(struct device *dev);
 
 #ifdef CONFIG_OF
 bool cmem_config_of_has_block(s32 id);

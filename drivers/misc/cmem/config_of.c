@@ -42,6 +42,37 @@ int cmem_config_pool_cells(struct device *dev, const struct device_node *node)
 	return cells;
 }
 
+/* Whether all of a property are pools, none of them empty */
+static bool cmem_config_of_are_pools(const __be32 *cell, int cells,
+				     int pool_cells)
+{
+	int i;
+
+	if (!cells || cells % (1 + pool_cells))
+		return false;
+	for (i = 0; i < cells; i += 1 + pool_cells)
+		if (!be32_to_cpup(cell + i) ||
+		    !of_read_number(cell + i + 1, pool_cells))
+			return false;
+	return true;
+}
+
+/* Whether they are not, but would be if sizes had the other number of cells */
+static bool cmem_config_of_want_other_cells(const __be32 *cell, int cells,
+					    int pool_cells)
+{
+	int i, other = 3 - pool_cells;
+
+	if (cmem_config_of_are_pools(cell, cells, pool_cells) ||
+	    !cmem_config_of_are_pools(cell, cells, other))
+		return false;
+	/* Nobody means buffers of 2^40 bytes. */
+	for (i = 1; other == 2 && i < cells; i += 3)
+		if (be32_to_cpu(cell[i]) >= 0x100)
+			return false;
+	return true;
+}
+
 /**
  * cmem_config_of_pools - read cmem-buf-pools of a block's node
  * @dev: for messages
@@ -69,6 +100,15 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 	if (!cell)
 		return 0;
 
+	if (!(cells % (int)sizeof(*cell)) &&
+	    cmem_config_of_want_other_cells(cell, cells / (int)sizeof(*cell),
+					    pool_cells)) {
+		dev_err(dev, "block %d: %s has sizes of %d cells, but #pool-size-cells of the ti,cmem node is %s: must be <%d>\n",
+			config->id, prop, 3 - pool_cells,
+			pool_cells == 2 ? "<2>" : "missing, or <1>",
+			3 - pool_cells);
+		return -EINVAL;
+	}
 	if (!cells || cells % (tuple * (int)sizeof(*cell))) {
 		dev_err(dev, "block %d: %s has %d bytes, must be a number of <count size> of %d cells each\n",
 			config->id, prop, cells, tuple);
@@ -143,6 +183,147 @@ static struct device_node *cmem_config_of_user(const char *property,
 		    cmem_config_of_is_enabled(node))
 			return node;
 	return NULL;
+}
+
+/* What misc/ti,cmem.yaml has, of a ti,cmem node and of a block's */
+static const char * const cmem_config_node_names[] = {
+	"#pool-size-cells", "memory-region", "memory-region-names",
+	"cmem-buf-pools", "ti,quarantine", "ti,quarantine-ms", "ti,rprocs",
+	"ti,user-quota", "ti,user-quota-percent", "ti,dma-heap-names",
+	"ti,dma-heap-pools", "dma-coherent",
+};
+
+static const char * const cmem_config_block_names[] = {
+	"reg", "memory-region", "sram", "cmem-buf-pools", "ti,keep-contents",
+	"ti,is-memory", "ti,shared-region", "ti,quarantine",
+	"ti,quarantine-ms", "ti,rprocs", "ti,user-quota",
+	"ti,user-quota-percent", "ti,dma-heap-names", "ti,dma-heap-pools",
+};
+
+/* A node may have these, whatever it is. */
+static const char * const cmem_config_any_names[] = {
+	"name", "compatible", "status", "phandle", "linux,phandle",
+	"#address-cells", "#size-cells", "dma-noncoherent",
+};
+
+static bool cmem_config_of_is_among(const char *name,
+				    const char * const *names, int num_names)
+{
+	int i;
+
+	for (i = 0; i < num_names; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+/* How many letters are to be changed, put in or left out to make one name of another */
+static int cmem_config_of_distance(const char *from, const char *to)
+{
+	u8 row[32], left, above;
+	int i, k, length = strlen(to);
+
+	if (length >= ARRAY_SIZE(row) || strlen(from) >= ARRAY_SIZE(row))
+		return INT_MAX;
+	for (k = 0; k <= length; k++)
+		row[k] = k;
+	for (i = 0; from[i]; i++) {
+		left = row[0]++;
+		for (k = 1; k <= length; k++) {
+			above = row[k];
+			row[k] = min3((u8)(left + (from[i] != to[k - 1])),
+				      (u8)(above + 1), (u8)(row[k - 1] + 1));
+			left = above;
+		}
+	}
+	return row[length];
+}
+
+static const char *cmem_config_of_meant(const char *name,
+					const char * const *names,
+					int num_names)
+{
+	int i, far, closest = strlen(name) > 8 ? 4 : 3;
+	const char *found = NULL;
+
+	for (i = 0; i < num_names; i++) {
+		far = cmem_config_of_distance(name, names[i]);
+		/* buf-pools, say */
+		if (strlen(name) > 3 && strstr(names[i], name))
+			far = 1;
+		if (far < closest) {
+			closest = far;
+			found = names[i];
+		}
+	}
+	return found;
+}
+
+/**
+ * cmem_config_of_check_names - look for properties that nothing reads
+ * @dev: for messages
+ * @node: a ti,cmem node, or that of a block
+ * @is_block: which of these
+ *
+ * A name that is nearly right, or right in the other node, is most often a mistake; but
+ * what it would have said is not missed by those who read the node.
+ */
+void cmem_config_of_check_names(struct device *dev,
+				const struct device_node *node, bool is_block)
+{
+	const char * const *own = is_block ? cmem_config_block_names :
+					     cmem_config_node_names;
+	const char * const *other = is_block ? cmem_config_node_names :
+					       cmem_config_block_names;
+	int num_own = is_block ? ARRAY_SIZE(cmem_config_block_names) :
+				 ARRAY_SIZE(cmem_config_node_names);
+	int num_other = is_block ? ARRAY_SIZE(cmem_config_node_names) :
+				   ARRAY_SIZE(cmem_config_block_names);
+	const struct property *prop;
+	const char *meant;
+
+	for_each_property_of_node(node, prop) {
+		if (cmem_config_of_is_among(prop->name, own, num_own) ||
+		    cmem_config_of_is_among(prop->name, cmem_config_any_names,
+					    ARRAY_SIZE(cmem_config_any_names)))
+			continue;
+		if (cmem_config_of_is_among(prop->name, other, num_other)) {
+			dev_warn(dev, "%pOF: %s is ignored there: it belongs into the node of %s\n",
+				 node, prop->name, is_block ? "ti,cmem" : "a block");
+			continue;
+		}
+		meant = cmem_config_of_meant(prop->name, own, num_own);
+		if (meant)
+			dev_warn(dev, "%pOF: %s is ignored: is it a misspelt %s?\n",
+				 node, prop->name, meant);
+	}
+}
+
+/**
+ * cmem_config_of_note_unused - tell of nodes that no block is made of
+ * @dev: for messages
+ *
+ * They may be as they should be: a board may disable what its SoC has.
+ */
+void cmem_config_of_note_unused(struct device *dev)
+{
+	struct device_node *node, *child;
+
+	for_each_compatible_node(node, NULL, "ti,cmem") {
+		if (!cmem_config_of_is_enabled(node)) {
+			dev_notice(dev, "%pOF is disabled, no block is made of it: status of it, and of the nodes above it, must be \"okay\"\n",
+				   node);
+			continue;
+		}
+		for_each_child_of_node(node, child)
+			if (!of_device_is_available(child))
+				dev_notice(dev, "%pOF is disabled, no block is made of it: status must be \"okay\"\n",
+					   child);
+	}
+	for_each_node_with_property(node, "cmem-buf-pools")
+		if (!cmem_config_of_is_cmem(node))
+			dev_notice(dev, "%pOF has cmem-buf-pools, but no block is made of it: the node above it must be compatible with \"ti,cmem\"\n",
+				   node);
 }
 
 /* The memory that a block refers to is for nobody else. */
@@ -702,6 +883,7 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 	int ret;
 
 	memset(config, 0, sizeof(*config));
+	cmem_config_of_check_names(dev, node, true);
 
 	if (!of_property_present(node, "reg")) {
 		dev_err(dev, "%pOF: reg is missing, must be the number of the block\n",

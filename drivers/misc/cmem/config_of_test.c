@@ -197,7 +197,11 @@ static const struct cmem_pools_case cmem_pools_cases[] = {
 	{ "pools-no-size",		U64_MAX, -EINVAL, 0, {},
 		{ "block 7:", "cmem-buf-pools", "12 bytes" } },
 	{ "pools-one-cell-for-two",	U64_MAX, -EINVAL, 0, {},
-		{ "block 7:", "cmem-buf-pools", "8 bytes" } },
+		{ "block 7:", "cmem-buf-pools", "is <2>: must be <1>" } },
+	{ "pools-two-cells-for-one",	U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "missing, or <1>: must be <2>" } },
+	{ "pools-two-cells-for-one-odd", U64_MAX, -EINVAL, 0, {},
+		{ "block 7:", "cmem-buf-pools", "missing, or <1>: must be <2>" } },
 	{ "pools-no-cells",		U64_MAX, -EINVAL, 0, {},
 		{ "block 7:", "cmem-buf-pools", "3 bytes" } },
 	{ "pools-count-zero",		U64_MAX, -EINVAL, 0, {},
@@ -248,6 +252,71 @@ static void cmem_config_reads_pools(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, t->config.pools[i].length,
 				c->pools[i].length);
 	}
+}
+
+/* Properties that nothing reads */
+
+struct cmem_names_case {
+	const char *name;
+	bool is_block;
+	const char *words[3];
+};
+
+static const struct cmem_names_case cmem_names_cases[] = {
+	{ "names-good",		false },
+	{ "names-good",		true },
+	{ "names-of-block",	true,
+		{ "/cmem-test/names-of-block/cmem_block@7: cmem-buf-pool is",
+		  "a misspelt cmem-buf-pools?" } },
+	{ "names-without-cmem",	true,
+		{ ": buf-pools is", "a misspelt cmem-buf-pools?" } },
+	{ "names-underscore",	true,
+		{ ": ti,keep_contents is", "a misspelt ti,keep-contents?" } },
+	{ "names-of-node",	false,
+		{ "/cmem-test/names-of-node: #pools-size-cells is",
+		  "a misspelt #pool-size-cells?" } },
+	{ "names-too-low",	true,
+		{ ": #pool-size-cells is", "the node of ti,cmem" } },
+	{ "names-too-high",	false,
+		{ ": ti,keep-contents is", "the node of a block" } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(cmem_names, cmem_names_cases, name);
+
+static void cmem_config_tells_wrong_names(struct kunit *test)
+{
+	const struct cmem_names_case *c = test->param_value;
+	struct cmem_config_test *t = test->priv;
+	struct device_node *node = cmem_config_test_node(test, c->name);
+
+	if (c->is_block)
+		node = cmem_config_test_block(test, node);
+	cmem_config_of_check_names(t->dev, node, c->is_block);
+	if (c->words[0])
+		cmem_test_log_expect(test, &t->log, "<4>", c->words,
+				     ARRAY_SIZE(c->words));
+	else
+		cmem_config_expect_silence(test);
+}
+
+/* Each once: a node that is disabled, and pools that are in no node of ours */
+static void cmem_config_notes_unused(struct kunit *test)
+{
+	struct cmem_config_test *t = test->priv;
+	int disabled = 0, pools = 0;
+	const char *line;
+
+	if (!IS_ENABLED(CONFIG_PRINTK))
+		kunit_skip(test, "nothing is logged");
+	cmem_config_of_note_unused(t->dev);
+	while ((line = cmem_test_log_line(&t->log))) {
+		KUNIT_EXPECT_EQ_MSG(test, strncmp(line, "<5>", 3), 0,
+				    "no notice: %s", line);
+		disabled += !!strstr(line, "/cmem-test/unused is disabled");
+		pools += !!strstr(line, "/cmem-test/pools-32/cmem_block@7 has cmem-buf-pools");
+	}
+	KUNIT_EXPECT_EQ(test, disabled, 1);
+	KUNIT_EXPECT_EQ(test, pools, 1);
 }
 
 /* ti,user-quota and ti,user-quota-percent */
@@ -675,6 +744,8 @@ static void cmem_config_reads_a_block_in_boot_tree(struct kunit *test)
 static struct kunit_case cmem_config_cases[] = {
 	KUNIT_CASE_PARAM(cmem_config_reads_pool_cells, cmem_cells_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_pools, cmem_pools_gen_params),
+	KUNIT_CASE_PARAM(cmem_config_tells_wrong_names, cmem_names_gen_params),
+	KUNIT_CASE(cmem_config_notes_unused),
 	KUNIT_CASE_PARAM(cmem_config_reads_quotas, cmem_quota_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_reads_dma_heaps, cmem_dma_heap_gen_params),
 	KUNIT_CASE_PARAM(cmem_config_refuses_a_bad_block,

@@ -767,6 +767,7 @@ static int cmem_probe(struct platform_device *pdev)
 	bool coherent;
 	int cells;
 
+	cmem_config_of_check_names(dev, dev->of_node, false);
 	cells = cmem_config_pool_cells(dev, dev->of_node);
 	if (cells < 0)
 		return cells;
@@ -863,6 +864,7 @@ static int __init cmem_init(void)
 		ret = cmem_sram_init();
 		if (ret)
 			goto err_misc;
+		cmem_config_of_note_unused(cmem_misc.this_device);
 		ret = platform_driver_register(&cmem_driver);
 		if (ret)
 			goto err_sram;
