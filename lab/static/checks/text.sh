@@ -51,6 +51,11 @@ check_python()
 	(cd "$top" && silent pyflakes3 "${all[@]}")
 }
 
+check_messages()
+{
+	"$static/messages"
+}
+
 # A mistake that changes nothing is found by nobody, and only the hours of check-all tell. A
 # reason for what is not there any more tells nobody anything.
 check_mistakes()
