@@ -104,14 +104,17 @@ const char *rooted(const char *path)
 	return say("%s%s", root, path);
 }
 
+/* A message of /dev/kmsg is read as a whole, or not at all. */
+#define LONGEST_MESSAGE 8192
+
 static char *read_all(int fd)
 {
-	size_t length = 0, room = 4096;
+	size_t length = 0, room = 2 * LONGEST_MESSAGE;
 	char *text = xrealloc(NULL, room, 1);
 	ssize_t got;
 
 	for (;;) {
-		if (length + 1 == room) {
+		if (room - length <= LONGEST_MESSAGE) {
 			room *= 2;
 			text = xrealloc(text, room, 1);
 		}
@@ -347,7 +350,7 @@ static void check_command_line(void)
 {
 	static const char area[] = "command line";
 	char *line = read_text("/proc/cmdline"), *save, *word;
-	bool dump = false, wants_dump = false, wants_cma = false;
+	bool dump = false, wants_dump = false, wants_cma = false, no_cma = false;
 	unsigned int before = count[IS_WRONG];
 	const char *where;
 
@@ -362,7 +365,13 @@ static void check_command_line(void)
 		dump |= !strncmp(word, "elfcorehdr=", 11);
 		wants_dump |= !strncmp(word, "cmem_kdump", 10);
 		wants_cma |= !strncmp(word, "cmem_cma_", 9);
+		/* The last one counts. */
+		if (!strncmp(word, "cma=", 4))
+			no_cma = !strtoul(word + 4, NULL, 0);
 	}
+	if (no_cma && !wants_cma && proc_cmem && !has_block(-1))
+		found(IS_NOTE, area, "Without cma=0, or with cmem_cma_heapsize=, there is one.",
+		      "cma=0 leaves no global CMA area, so there is no block -1");
 	if (dump && !wants_dump)
 		found(IS_WRONG, area, "Reboot, or give it cmem_kdump as well.",
 		      "elfcorehdr= is there: this kernel saves a crash dump, and makes no blocks");
