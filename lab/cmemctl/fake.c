@@ -4,7 +4,9 @@
  * data, errors and caches can be seen without a guest. The file $CMEM_FAKE is block 0, at
  * BASE. A buffer of five pages is at +0x10000, one that is somebody else's at +0x40000,
  * and one of 36 MiB at +0x100000; where the file ends before a buffer does, the memory
- * does not answer. $CMEM_FAKE.log gets what cache maintenance was asked for.
+ * does not answer. With $CMEM_FAKE_OLD, it is as before version 4 of the interface: mmap()
+ * wants a registration. $CMEM_FAKE.log gets what cache maintenance was asked for, and
+ * registrations.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -39,6 +41,7 @@ static struct {
 	uint64_t phys;
 } mapping[4096];
 static unsigned int mappings;
+static uint64_t registered;
 
 int open64(const char *path, int flags, ...)
 {
@@ -78,7 +81,7 @@ void *mmap64(void *address, size_t length, int protection, int flags, int fd, of
 		    length > buffers[i].at + buffers[i].length - phys)
 			continue;
 		errno = EPERM;
-		if (buffers[i].others)
+		if (buffers[i].others || (getenv("CMEM_FAKE_OLD") && registered != buffers[i].at))
 			break;
 		start = real(address, length, protection, flags, fd, phys - BASE);
 		if (start != MAP_FAILED) {
@@ -116,10 +119,8 @@ static int resolve(struct cmem_resolve *arg)
 	return -1;
 }
 
-static int maintain(const struct cmem_sync *arg)
+static int log_it(const char *what, uint64_t phys, uint64_t length)
 {
-	const struct cmem_sync_range *range = (void *)(uintptr_t)arg->ranges;
-	static const char *const ops[] = { "", "clean", "invalidate", "flush" };
 	char name[4096];
 	FILE *log;
 
@@ -127,10 +128,31 @@ static int maintain(const struct cmem_sync *arg)
 	log = fopen(name, "a");
 	if (!log)
 		return -1;
-	fprintf(log, "%s %llx %llx\n", ops[range->op], (unsigned long long)phys_of(range->user_addr),
-		(unsigned long long)range->length);
+	fprintf(log, "%s %llx %llx\n", what, (unsigned long long)phys, (unsigned long long)length);
 	fclose(log);
 	return 0;
+}
+
+static int maintain(const struct cmem_sync *arg)
+{
+	const struct cmem_sync_range *range = (void *)(uintptr_t)arg->ranges;
+	static const char *const ops[] = { "", "clean", "invalidate", "flush" };
+
+	return log_it(ops[range->op], phys_of(range->user_addr), range->length);
+}
+
+static int register_for(uint64_t phys)
+{
+	for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
+		if (phys != buffers[i].at)
+			continue;
+		if (buffers[i].others)
+			break;
+		registered = phys;
+		return log_it("register", phys, 0);
+	}
+	errno = EPERM;
+	return -1;
 }
 
 int ioctl(int fd, unsigned long request, ...)
@@ -162,6 +184,10 @@ int ioctl(int fd, unsigned long request, ...)
 		return 0;
 	case CMEM_IOCTL_RESOLVE:
 		return resolve(arg);
+	case CMEM_IOCTL_REGISTER:
+		return register_for(((struct cmem_register *)arg)->phys_addr);
+	case CMEM_IOCTL_FREE:
+		return log_it("free", ((struct cmem_free *)arg)->phys_addr, 0);
 	case CMEM_IOCTL_SYNC:
 		return maintain(arg);
 	}

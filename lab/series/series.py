@@ -57,7 +57,7 @@ TOP = HERE.parent.parent
 OVERLAY = ("arch", "drivers", "include", "Documentation", "tools")
 SNIPPET = "MAINTAINERS.snippet"
 FIRST_DATE = datetime(2025, 1, 1, tzinfo=timezone.utc)
-MOST_COMMITS = 21
+MOST_COMMITS = 22
 LARGEST_MAIL = 300_000
 BASE_LINE = "Base: "
 COVER = "0000-cover-letter.txt"     # git am *.patch must not see it

@@ -32,6 +32,8 @@ static uint64_t page_size;
 static void *hold;
 static char *window;
 static uint64_t window_phys, window_length;
+/* The buffer, if it had to be registered for */
+static uint64_t registered;
 /* What was written there, and has not been written back */
 static uint64_t dirty_start, dirty_end;
 
@@ -223,6 +225,22 @@ void contents_close(void)
 	if (hold)
 		munmap(hold, page_size);
 	hold = NULL;
+	if (registered)
+		device_free(device, registered);
+	registered = 0;
+}
+
+/* Before version 4 of the interface, mmap() wanted a registration, which names the first byte. */
+static void *register_and_map(uint64_t phys)
+{
+	struct cmem_register arg = { .size = sizeof(arg), .phys_addr = phys };
+
+	if (ioctl(device, CMEM_IOCTL_REGISTER, &arg)) {
+		errno = EPERM;
+		return MAP_FAILED;
+	}
+	registered = phys;
+	return map(phys, page_size);
 }
 
 void contents_open(struct contents *c, uint64_t phys, bool to_write)
@@ -237,6 +255,8 @@ void contents_open(struct contents *c, uint64_t phys, bool to_write)
 
 	*c = (struct contents){ .phys = phys };
 	hold = map(phys & ~(page_size - 1), page_size);
+	if (hold == MAP_FAILED && errno == EPERM)
+		hold = register_and_map(phys & ~(page_size - 1));
 	if (hold == MAP_FAILED) {
 		hold = NULL;
 		die_of(phys, errno);
