@@ -160,7 +160,7 @@ static void maintain(uint64_t phys, uint64_t length, unsigned int op)
 	if (!ret)
 		return;
 	/* It is not tried again at exit. */
-	dirty_start = dirty_end = 0;
+	dirty_end = dirty_start;
 	if (closing)
 		warn("cache maintenance at %#" PRIx64 ": %s", phys, strerror(-ret));
 	else
@@ -173,7 +173,7 @@ static void unmap_window(void)
 		return;
 	if (dirty_start < dirty_end)
 		maintain(dirty_start, dirty_end - dirty_start, CMEM_SYNC_WRITE_BACK);
-	dirty_start = dirty_end = 0;
+	dirty_end = dirty_start;
 	munmap(window, window_length);
 	window = NULL;
 }
@@ -412,8 +412,10 @@ void contents_progress(const struct contents *c)
 	char text[128];
 	int length;
 
-	if (!first_time)
-		first_time = last_time = time;
+	if (!first_time) {
+		first_time = time;
+		last_time = time;
+	}
 	/* What is done at once needs no picture. */
 	if (time - first_time < 0.5 || time - last_time < 0.2 || !isatty(STDERR_FILENO))
 		return;

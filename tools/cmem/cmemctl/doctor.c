@@ -225,8 +225,10 @@ static const char *kernel_config(const char **where)
 	static char *text;
 	static char place[256];
 
-	if (!text && (text = read_compressed("/proc/config.gz")))
+	if (!text) {
+		text = read_compressed("/proc/config.gz");
 		snprintf(place, sizeof(place), "/proc/config.gz");
+	}
 	for (int i = 0; i < 3 && !text; i++) {
 		static const char *const places[] = {
 			"/boot/config-%s", "/lib/modules/%s/config", "/lib/modules/%s/build/.config",
@@ -359,7 +361,7 @@ static void check_command_line(void)
 		      strerror(errno));
 		return;
 	}
-	for (word = strtok_r(line, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+	for (word = strtok_r(line, "\n ", &save); word; word = strtok_r(NULL, "\n ", &save)) {
 		if (!strncmp(word, "cmem", 4))
 			check_parameter(word);
 		dump |= !strncmp(word, "elfcorehdr=", 11);
