@@ -405,7 +405,7 @@ void contents_close(void);
 /* How far it is, on a terminal */
 void contents_progress(const struct contents *contents);
 void contents_end_progress(void);
-/* read() and write() of all of it, whatever comes between; a short read is the end. */
+/* read(), as much as there is, 0 at the end, and write() of all; die of errors. */
 ssize_t contents_read_file(const struct contents *contents, int fd, const char *name,
 			   void *data, size_t size);
 void contents_write_file(const struct contents *contents, int fd, const char *name,

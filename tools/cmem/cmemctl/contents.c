@@ -344,23 +344,16 @@ static bool go_on(const struct contents *c, int fd, short events)
 ssize_t contents_read_file(const struct contents *c, int fd, const char *name, void *data,
 			   size_t size)
 {
-	size_t length = 0;
 	ssize_t got;
 
-	while (length < size) {
-		got = read(fd, (char *)data + length, size - length);
-		if (!got)
-			break;
-		if (got > 0) {
-			length += got;
-			continue;
-		}
-		if (go_on(c, fd, POLLIN))
-			continue;
-		die("%s: reading: %s: %s were written", name, strerror(errno),
-		    contents_so_far(c));
+	for (;;) {
+		got = read(fd, data, size);
+		if (got >= 0)
+			return got;
+		if (!go_on(c, fd, POLLIN))
+			die("%s: reading: %s: %s were written", name, strerror(errno),
+			    contents_so_far(c));
 	}
-	return length;
 }
 
 void contents_write_file(const struct contents *c, int fd, const char *name, const void *data,

@@ -78,9 +78,10 @@ static void copy(struct contents *contents, int fd, const char *name)
 		size_t step = left < CONTENTS_STEP ? left : CONTENTS_STEP;
 		size_t got = contents_read_file(contents, fd, name, data, step);
 
+		/* What comes slowly is there as soon as it has come. */
 		contents_put(contents, data, got);
 		contents_progress(contents);
-		if (got < step)
+		if (!got)
 			break;
 	}
 	contents_end_progress();
