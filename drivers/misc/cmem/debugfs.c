@@ -24,6 +24,7 @@
 #include <linux/time64.h>
 
 #include "cmem.h"
+#include "dmabuf.h"
 
 /* Buffers of a pool, or extents of a heap, in a chunk */
 #define CMEM_DEBUGFS_CHUNK	256
@@ -146,6 +147,13 @@ static void cmem_debugfs_owner(u64 owner, unsigned int count, void *arg)
 	seq_printf(m, " owner=%llu:%u", owner, count);
 }
 
+static void cmem_debugfs_dmabuf(u64 inode, void *arg)
+{
+	struct seq_file *m = arg;
+
+	seq_printf(m, " dmabuf=%llu", inode);
+}
+
 static void cmem_debugfs_print(struct seq_file *m,
 			       const struct cmem_block *block,
 			       const struct cmem_debugfs_extent *extent)
@@ -184,6 +192,7 @@ static void cmem_debugfs_print(struct seq_file *m,
 		/* Each file that is registered is one reference. */
 		seq_printf(m, " mappings=%u",
 			   refcount_read(&buffer->refs) - owners);
+		cmem_dmabuf_inodes(buffer, cmem_debugfs_dmabuf, m);
 	}
 	seq_putc(m, '\n');
 }

@@ -33,6 +33,7 @@
 #include <linux/huge_mm.h>
 #include <linux/iommu-dma.h>
 #include <linux/iosys-map.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/scatterlist.h>
@@ -56,6 +57,7 @@
  * @kept: what EXPORT answers with, by what it is open for (O_RDONLY, O_WRONLY, O_RDWR),
  *	held as long as a file is registered, under the block's lock
  * @resv: their fences
+ * @dmabufs: all that are not released yet, under the block's lock
  * @unsnooped: how many devices are attached that do not snoop the caches, under the
  *	block's lock
  * @snooped: how many that do, under the block's lock
@@ -68,6 +70,7 @@ struct cmem_exports {
 	unsigned int users;
 	struct dma_buf *kept[O_ACCMODE];
 	struct dma_resv resv;
+	struct list_head dmabufs;
 	unsigned int unsnooped;
 	unsigned int snooped;
 };
@@ -76,11 +79,15 @@ struct cmem_exports {
  * struct cmem_dmabuf - what is behind a DMA-BUF
  * @buffer: the buffer, held
  * @exports: all DMA-BUFs of it, held
+ * @in_exports: among these
+ * @inode: number of its inode, by which debugfs and fdinfo know it
  * @heap: it is from a DMA-BUF heap
  */
 struct cmem_dmabuf {
 	struct cmem_buffer *buffer;
 	struct cmem_exports *exports;
+	struct list_head in_exports;
+	u64 inode;
 	bool heap;
 };
 
@@ -119,6 +126,7 @@ static struct cmem_exports *cmem_exports_get(struct cmem_buffer *buffer)
 	if (!spare)
 		return ERR_PTR(-ENOMEM);
 	dma_resv_init(&spare->resv);
+	INIT_LIST_HEAD(&spare->dmabufs);
 	spare->buffer = buffer;
 
 	spin_lock(&cmem_exports_lock);
@@ -217,6 +225,30 @@ void cmem_dmabuf_forget(struct cmem_buffer *buffer)
 	for (i = 0; i < ARRAY_SIZE(kept); i++)
 		if (kept[i])
 			dma_buf_put(kept[i]);
+}
+
+/**
+ * cmem_dmabuf_inodes - go through the DMA-BUFs of a buffer
+ * @buffer: a live buffer of a block that is locked
+ * @fn: called with the number of each one's inode
+ * @arg: passed on to @fn
+ */
+void cmem_dmabuf_inodes(const struct cmem_buffer *buffer,
+			void (*fn)(u64 inode, void *arg), void *arg)
+{
+	const struct cmem_dmabuf *exported;
+	struct cmem_exports *exports;
+
+	/* Each that is in the list is one of its users, and stays there meanwhile. */
+	spin_lock(&cmem_exports_lock);
+	exports = cmem_exports_find(buffer);
+	if (exports && list_empty(&exports->dmabufs))
+		exports = NULL;
+	spin_unlock(&cmem_exports_lock);
+	if (!exports)
+		return;
+	list_for_each_entry(exported, &exports->dmabufs, in_exports)
+		fn(exported->inode, arg);
 }
 
 /* A device comes or goes. */
@@ -560,6 +592,8 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 	 */
 	if (exported->heap && current->flags & PF_EXITING)
 		cmem_buffer_abandon(exported->buffer);
+	scoped_guard(mutex, &cmem_buffer_block(exported->buffer)->lock)
+		list_del(&exported->in_exports);
 	cmem_exports_put(exported->exports);
 	cmem_buffer_put(exported->buffer);
 	kfree(exported);
@@ -621,10 +655,14 @@ static struct dma_buf *cmem_dmabuf_make(struct cmem_buffer *buffer,
 	info.resv = &exports->resv;
 	info.priv = exported;
 	dmabuf = dma_buf_export(&info);
-	if (IS_ERR(dmabuf))
+	if (IS_ERR(dmabuf)) {
 		kfree(exported);
-	else
-		cmem_vma_set_space(dmabuf->file);
+		return dmabuf;
+	}
+	cmem_vma_set_space(dmabuf->file);
+	exported->inode = file_inode(dmabuf->file)->i_ino;
+	guard(mutex)(&cmem_buffer_block(buffer)->lock);
+	list_add_tail(&exported->in_exports, &exports->dmabufs);
 	return dmabuf;
 }
 

@@ -12,6 +12,7 @@
 
 #define DEBUGFS		"/sys/kernel/debug"
 #define MAX_OWNERS	8
+#define MAX_DMABUFS	8
 
 struct extent {
 	__u64 phys;
@@ -24,6 +25,8 @@ struct extent {
 	unsigned long long owner[MAX_OWNERS];
 	unsigned int registrations[MAX_OWNERS];
 	unsigned int mappings;
+	int num_dmabufs;
+	unsigned long long dmabuf[MAX_DMABUFS];
 };
 
 struct listing {
@@ -51,6 +54,11 @@ static bool parse_word(const char *word, struct extent *e)
 	    sscanf(word, "owner=%llu:%u%n", &e->owner[e->num_owners],
 		   &e->registrations[e->num_owners], &end) == 2) {
 		e->num_owners++;
+		return !word[end];
+	}
+	if (e->num_dmabufs < MAX_DMABUFS &&
+	    sscanf(word, "dmabuf=%llu%n", &e->dmabuf[e->num_dmabufs], &end) == 1) {
+		e->num_dmabufs++;
 		return !word[end];
 	}
 	if (!strcmp(word, "pool=heap"))
@@ -379,6 +387,118 @@ TEST_F(debugfs, who_holds_a_buffer_of_a_pool)
 TEST_F(debugfs, who_holds_a_buffer_of_a_heap)
 {
 	hold_and_see(_metadata, self->fd, self->other, true, &self->list);
+}
+
+static unsigned long long inode_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : st.st_ino;
+}
+
+static bool has_dmabuf(const struct extent *e, int fd)
+{
+	for (int i = 0; i < e->num_dmabufs; i++)
+		if (e->dmabuf[i] == inode_of(fd))
+			return true;
+	return false;
+}
+
+/* What a mapping, an fdinfo and bufinfo have is the inode as well. */
+static unsigned long long mapped_inode(const void *map)
+{
+	unsigned long long inode = 0;
+	unsigned long start;
+	char line[512];
+	FILE *f;
+
+	f = fopen("/proc/self/maps", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%*x %*s %*x %*x:%*x %llu", &start, &inode) == 2 &&
+		    start == (unsigned long)map)
+			break;
+	if (f)
+		fclose(f);
+	return inode;
+}
+
+TEST_F(debugfs, each_dmabuf_is_told_by_its_inode)
+{
+	const struct extent *e;
+	struct cmem_alloc buf;
+	struct source src = {};
+	int rw, again, ro;
+	char *map;
+
+	if (!find_source(ANY_KIND, true, self->page, &src))
+		SKIP(return, "no heap");
+	ASSERT_EQ(0, source_alloc(self->fd, &src, 0, &buf));
+#define SEE_DMABUFS(_count) do {					\
+	free(self->list.extent);					\
+	read_extents(src.block, &self->list);				\
+	e = find_extent(&self->list, buf.phys_addr);			\
+	ASSERT_TRUE(!!e);						\
+	ASSERT_EQ(_count, e->num_dmabufs);				\
+} while (0)
+	SEE_DMABUFS(0);
+	rw = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, rw);
+	SEE_DMABUFS(1);
+	EXPECT_TRUE(has_dmabuf(e, rw));
+	map = dmabuf_map(rw, 0, self->page);
+	ASSERT_MAPPED(map);
+	EXPECT_EQ(e->dmabuf[0], mapped_inode(map));
+	EXPECT_EQ(0, munmap(map, self->page));
+
+	/* The same one again; one that may only be read is another. */
+	again = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, again);
+	SEE_DMABUFS(1);
+	ro = cmem_export(self->fd, buf.phys_addr, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, ro);
+	SEE_DMABUFS(2);
+	EXPECT_TRUE(has_dmabuf(e, rw));
+	EXPECT_TRUE(has_dmabuf(e, ro));
+	EXPECT_NE(inode_of(rw), inode_of(ro));
+
+	/* Kept for as long as a file is registered, and no longer. */
+	close(rw);
+	close(again);
+	SEE_DMABUFS(2);
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	SEE_DMABUFS(1);
+	EXPECT_TRUE(has_dmabuf(e, ro));
+	EXPECT_EQ(1, e->mappings);
+	close(ro);
+	SEE_DMABUFS(0);
+	EXPECT_STRNE("held", e->state);
+}
+
+TEST_F(debugfs, the_dmabuf_of_a_heap_is_told_by_its_inode)
+{
+	int found = 0;
+
+	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
+		__s32 block = self->before.block[i].block;
+		int heap = dma_heap_open(block), told = 0;
+		int dmabuf;
+
+		if (heap < 0)
+			continue;
+		dmabuf = dma_heap_alloc(heap, self->page);
+		close(heap);
+		if (dmabuf < 0)
+			continue;
+		free(self->list.extent);
+		read_extents(block, &self->list);
+		for (int n = 0; n < self->list.count; n++)
+			told += has_dmabuf(&self->list.extent[n], dmabuf);
+		EXPECT_EQ(1, told) TH_LOG("block %d", block);
+		close(dmabuf);
+		found++;
+	}
+	if (!found)
+		SKIP(return, "no DMA-BUF heap of CMEM");
 }
 
 TEST_F(debugfs, what_was_freed_gets_clean)
