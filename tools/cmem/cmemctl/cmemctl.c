@@ -173,11 +173,10 @@ static void set_colours(const char *when)
 static bool wants_colour(void)
 {
 	const char *none = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
 
 	if (colours != COLOUR_AUTO)
 		return colours == COLOUR_ALWAYS;
-	return isatty(STDOUT_FILENO) && !(none && *none) && !(term && !strcmp(term, "dumb"));
+	return isatty(STDOUT_FILENO) && !(none && *none) && terminal_obeys();
 }
 
 static void print_version(void)

@@ -25,6 +25,8 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define printf_like(text, first) __attribute__((format(printf, text, first)))
 
+#define DEBUGFS "/sys/kernel/debug"
+
 /* Exit statuses */
 #define EXIT_FAILED	1
 #define EXIT_USAGE	2
@@ -107,19 +109,36 @@ size_t word_distance(const char *from, const char *to);
 
 /* text.c: what is printed for people */
 
-/* "16 MiB", "29.3 KiB", "123 B"; valid until it has been called 8 times more */
+/* "16 MiB", "29.3 KiB", "123 B"; this and what is valid as it are for some 10 columns */
 const char *human(uint64_t bytes);
 /* "heap" or the number; valid as human()'s */
 const char *pool_name(int pool);
 const char *kind_name(unsigned int kind);
 /* Columns of the terminal, 80 if it is none */
 unsigned int terminal_width(void);
+/* The same; UINT_MAX if it is none and COLUMNS is not set */
+unsigned int line_width(void);
+/* Does it have escape sequences? TERM says so. */
+bool terminal_obeys(void);
 /* The escape sequence for a colour (an SGR number), or "" when there are none */
 const char *colour(const char *sgr);
 /* The user's name, or the number */
 const char *user_name(uid_t uid);
-/* Control characters are replaced: names come from other programs. */
-void make_printable(char *text);
+/* The length of the UTF-8 sequence at the start of a text, and its code; 0 if that is none */
+size_t utf8_decode(const char *text, uint32_t *code);
+/* Moves the cursor, or turns the direction of text */
+bool is_control(uint32_t code);
+/* A name of another program's making, for a terminal; valid as human()'s, as are the others */
+const char *printable(const char *name);
+unsigned int text_columns(const char *text);
+/* No longer than so many columns: with a + at the end of what is cut */
+const char *cut(const char *text, unsigned int columns);
+/* A name, printable, in exactly so many columns */
+const char *column(const char *name, unsigned int columns);
+/* A line, cut at line_width() */
+void print_line(const char *text);
+/* A line as several of @width columns, the later ones indented */
+void print_folded(const char *text, unsigned int indent, unsigned int width);
 
 /* json.c: one JSON text at a time to stdout */
 void json_begin(bool one_line);
@@ -195,6 +214,9 @@ struct extent {
 	unsigned int mappings;
 	struct registration *owner;
 	unsigned int owners;
+	uint64_t *dmabuf;	/* inodes of its DMA-BUFs */
+	unsigned int dmabufs;
+	unsigned int share;	/* shares.c: whose it is */
 	uint64_t last_owner;	/* of what is in quarantine, or 0 */
 	double since;		/* seconds since boot */
 };
@@ -219,38 +241,97 @@ uint64_t extents_largest(const struct extents *extents, uint64_t *start);
 const char *extents_advice(void);
 const char *state_name(enum extent_state state);
 
-/* owners.c: which processes are an owner */
+/* owners.c: what processes have of CMEM */
 
-struct process {
-	pid_t pid;
-	uint64_t owner;		/* 0: none, it only maps */
-	uint64_t buffers;
-	uint64_t bytes;
-	uint64_t map_start;	/* a mapping, if @owner is 0 */
-	uint64_t map_length;
-	uid_t uid;
-	char command[64];
+/*
+ * How a process holds memory, or another driver. BY_LOST_DMABUF: no process has it, so that
+ * it is on its way through a socket, or kept by a driver. BY_SOME_DMABUF: nobody knows.
+ */
+enum holding_kind {
+	BY_FILE, BY_MAPPING, BY_DMABUF, BY_DEVICE, BY_LOST_DMABUF, BY_SOME_DMABUF, BY_NOBODY_KNOWN
 };
 
-/* Open files and mappings of /dev/cmem that the caller may see */
+/* An open file, a mapping, or a DMA-BUF that is open or mapped */
+struct process {
+	pid_t pid;
+	enum holding_kind kind;
+	uint64_t owner;		/* BY_FILE: its number */
+	uint64_t buffers;
+	uint64_t bytes;		/* and, if they are known, of a DMA-BUF */
+	uint64_t map_start;	/* BY_MAPPING */
+	uint64_t map_length;
+	uint64_t dmabuf;	/* BY_DMABUF: the inode; it need not be one of CMEM's. */
+	char exporter[32];	/* "" of one that is only mapped */
+	uid_t uid;
+	char command[64];	/* as the program wants it: not for a terminal */
+};
+
+/* A device that another driver has attached to a DMA-BUF */
+struct importer {
+	uint64_t dmabuf;
+	char device[64];
+};
+
+/* What the caller may see */
 struct processes {
 	struct process *process;
 	unsigned int count;
+	struct importer *importer;
+	unsigned int importers;
+	unsigned int unseen;	/* processes that could not be looked at */
 };
 
 /* The name of a program, "?" if it has ended */
 void process_command(pid_t pid, char *command, size_t size);
 void processes_read(struct processes *processes);
+/* Adds devices, if there is a DMA-BUF among the extents of @count blocks */
+void processes_add_importers(struct processes *processes, const struct extents *extents,
+			     unsigned int count);
 void processes_free(struct processes *processes);
+/* Why some holders have no name, and what would help; NULL if all were looked at */
+const char *processes_advice(const struct processes *processes);
 /* The process with the lowest pid, or NULL; @more: how many others there are */
 const struct process *processes_owner(const struct processes *processes, uint64_t owner,
 				      unsigned int *more);
-/* Who maps a buffer that nobody is registered for */
-const struct process *processes_mapping(const struct processes *processes, uint64_t start,
-					uint64_t length, unsigned int *more);
-/* "1234 camera", "1234 camera +1 more", or "owner 7"; valid as human()'s */
-const char *holder_name(const struct processes *processes, const struct extent *extent,
-			unsigned int nth);
+bool process_maps(const struct process *process, const struct extent *extent);
+
+/* importers.c: dma_buf/bufinfo of debugfs; nothing if it can't be read */
+void importers_read(struct processes *processes);
+
+/* holdings.c: by whom a buffer is held, and how */
+
+/**
+ * struct holding - somebody who holds a buffer
+ * @process: or NULL
+ * @more: how many processes more have the same file
+ * @owner: BY_FILE: the file
+ * @device: BY_DEVICE
+ */
+struct holding {
+	enum holding_kind kind;
+	const struct process *process;
+	unsigned int more;
+	uint64_t owner;
+	const char *device;
+};
+
+struct holdings {
+	struct holding *holding;
+	unsigned int count;
+};
+
+/* At least one: each process and device once, files first */
+void holdings_get(const struct processes *processes, const struct extent *extent,
+		  struct holdings *holdings);
+void holdings_free(struct holdings *holdings);
+/* "1234 camera", "1234 camera +1 more", "device video0" or "owner 7": see printable() */
+const char *holding_name(const struct holding *holding);
+/* The same with how it is held, where that is by a DMA-BUF */
+const char *holding_text(const struct holding *holding);
+/* The first of them */
+const char *holder_name(const struct processes *processes, const struct extent *extent);
+/* All who hold something of a block, for a message: "" if that is not known */
+void block_holders(const struct block *block, char *text, size_t size);
 
 /* users.c: who is charged for how much of which block */
 
@@ -272,23 +353,29 @@ void users_free(struct users *users);
 
 /* shares.c: who has how much of the blocks that are looked at */
 
+/* So many get a letter; the others are one. */
+#define MAX_LETTERS 27
+
 struct share {
 	char name[128];
 	uint64_t bytes;
 	unsigned int buffers;
+	unsigned int rank;	/* by bytes: 0 has most */
 };
 
-/* Each holder once, in the order in which they come by address */
+/* Each holder once */
 struct shares {
 	struct share *share;
 	unsigned int count;
 };
 
-void shares_add(struct shares *shares, const struct extents *extents,
+/* Whose held extents are is in @share of each then: of several holders, the first. */
+void shares_get(struct shares *shares, struct extents *extents, unsigned int count,
 		const struct processes *processes);
-/* Whose a held extent is: of several owners, the first */
-unsigned int shares_index(const struct shares *shares, const struct extent *extent,
-			  const struct processes *processes);
+/* The one of a rank */
+const struct share *shares_ranked(const struct shares *shares, unsigned int rank);
+/* All from MAX_LETTERS on: how many, and what they have */
+unsigned int shares_rest(const struct shares *shares, struct share *rest);
 void shares_free(struct shares *shares);
 
 /* map.c, svg.c: pictures */
@@ -302,6 +389,11 @@ struct heap_use {
 	double fragmentation;	/* 0 to 1 */
 };
 
+/*
+ * So many bytes a row that no more than @rows are needed, a power of two; rows start at
+ * multiples of that.
+ */
+uint64_t row_length(const struct block *block, uint64_t least, unsigned int rows);
 void heap_use(const struct block *block, const struct extents *extents, struct heap_use *use);
 void svg_write(const char *path, const struct blocks *blocks, const struct extents *extents,
 	       const struct processes *processes, const struct shares *shares);

@@ -11,8 +11,6 @@
 
 #include "cmemctl.h"
 
-#define DEBUGFS "/sys/kernel/debug"
-
 static const char *advice;
 
 const char *extents_advice(void)
@@ -70,11 +68,17 @@ static void add_owner(struct extent *extent, uint64_t owner, unsigned int count)
 	extent->owner[extent->owners++] = (struct registration){ owner, count };
 }
 
+static void add_dmabuf(struct extent *extent, uint64_t inode)
+{
+	extent->dmabuf = xrealloc(extent->dmabuf, extent->dmabufs + 1, sizeof(*extent->dmabuf));
+	extent->dmabuf[extent->dmabufs++] = inode;
+}
+
 /* One word of Documentation/ABI/testing/debugfs-cmem; later words are not known. */
 static void parse_word(char *word, struct extent *extent)
 {
 	unsigned int count;
-	uint64_t owner;
+	uint64_t owner, inode;
 
 	if (sscanf(word, "phys=%" SCNx64, &extent->start) == 1 ||
 	    sscanf(word, "length=%" SCNx64, &extent->length) == 1 ||
@@ -85,6 +89,8 @@ static void parse_word(char *word, struct extent *extent)
 		return;
 	if (sscanf(word, "owner=%" SCNu64 ":%u", &owner, &count) == 2)
 		add_owner(extent, owner, count);
+	else if (sscanf(word, "dmabuf=%" SCNu64, &inode) == 1)
+		add_dmabuf(extent, inode);
 	else if (!strncmp(word, "state=", 6))
 		extent->state = parse_state(word + 6);
 	else if (!strcmp(word, "cached"))
@@ -97,7 +103,7 @@ static void parse_word(char *word, struct extent *extent)
 
 static bool read_debugfs(int block, struct list *list)
 {
-	char path[64], *line = NULL;
+	char path[300], *line = NULL;
 	size_t room = 0;
 	FILE *f;
 
@@ -219,8 +225,10 @@ void extents_read(const struct block *block, struct extents *extents)
 
 void extents_free(struct extents *extents)
 {
-	for (unsigned int i = 0; i < extents->count; i++)
+	for (unsigned int i = 0; i < extents->count; i++) {
 		free(extents->extent[i].owner);
+		free(extents->extent[i].dmabuf);
+	}
 	free(extents->extent);
 	*extents = (struct extents){ };
 }

@@ -40,12 +40,13 @@ static void explain(uint64_t phys)
 			     phys);
 		} else {
 			processes_read(&processes);
+			processes_add_importers(&processes, &extents, 1);
 			if (extent->start != phys)
 				warn("%#" PRIx64 " is inside of the buffer at %#" PRIx64 ", held by %s: name its first byte",
-				     phys, extent->start, holder_name(&processes, extent, 0));
+				     phys, extent->start, printable(holder_name(&processes, extent)));
 			else
 				warn("%#" PRIx64 " is held by %s, which is no cmemctl alloc%s: only that can free it, or its end",
-				     phys, holder_name(&processes, extent, 0),
+				     phys, printable(holder_name(&processes, extent)),
 				     extent->owners > 1 ? " (and by others)" : "");
 		}
 		extents_free(&extents);

@@ -27,46 +27,23 @@ static void new_line(void)
 		fputs("  ", stdout);
 }
 
-/* How many bytes of a UTF-8 sequence start here; 0 if that is none */
-static size_t utf8_length(const unsigned char *text)
-{
-	size_t length;
-
-	if (text[0] < 0x80)
-		return 1;
-	if (text[0] >= 0xc2 && text[0] < 0xe0)
-		length = 2;
-	else if (text[0] >= 0xe0 && text[0] < 0xf0)
-		length = 3;
-	else if (text[0] >= 0xf0 && text[0] < 0xf5)
-		length = 4;
-	else
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong ones, surrogates, and what is beyond Unicode */
-	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return length;
-}
-
 static void quote(const char *text)
 {
-	const unsigned char *at = (const unsigned char *)text;
+	const char *at = text;
 
 	putchar('"');
 	while (*at) {
-		size_t length = utf8_length(at);
+		uint32_t code;
+		size_t length = utf8_decode(at, &code);
 
 		if (!length) {
 			fputs("\\ufffd", stdout);
 			length = 1;
 		} else if (*at == '"' || *at == '\\') {
 			printf("\\%c", *at);
-		} else if (*at < 0x20 || *at == 0x7f) {
-			printf("\\u%04x", *at);
+		} else if (is_control(code)) {
+			/* Somebody may look at it on a terminal. */
+			printf("\\u%04x", (unsigned int)code);
 		} else {
 			fwrite(at, 1, length, stdout);
 		}

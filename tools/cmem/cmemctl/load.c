@@ -561,11 +561,19 @@ static bool is_in_use(const struct block *block)
 	return block->info.heap_free != block->info.heap_size;
 }
 
-static void die_of_remove(int number, int error)
+static void die_of_remove(const struct block *block, int error)
 {
-	if (error == EBUSY)
+	int number = block->info.block;
+	char holders[900];
+
+	if (error == EBUSY) {
+		block_holders(block, holders, sizeof(holders));
+		if (*holders)
+			die("block %d is in use by %s: cmemctl map --list %d shows what they hold. Nothing was unloaded.",
+			    number, holders, number);
 		die("block %d is in use: cmemctl map --list %d shows by whom. Nothing was unloaded.",
 		    number, number);
+	}
 	if (error == EPERM && geteuid())
 		die("unloading blocks is for root");
 	die("block %d: %s. Nothing was unloaded.", number,
@@ -584,7 +592,7 @@ static void unload(int fd, struct block *const *block, unsigned int count)
 			    block[i]->info.block, block[i]->info.quarantined_buffers,
 			    block[i]->info.block);
 		if (is_in_use(block[i]))
-			die_of_remove(block[i]->info.block, EBUSY);
+			die_of_remove(block[i], EBUSY);
 		remember(block[i], &wish[i]);
 	}
 	for (unsigned int i = 0; i < count; i++) {
@@ -598,7 +606,7 @@ static void unload(int fd, struct block *const *block, unsigned int count)
 				warn("block %d is gone, and can't be made again: %s",
 				     wish[back].number, strerror(error));
 		}
-		die_of_remove(wish[i].number, -ret);
+		die_of_remove(block[i], -ret);
 	}
 	free(wish);
 }

@@ -2,7 +2,6 @@
 /*
  * cmemctl map: a picture of blocks, in characters, as a list, as JSON or as SVG.
  */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 #include "cmemctl.h"
 
 #define MAX_ROWS	8
+/* What a pool's mark or a holder's line can't be shorter than */
+#define MIN_COLUMNS	8
 /* "0x1c0000000 " before each row */
 #define MARGIN		13
 
@@ -51,20 +52,32 @@ void heap_use(const struct block *block, const struct extents *extents, struct h
 		use->fragmentation = 1 - (double)use->largest / use->free;
 }
 
-/* What a cell of the picture stands for */
+uint64_t row_length(const struct block *block, uint64_t least, unsigned int rows)
+{
+	uint64_t end = block->info.base + block->info.length;
+
+	while ((end - 1) / least - block->info.base / least >= rows)
+		least *= 2;
+	return least;
+}
+
+/* What a cell of the picture stands for; groups of holders as they have letters */
 struct cell {
 	uint64_t held;
 	uint64_t state[NUM_STATES];
-	unsigned int holder;	/* who has most of @held */
+	unsigned int group;	/* who has most of @held */
 };
 
-static void look_at_cell(uint64_t start, uint64_t end, const struct extents *extents,
-			 unsigned int *at, const struct shares *shares,
-			 const struct processes *processes, struct cell *cell)
+static unsigned int group_of(const struct share *share)
 {
-	uint64_t *held = xrealloc(NULL, shares->count + 1, sizeof(*held));
+	return share->rank < MAX_LETTERS ? share->rank : MAX_LETTERS;
+}
 
-	memset(held, 0, (shares->count + 1) * sizeof(*held));
+static void look_at_cell(uint64_t start, uint64_t end, const struct extents *extents,
+			 unsigned int *at, const struct shares *shares, struct cell *cell)
+{
+	uint64_t held[MAX_LETTERS + 1] = { };
+
 	*cell = (struct cell){ };
 	while (*at < extents->count && extents->extent[*at].start < end) {
 		const struct extent *e = &extents->extent[*at];
@@ -73,7 +86,7 @@ static void look_at_cell(uint64_t start, uint64_t end, const struct extents *ext
 
 		if (to > from && e->state == HELD) {
 			cell->held += to - from;
-			held[shares_index(shares, e, processes)] += to - from;
+			held[group_of(&shares->share[e->share])] += to - from;
 		} else if (to > from) {
 			cell->state[e->state] += to - from;
 		}
@@ -81,25 +94,25 @@ static void look_at_cell(uint64_t start, uint64_t end, const struct extents *ext
 			break;
 		++*at;
 	}
-	for (unsigned int i = 1; i < shares->count; i++)
-		if (held[i] > held[cell->holder])
-			cell->holder = i;
-	free(held);
+	for (unsigned int i = 1; i < ARRAY_SIZE(held); i++)
+		if (held[i] > held[cell->group])
+			cell->group = i;
 }
 
 /* A letter for a holder: capital where the cell is his for the most part */
-static char holder_letter(unsigned int holder, bool most)
+static char group_letter(unsigned int group, bool most)
 {
-	if (holder >= 26)
-		return most ? '#' : '+';
-	return (most ? 'A' : 'a') + holder;
+	static const char large[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ@#";
+	static const char small[] = "abcdefghijklmnopqrstuvwxyz*+";
+
+	return (most ? large : small)[group];
 }
 
-static const char *holder_colour(unsigned int holder)
+static const char *group_colour(unsigned int group)
 {
 	static const char *const colours[] = { "1;32", "1;33", "1;34", "1;35", "1;36", "1;31" };
 
-	return colour(colours[holder % ARRAY_SIZE(colours)]);
+	return colour(group == MAX_LETTERS ? "1" : colours[group % ARRAY_SIZE(colours)]);
 }
 
 static const char *state_colour(enum extent_state state)
@@ -113,8 +126,8 @@ static void print_cell(const struct cell *cell, uint64_t size, bool *shown)
 	enum extent_state most = 0;
 
 	if (cell->held) {
-		printf("%s%c%s", holder_colour(cell->holder),
-		       holder_letter(cell->holder, 2 * cell->held >= size), colour("0"));
+		printf("%s%c%s", group_colour(cell->group),
+		       group_letter(cell->group, 2 * cell->held >= size), colour("0"));
 		return;
 	}
 	for (unsigned int i = 1; i < NUM_STATES; i++)
@@ -124,113 +137,286 @@ static void print_cell(const struct cell *cell, uint64_t size, bool *shown)
 	printf("%s%c%s", state_colour(most), symbols[most], colour("0"));
 }
 
-static void print_picture(const struct block *block, const struct extents *extents,
-			  const struct shares *shares, const struct processes *processes,
-			  uint64_t page, bool *shown)
+/* What there is at a cell, for the line of pools; a pool that has none of its own is SEVERAL. */
+enum { OUTSIDE = -100, SEVERAL };
+
+static int cell_pool(const struct block *block, uint64_t start, uint64_t end)
+{
+	uint64_t most = 0, in_pools = 0, bytes;
+	int pool = CMEM_POOL_HEAP;
+
+	for (unsigned int i = 0; i < block->info.num_pools; i++) {
+		const struct cmem_pool_info *p = &block->pool[i];
+		uint64_t last = p->base + p->count * p->length;
+		uint64_t from = p->base > start ? p->base : start;
+		uint64_t to = last < end ? last : end;
+
+		if (from >= to)
+			continue;
+		bytes = to - from;
+		if (p->base >= start && last <= end && bytes < end - start)
+			return SEVERAL;
+		in_pools += bytes;
+		if (bytes > most) {
+			most = bytes;
+			pool = i;
+		}
+	}
+	return end - start - in_pools > most ? CMEM_POOL_HEAP : pool;
+}
+
+/* "|pool 0-----", as wide as the pool, or what of that there is room for */
+static void print_run(int pool, unsigned int columns, bool begins)
+{
+	char label[16] = "";
+
+	if (pool == OUTSIDE) {
+		printf("%*s", (int)columns, "");
+		return;
+	}
+	if (pool == SEVERAL)
+		memset(label, '+', columns < sizeof(label) ? columns : sizeof(label) - 1);
+	else if (pool == CMEM_POOL_HEAP)
+		snprintf(label, sizeof(label), columns > 5 ? "heap" : "h");
+	else
+		snprintf(label, sizeof(label), columns > 8 ? "pool %d" : "%d", pool);
+	/* Two digits have no room: that a pool begins is to be seen all the same. */
+	if (columns == 1 && label[1])
+		snprintf(label, sizeof(label), "|");
+	if (columns > 1 && pool != SEVERAL) {
+		putchar(begins ? '|' : '-');
+		columns--;
+	}
+	for (unsigned int i = 0, end = strlen(label); i < columns; i++)
+		putchar(i < end ? label[i] : pool == SEVERAL ? '+' : '-');
+}
+
+/* Below a row: where pools and the heap begin and end */
+static void print_pools(const struct block *block, uint64_t row, uint64_t size,
+			unsigned int columns, int *last)
 {
 	uint64_t base = block->info.base, end = base + block->info.length;
-	unsigned int columns = terminal_width() - MARGIN;
-	uint64_t rows = block->info.length / page / columns;
-	unsigned int at = 0;
-	uint64_t size;
+	int pools[512];
 
-	rows = rows < 1 ? 1 : rows > MAX_ROWS ? MAX_ROWS : rows;
-	size = (block->info.length + rows * columns - 1) / (rows * columns);
-	size = (size + page - 1) / page * page;
-	for (uint64_t row = base; row < end; row += columns * size) {
+	for (unsigned int i = 0; i < columns; i++) {
+		uint64_t start = row + i * size, stop = start + size;
+
+		pools[i] = stop <= base || start >= end ? OUTSIDE :
+			   cell_pool(block, start < base ? base : start, stop > end ? end : stop);
+	}
+	while (columns && pools[columns - 1] == OUTSIDE)
+		columns--;
+	printf("%*s%s", MARGIN - 1, "", colour("2"));
+	for (unsigned int i = 0, next; i < columns; i = next) {
+		for (next = i; next < columns && pools[next] == pools[i]; next++)
+			;
+		print_run(pools[i], next - i, i || pools[i] != *last);
+	}
+	printf("%s\n", colour("0"));
+	*last = columns ? pools[columns - 1] : OUTSIDE;
+}
+
+static void print_picture(const struct block *block, const struct extents *extents,
+			  const struct shares *shares, uint64_t page, bool *shown)
+{
+	uint64_t base = block->info.base, end = base + block->info.length;
+	unsigned int width = terminal_width(), columns = MIN_COLUMNS, at = 0;
+	int last_pool = OUTSIDE;
+	uint64_t size, length;
+	char scale[100];
+
+	while (2 * columns <= width - (MARGIN - 1) && width > MARGIN)
+		columns *= 2;
+	length = row_length(block, columns * page, MAX_ROWS);
+	size = length / columns;
+	for (uint64_t row = base / length * length; row < end; row += length) {
 		printf("%#11" PRIx64 " ", row);
-		for (uint64_t start = row; start < end && start < row + columns * size;
-		     start += size) {
+		for (uint64_t start = row; start < end && start < row + length; start += size) {
+			uint64_t from = start < base ? base : start;
 			uint64_t stop = start + size < end ? start + size : end;
 			struct cell cell;
 
-			look_at_cell(start, stop, extents, &at, shares, processes, &cell);
-			print_cell(&cell, stop - start, shown);
+			if (stop <= base) {
+				putchar(' ');
+				continue;
+			}
+			look_at_cell(from, stop, extents, &at, shares, &cell);
+			print_cell(&cell, stop - from, shown);
 		}
 		puts("");
+		if (block->info.num_pools)
+			print_pools(block, row, size, columns, &last_pool);
 	}
-	printf("%*s one character is %s\n", MARGIN - 2, "", human(size));
+	snprintf(scale, sizeof(scale), "%*sone character is %s, a row %s", width < 60 ? 1 : MARGIN - 1,
+		 "", human(size), human(length));
+	print_folded(scale, MARGIN - 1, width);
+}
+
+/* Text that grows by what is printed to it */
+struct text {
+	char *text;
+	size_t size;
+	FILE *f;
+};
+
+static void text_open(struct text *text)
+{
+	text->f = open_memstream(&text->text, &text->size);
+	if (!text->f)
+		die("out of memory");
+}
+
+static void text_print(struct text *text, unsigned int indent, unsigned int width)
+{
+	if (fclose(text->f))
+		die("out of memory");
+	print_folded(text->text, indent, width);
+	free(text->text);
+}
+
+static void list_extent(FILE *f, const struct extent *e, bool known,
+			const struct processes *processes)
+{
+	struct holdings holdings;
+
+	fprintf(f, "%#12" PRIx64 " %#12" PRIx64 " %10s %5s %-10s", e->start,
+		e->start + e->length - 1, human(e->length), pool_name(e->pool),
+		state_name(e->state));
+	if (e->cached)
+		fprintf(f, " cached");
+	if (e->private)
+		fprintf(f, " private");
+	if (e->failed)
+		fprintf(f, " failed");
+	if (e->state == HELD && known)
+		fprintf(f, " mapped %u times", e->mappings);
+	if (e->state == QUARANTINE && e->last_owner)
+		fprintf(f, " of owner %" PRIu64 ",", e->last_owner);
+	if (e->state == QUARANTINE)
+		fprintf(f, " since %.3f s", e->since);
+	if (e->state != HELD)
+		return;
+	holdings_get(processes, e, &holdings);
+	for (unsigned int n = 0; n < holdings.count; n++)
+		fprintf(f, "%s %s", n ? "," : " by", printable(holding_text(&holdings.holding[n])));
+	holdings_free(&holdings);
 }
 
 static void print_list(const struct extents *extents, const struct processes *processes)
 {
-	printf("%12s %12s %10s %5s %-10s\n", "START", "END", "LENGTH", "POOL", "STATE");
-	for (unsigned int i = 0; i < extents->count; i++) {
-		const struct extent *e = &extents->extent[i];
+	char head[80];
 
-		printf("%#12" PRIx64 " %#12" PRIx64 " %10s %5s %-10s", e->start,
-		       e->start + e->length - 1, human(e->length), pool_name(e->pool),
-		       state_name(e->state));
-		if (e->cached)
-			printf(" cached");
-		if (e->private)
-			printf(" private");
-		if (e->failed)
-			printf(" failed");
-		if (e->state == HELD && extents->known)
-			printf(" mapped %u times", e->mappings);
-		if (e->state == QUARANTINE && e->last_owner)
-			printf(" of owner %" PRIu64 ",", e->last_owner);
-		if (e->state == QUARANTINE)
-			printf(" since %.3f s", e->since);
-		for (unsigned int n = 0; e->state == HELD && (!n || n < e->owners); n++)
-			printf("%s %s", n ? "," : " by", holder_name(processes, e, n));
-		puts("");
+	snprintf(head, sizeof(head), "%12s %12s %10s %5s %s", "START", "END", "LENGTH", "POOL",
+		 "STATE");
+	print_folded(head, 4, line_width());
+	for (unsigned int i = 0; i < extents->count; i++) {
+		struct text line;
+
+		text_open(&line);
+		list_extent(line.f, &extents->extent[i], extents->known, processes);
+		text_print(&line, 4, line_width());
 	}
 }
 
-static void print_heap(const struct block *block, const struct extents *extents)
+static void print_heap(const struct block *block, const struct extents *extents,
+		       unsigned int width)
 {
 	struct heap_use use;
+	struct text line;
 
 	if (!block->info.heap_size)
 		return;
 	heap_use(block, extents, &use);
-	printf("heap: %s free of %s, largest free extent %s", human(use.free),
-	       human(block->info.heap_size), human(use.largest));
+	text_open(&line);
+	fprintf(line.f, "heap: %s free of %s, largest free extent %s", human(use.free),
+		human(block->info.heap_size), human(use.largest));
 	if (use.start_known)
-		printf(" at %#" PRIx64, use.largest_start);
-	printf(", fragmentation %.0f %%\n", 100 * use.fragmentation);
+		fprintf(line.f, " at %#" PRIx64, use.largest_start);
+	fprintf(line.f, ", fragmentation %.0f %%", 100 * use.fragmentation);
+	text_print(&line, 6, width);
 }
 
-static void print_legend(const struct shares *shares, const bool *shown)
+static void print_holder(const struct share *share, unsigned int group)
 {
+	unsigned int width = terminal_width(), name = 28;
+	struct text line;
+
+	/* What stands around it takes 33 columns. */
+	if (width < 33 + name)
+		name = width > 33 + MIN_COLUMNS ? width - 33 : MIN_COLUMNS;
+	text_open(&line);
+	fprintf(line.f, "  %s%c%s  %s %10s in %u buffer%s", group_colour(group),
+		group_letter(group, true), colour("0"), column(share->name, name),
+		human(share->bytes), share->buffers, share->buffers == 1 ? "" : "s");
+	text_print(&line, 5, width);
+}
+
+static void print_legend(const struct shares *shares, const bool *shown, bool pools)
+{
+	unsigned int width = terminal_width();
+	struct share rest;
+	char text[160];
+
 	puts("");
-	for (unsigned int i = 0; i < shares->count; i++)
-		printf("  %s%c%s  %-28s %10s in %u buffer%s\n", holder_colour(i),
-		       holder_letter(i, true), colour("0"), shares->share[i].name,
-		       human(shares->share[i].bytes), shares->share[i].buffers,
-		       shares->share[i].buffers == 1 ? "" : "s");
-	for (unsigned int i = 0; i < NUM_STATES; i++)
-		if (shown[i])
-			printf("  %s%c%s  %s\n", state_colour(i), symbols[i], colour("0"),
-			       descriptions[i]);
-	if (shares->count)
-		puts("  a small letter: less than half of it is held");
+	for (unsigned int i = 0; i < shares->count && i < MAX_LETTERS; i++)
+		print_holder(shares_ranked(shares, i), i);
+	if (shares_rest(shares, &rest))
+		print_holder(&rest, MAX_LETTERS);
+	for (unsigned int i = 0; i < NUM_STATES; i++) {
+		if (!shown[i])
+			continue;
+		snprintf(text, sizeof(text), "  %s%c%s  %s", state_colour(i), symbols[i],
+			 colour("0"), descriptions[i]);
+		print_folded(text, 5, width);
+	}
+	if (shares->count) {
+		snprintf(text, sizeof(text), "  a small letter%s: less than half of it is held",
+			 shares->count > MAX_LETTERS ? ", * or +" :
+			 shares->count == MAX_LETTERS ? " or *" : "");
+		print_folded(text, 5, width);
+	}
+	if (pools)
+		print_folded("  below each row: pools and heap; + is where small pools are", 5,
+			     width);
 }
 
 static void print_map(const struct blocks *blocks, const struct extents *extents,
 		      const struct shares *shares, const struct processes *processes, bool list)
 {
-	bool shown[NUM_STATES] = { };
+	unsigned int width = list ? line_width() : terminal_width();
+	bool shown[NUM_STATES] = { }, pools = false;
 
 	for (unsigned int i = 0; i < blocks->count; i++) {
-		const struct cmem_block_info *b = &blocks->block[i].info;
+		const struct block *block = &blocks->block[i];
+		const struct cmem_block_info *b = &block->info;
+		struct text line;
 
-		printf("%s%sBlock %d%s  %s  %s  %s, %s free\n", i ? "\n" : "", colour("1"),
-		       b->block, colour("0"), kind_name(b->kind), block_range(&blocks->block[i]),
-		       human(b->length), human(blocks_free_bytes(&blocks->block[i])));
-		if (list || !block_has_range(&blocks->block[i]))
+		text_open(&line);
+		fprintf(line.f, "%sBlock %d%s  %s  %s  %s, %s free", colour("1"), b->block,
+			colour("0"), kind_name(b->kind), block_range(block), human(b->length),
+			human(blocks_free_bytes(block)));
+		if (i)
+			puts("");
+		text_print(&line, 6, width);
+		if (list || !block_has_range(block)) {
 			print_list(&extents[i], processes);
-		else
-			print_picture(&blocks->block[i], &extents[i], shares, processes,
-				      blocks->info.alignment, shown);
-		print_heap(&blocks->block[i], &extents[i]);
+		} else {
+			print_picture(block, &extents[i], shares, blocks->info.alignment, shown);
+			pools |= b->num_pools;
+		}
+		print_heap(block, &extents[i], width);
 	}
 	if (!list)
-		print_legend(shares, shown);
+		print_legend(shares, shown, pools);
+}
+
+/* On the standard error, so that what was asked for stays what it is */
+static void advise(const struct processes *processes)
+{
 	if (extents_advice())
 		warn("%s", extents_advice());
+	if (processes_advice(processes))
+		warn("%s", processes_advice(processes));
 }
 
 static void json_process(const struct process *p)
@@ -238,6 +424,23 @@ static void json_process(const struct process *p)
 	json_open(NULL, '{');
 	json_signed("pid", p->pid);
 	json_string("command", p->command);
+	json_close('}');
+}
+
+static void json_dmabuf(uint64_t inode, const struct processes *processes)
+{
+	json_open(NULL, '{');
+	json_number("inode", inode);
+	json_open("processes", '[');
+	for (unsigned int i = 0; i < processes->count; i++)
+		if (processes->process[i].dmabuf == inode)
+			json_process(&processes->process[i]);
+	json_close(']');
+	json_open("devices", '[');
+	for (unsigned int i = 0; i < processes->importers; i++)
+		if (processes->importer[i].dmabuf == inode)
+			json_string(NULL, processes->importer[i].device);
+	json_close(']');
 	json_close('}');
 }
 
@@ -257,13 +460,13 @@ static void json_holders(const struct extent *e, const struct processes *process
 	}
 	json_close(']');
 	json_open("mapped_by", '[');
-	for (unsigned int i = 0; i < processes->count; i++) {
-		const struct process *p = &processes->process[i];
-
-		if (!p->owner && p->map_start < e->start + e->length &&
-		    p->map_start + p->map_length > e->start)
-			json_process(p);
-	}
+	for (unsigned int i = 0; i < processes->count; i++)
+		if (process_maps(&processes->process[i], e))
+			json_process(&processes->process[i]);
+	json_close(']');
+	json_open("dmabufs", '[');
+	for (unsigned int n = 0; n < e->dmabufs; n++)
+		json_dmabuf(e->dmabuf[n], processes);
 	json_close(']');
 }
 
@@ -297,6 +500,7 @@ static void print_json(const struct blocks *blocks, const struct extents *extent
 		       const struct processes *processes)
 {
 	json_begin(false);
+	json_number("processes_not_seen", processes->unseen);
 	json_open("blocks", '[');
 	for (unsigned int i = 0; i < blocks->count; i++) {
 		const struct cmem_block_info *b = &blocks->block[i].info;
@@ -325,8 +529,6 @@ static void print_json(const struct blocks *blocks, const struct extents *extent
 	}
 	json_close(']');
 	json_end();
-	if (extents_advice())
-		warn("%s", extents_advice());
 }
 
 static int run_map(int argc, char **argv)
@@ -338,7 +540,7 @@ static int run_map(int argc, char **argv)
 	};
 	const char *svg = NULL;
 	struct processes processes;
-	struct shares shares = { };
+	struct shares shares;
 	struct extents *extents;
 	struct blocks blocks;
 	bool list = false;
@@ -363,8 +565,8 @@ static int run_map(int argc, char **argv)
 	for (unsigned int i = 0; i < blocks.count; i++)
 		extents_read(&blocks.block[i], &extents[i]);
 	processes_read(&processes);
-	for (unsigned int i = 0; i < blocks.count; i++)
-		shares_add(&shares, &extents[i], &processes);
+	processes_add_importers(&processes, extents, blocks.count);
+	shares_get(&shares, extents, blocks.count, &processes);
 
 	if (svg)
 		svg_write(svg, &blocks, extents, &processes, &shares);
@@ -372,6 +574,7 @@ static int run_map(int argc, char **argv)
 		print_json(&blocks, extents, &processes);
 	else
 		print_map(&blocks, extents, &shares, &processes, list);
+	advise(&processes);
 	return 0;
 }
 
@@ -380,10 +583,11 @@ const struct command map_command = {
 	.summary = "a picture of a block: free, held and by whom, being cleaned, in quarantine",
 	.help =
 "Usage: cmemctl map [--list | --svg FILE | --json] [BLOCK]\n"
-"Draws each block (or BLOCK alone), scaled to the terminal, with who holds what, the\n"
-"largest free extent of its heap, and how fragmented that is. Who holds what is for\n"
-"root; others see what is busy. The CMA areas of block cma are anywhere: of these,\n"
-"what is held is listed.\n"
+"Draws each block (or BLOCK alone), scaled to the terminal, with its pools, who holds\n"
+"what, by a file, a mapping or a DMA-BUF, the largest free extent of its heap, and how\n"
+"fragmented that is. The 27 who hold most have a letter each, all others #. Who holds\n"
+"what is for root; others see what is busy. The CMA areas of block cma are anywhere: of\n"
+"these, what is held is listed.\n"
 "\n"
 "  -l, --list      one line for each extent instead of a picture\n"
 "      --svg FILE  draw it into FILE (- for standard output) as SVG\n"

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Which processes have /dev/cmem open, and so are an owner, or have a part of it
- * mapped: from /proc/<pid>/fdinfo and /proc/<pid>/maps. Root sees all of them, a
- * user his own.
+ * mapped, and which have DMA-BUFs open or mapped: from /proc/<pid>/fdinfo and
+ * /proc/<pid>/maps. Root sees all of them, a user his own.
+ *
+ * Whether a DMA-BUF is of CMEM is not said there: the inodes that the extents of blocks
+ * tell say so, or, to users who can't read these, who exported it.
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,33 +19,39 @@
 
 #include "cmemctl.h"
 
+#define PATH_SIZE 600
+
 struct list {
 	struct processes *processes;
 	unsigned int room;
 };
 
-static struct process *add(struct list *list, const struct process *who)
+static void add(struct list *list, const struct process *who)
 {
 	struct processes *to = list->processes;
 
 	grow(to->process, to->count, list->room);
-	to->process[to->count] = *who;
-	return &to->process[to->count++];
+	to->process[to->count++] = *who;
 }
 
 void process_command(pid_t pid, char *command, size_t size)
 {
-	char path[64];
+	char path[PATH_SIZE];
+	size_t length = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	f = fopen(path, "re");
-	if (!f || !fgets(command, size, f))
-		snprintf(command, size, "?");
-	if (f)
+	if (f) {
+		/* A name may have a newline in its midst. */
+		length = fread(command, 1, size - 1, f);
 		fclose(f);
-	command[strcspn(command, "\n")] = 0;
-	make_printable(command);
+	}
+	if (length && command[length - 1] == '\n')
+		length--;
+	command[length] = 0;
+	if (!length)
+		snprintf(command, size, "?");
 }
 
 static bool is_number(const char *text)
@@ -49,74 +59,135 @@ static bool is_number(const char *text)
 	return *text && !text[strspn(text, "0123456789")];
 }
 
-/* Reads what a descriptor is to CMEM; false if it is none of its. */
-static bool read_fdinfo(pid_t pid, const char *fd, struct process *who)
+/* What a file of /dev/cmem or a DMA-BUF tells of itself */
+static void read_fdinfo(pid_t pid, const char *fd, struct process *who)
 {
-	char path[300], line[128];
+	char path[PATH_SIZE], line[128];
+	bool exporter = false;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)pid, fd);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "cmem-owner: %" SCNu64, &who->owner) != 1 &&
-		    sscanf(line, "cmem-buffers: %" SCNu64, &who->buffers) != 1)
-			sscanf(line, "cmem-bytes: %" SCNu64, &who->bytes);
+		if (who->kind == BY_FILE) {
+			if (sscanf(line, "cmem-owner: %" SCNu64, &who->owner) != 1 &&
+			    sscanf(line, "cmem-buffers: %" SCNu64, &who->buffers) != 1)
+				sscanf(line, "cmem-bytes: %" SCNu64, &who->bytes);
+		} else if (!exporter &&
+			   sscanf(line, "ino: %" SCNu64, &who->dmabuf) != 1 &&
+			   sscanf(line, "size: %" SCNu64, &who->bytes) != 1) {
+			/* Behind it is the name that a program gave, and what it likes. */
+			exporter = sscanf(line, "exp_name: %31[^\n]", who->exporter) == 1;
+		}
 	}
 	if (f)
 		fclose(f);
-	return who->owner;
+}
+
+/* A duplicate of a descriptor is the same owner, or the same DMA-BUF. */
+static void add_once(struct list *list, unsigned int first, const struct process *what)
+{
+	for (unsigned int i = first; i < list->processes->count; i++) {
+		const struct process *p = &list->processes->process[i];
+
+		if (p->kind == what->kind && p->owner == what->owner && p->dmabuf == what->dmabuf)
+			return;
+	}
+	add(list, what);
+}
+
+/* Its memory is no user's: a kernel thread has no files that could be looked at. */
+static bool is_kernel_thread(pid_t pid)
+{
+	char path[PATH_SIZE], text[512], *fields;
+	unsigned int flags = 0;
+	size_t length = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f) {
+		length = fread(text, 1, sizeof(text) - 1, f);
+		fclose(f);
+	}
+	text[length] = 0;
+	/* Behind the name: state, and six numbers before the flags */
+	fields = strrchr(text, ')');
+	return fields && sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+	       flags & 0x00200000;
 }
 
 static void read_files(struct list *list, const struct process *who, dev_t device)
 {
 	unsigned int first = list->processes->count;
 	struct dirent *entry;
-	char path[300];
-	struct stat st;
+	char path[PATH_SIZE];
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)who->pid);
 	dir = opendir(path);
+	if (!dir && (errno == EACCES || errno == EPERM) && !is_kernel_thread(who->pid))
+		list->processes->unseen++;
 	while (dir && (entry = readdir(dir))) {
 		struct process file = *who;
-		bool seen = false;
+		char target[16];
+		struct stat st;
+		ssize_t length;
 
 		if (!is_number(entry->d_name))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)who->pid, entry->d_name);
-		if (stat(path, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != device ||
-		    !read_fdinfo(who->pid, entry->d_name, &file))
-			continue;
-		/* A duplicate of the descriptor is the same owner. */
-		for (unsigned int i = first; i < list->processes->count; i++)
-			seen |= list->processes->process[i].owner == file.owner;
-		if (!seen)
-			add(list, &file);
+		length = readlink(path, target, sizeof(target));
+		if (length >= 8 && !memcmp(target, "/dmabuf:", 8)) {
+			file.kind = BY_DMABUF;
+			read_fdinfo(who->pid, entry->d_name, &file);
+			if (file.dmabuf)
+				add_once(list, first, &file);
+		} else if (!stat(path, &st) && S_ISCHR(st.st_mode) && st.st_rdev == device) {
+			file.kind = BY_FILE;
+			read_fdinfo(who->pid, entry->d_name, &file);
+			if (file.owner)
+				add_once(list, first, &file);
+		}
 	}
 	if (dir)
 		closedir(dir);
 }
 
 /* A mapping of a device has the device's number and, as offset, the address. */
-static void read_mappings(struct list *list, const struct process *who, dev_t device, ino_t inode)
+static void read_mappings(struct list *list, const struct process *who, const struct stat *node)
 {
-	char path[64], line[512];
+	unsigned int first = list->processes->count;
+	char path[PATH_SIZE], *line = NULL;
+	size_t room = 0;
 	FILE *f;
 
+	/* Those that were found as files are this process's as well. */
+	while (first && list->processes->process[first - 1].pid == who->pid)
+		first--;
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)who->pid);
 	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
+	while (f && getline(&line, &room, f) > 0) {
 		struct process mapping = *who;
 		unsigned int high, low;
 		uint64_t start, end, ino;
+		int name = 0;
 
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %x:%x %" SCNu64,
-			   &start, &end, &mapping.map_start, &high, &low, &ino) != 6 ||
-		    ino != inode || makedev(high, low) != device)
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %x:%x %" SCNu64 " %n",
+			   &start, &end, &mapping.map_start, &high, &low, &ino, &name) != 6)
 			continue;
-		mapping.map_length = end - start;
-		add(list, &mapping);
+		if (ino == node->st_ino && makedev(high, low) == node->st_dev) {
+			mapping.kind = BY_MAPPING;
+			mapping.map_length = end - start;
+			add(list, &mapping);
+		} else if (!high && name && !strncmp(line + name, "/dmabuf:", 8)) {
+			mapping.kind = BY_DMABUF;
+			mapping.map_start = 0;
+			mapping.dmabuf = ino;
+			add_once(list, first, &mapping);
+		}
 	}
+	free(line);
 	if (f)
 		fclose(f);
 }
@@ -127,6 +198,8 @@ static int by_pid(const void *left, const void *right)
 
 	if (a->pid != b->pid)
 		return a->pid < b->pid ? -1 : 1;
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
 	return a->owner < b->owner ? -1 : a->owner > b->owner;
 }
 
@@ -135,7 +208,7 @@ void processes_read(struct processes *processes)
 	struct list list = { .processes = processes };
 	struct dirent *entry;
 	struct stat node, st;
-	char path[64];
+	char path[PATH_SIZE];
 	DIR *dir;
 
 	*processes = (struct processes){ };
@@ -159,17 +232,54 @@ void processes_read(struct processes *processes)
 		who.uid = st.st_uid;
 		process_command(who.pid, who.command, sizeof(who.command));
 		read_files(&list, &who, node.st_rdev);
-		read_mappings(&list, &who, node.st_dev, node.st_ino);
+		read_mappings(&list, &who, &node);
 	}
 	closedir(dir);
 	if (processes->count)
 		qsort(processes->process, processes->count, sizeof(*processes->process), by_pid);
 }
 
+void processes_add_importers(struct processes *processes, const struct extents *extents,
+			     unsigned int count)
+{
+	for (unsigned int block = 0; block < count; block++) {
+		for (unsigned int i = 0; i < extents[block].count; i++) {
+			if (!extents[block].extent[i].dmabufs)
+				continue;
+			importers_read(processes);
+			return;
+		}
+	}
+}
+
 void processes_free(struct processes *processes)
 {
 	free(processes->process);
+	free(processes->importer);
 	*processes = (struct processes){ };
+}
+
+const char *processes_advice(const struct processes *processes)
+{
+	/* That of the first namespace has a fixed number: PROC_PID_INIT_INO. */
+	static const char first[] = "pid:[4026531836]";
+	static char text[160];
+	char namespace[64];
+	ssize_t length;
+
+	if (processes->unseen) {
+		snprintf(text, sizeof(text), "%u process%s could not be looked at: %s",
+			 processes->unseen, processes->unseen == 1 ? "" : "es",
+			 geteuid() ? "root sees all" : "that takes CAP_SYS_PTRACE");
+		return text;
+	}
+	length = readlink("/proc/self/ns/pid", namespace, sizeof(namespace) - 1);
+	if (length <= 0)
+		return NULL;
+	namespace[length] = 0;
+	if (!strcmp(namespace, first))
+		return NULL;
+	return "processes outside of this PID namespace could not be looked at";
 }
 
 const struct process *processes_owner(const struct processes *processes, uint64_t owner,
@@ -189,52 +299,9 @@ const struct process *processes_owner(const struct processes *processes, uint64_
 	return found;
 }
 
-const struct process *processes_mapping(const struct processes *processes, uint64_t start,
-					uint64_t length, unsigned int *more)
+bool process_maps(const struct process *process, const struct extent *extent)
 {
-	const struct process *found = NULL;
-	pid_t last = 0;
-
-	*more = 0;
-	for (unsigned int i = 0; i < processes->count; i++) {
-		const struct process *p = &processes->process[i];
-
-		if (p->owner || p->map_start >= start + length ||
-		    p->map_start + p->map_length <= start || p->pid == last)
-			continue;
-		last = p->pid;
-		if (found)
-			++*more;
-		else
-			found = p;
-	}
-	return found;
-}
-
-const char *holder_name(const struct processes *processes, const struct extent *extent,
-			unsigned int nth)
-{
-	static char room[8][128];
-	static unsigned int next;
-	char *text = room[next++ % ARRAY_SIZE(room)];
-	const struct process *who = NULL;
-	unsigned int more;
-
-	if (nth < extent->owners)
-		who = processes_owner(processes, extent->owner[nth].owner, &more);
-	/* A mapping keeps the file open, though no descriptor shows it any more. */
-	if (!who)
-		who = processes_mapping(processes, extent->start, extent->length, &more);
-	if (who && more)
-		snprintf(text, sizeof(room[0]), "%d %s +%u more", (int)who->pid, who->command,
-			 more);
-	else if (who)
-		snprintf(text, sizeof(room[0]), "%d %s", (int)who->pid, who->command);
-	else if (nth < extent->owners)
-		snprintf(text, sizeof(room[0]), "owner %" PRIu64, extent->owner[nth].owner);
-	else if (!extent->owners && extent->mappings)
-		snprintf(text, sizeof(room[0]), "a DMA-BUF");
-	else
-		snprintf(text, sizeof(room[0]), "not known");
-	return text;
+	return process->kind == BY_MAPPING &&
+	       process->map_start < extent->start + extent->length &&
+	       process->map_start + process->map_length > extent->start;
 }

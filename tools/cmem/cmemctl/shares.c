@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Who has how much of the blocks that are looked at. A buffer that several
- * owners share counts for the first of them, which is the one that allocated it
+ * share counts for the first of them, which is the one that allocated it
  * as long as that is registered.
  */
 #include <stdlib.h>
@@ -19,34 +19,78 @@ static unsigned int find(const struct shares *shares, const char *name)
 	return i;
 }
 
-unsigned int shares_index(const struct shares *shares, const struct extent *extent,
-			  const struct processes *processes)
+/* Pointers to shares: those with most first, and in the order of their addresses */
+static int by_bytes(const void *left, const void *right)
 {
-	return find(shares, holder_name(processes, extent, 0));
+	const struct share *a = *(struct share *const *)left, *b = *(struct share *const *)right;
+
+	if (a->bytes != b->bytes)
+		return a->bytes > b->bytes ? -1 : 1;
+	return a < b ? -1 : a > b;
 }
 
-void shares_add(struct shares *shares, const struct extents *extents,
+static void rank(struct shares *shares)
+{
+	struct share **order = xrealloc(NULL, shares->count + 1, sizeof(*order));
+
+	for (unsigned int i = 0; i < shares->count; i++)
+		order[i] = &shares->share[i];
+	qsort(order, shares->count, sizeof(*order), by_bytes);
+	for (unsigned int i = 0; i < shares->count; i++)
+		order[i]->rank = i;
+	free(order);
+}
+
+void shares_get(struct shares *shares, struct extents *extents, unsigned int count,
 		const struct processes *processes)
 {
-	for (unsigned int i = 0; i < extents->count; i++) {
-		const struct extent *extent = &extents->extent[i];
-		const char *name;
-		unsigned int at;
+	unsigned int room = 0;
 
-		if (extent->state != HELD)
-			continue;
-		name = holder_name(processes, extent, 0);
-		at = find(shares, name);
-		if (at == shares->count) {
-			shares->share = xrealloc(shares->share, ++shares->count,
-						 sizeof(*shares->share));
-			shares->share[at] = (struct share){ };
-			snprintf(shares->share[at].name, sizeof(shares->share[at].name), "%s",
-				 name);
+	*shares = (struct shares){ };
+	for (unsigned int block = 0; block < count; block++) {
+		for (unsigned int i = 0; i < extents[block].count; i++) {
+			struct extent *extent = &extents[block].extent[i];
+			const char *name;
+
+			if (extent->state != HELD)
+				continue;
+			name = holder_name(processes, extent);
+			extent->share = find(shares, name);
+			if (extent->share == shares->count) {
+				grow(shares->share, shares->count, room);
+				shares->share[shares->count] = (struct share){ };
+				snprintf(shares->share[shares->count++].name,
+					 sizeof(shares->share[0].name), "%s", name);
+			}
+			shares->share[extent->share].bytes += extent->length;
+			shares->share[extent->share].buffers++;
 		}
-		shares->share[at].bytes += extent->length;
-		shares->share[at].buffers++;
 	}
+	rank(shares);
+}
+
+const struct share *shares_ranked(const struct shares *shares, unsigned int rank)
+{
+	for (unsigned int i = 0; i < shares->count; i++)
+		if (shares->share[i].rank == rank)
+			return &shares->share[i];
+	return NULL;
+}
+
+unsigned int shares_rest(const struct shares *shares, struct share *rest)
+{
+	unsigned int others = 0;
+
+	*rest = (struct share){ };
+	for (unsigned int i = 0; i < shares->count; i++) {
+		if (shares->share[i].rank < MAX_LETTERS)
+			continue;
+		rest->bytes += shares->share[i].bytes;
+		rest->buffers += shares->share[i].buffers;
+		others++;
+	}
+	snprintf(rest->name, sizeof(rest->name), "%u other%s", others, others == 1 ? "" : "s");
+	return others;
 }
 
 void shares_free(struct shares *shares)

@@ -2,7 +2,8 @@
 /*
  * cmemctl map --svg: draws blocks. Each is some rows of memory, the addresses
  * growing from left to right and from row to row, with a strip below each row
- * that shows pools and heap.
+ * that names pools and heap. Who holds what is written into it where there is room;
+ * else there is a letter, which the legend explains.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,13 +15,24 @@
 #define WIDTH		1000
 #define MARGIN		100	/* at the left, for addresses */
 #define EDGE		20
-#define ROWS		8
-#define ROW_HEIGHT	22
-#define STRIP		5
-#define ROW_PITCH	34
+#define ROW_HEIGHT	24
+#define STRIP		13
+#define ROW_PITCH	48
 #define TITLE_HEIGHT	44
-#define FOOT_HEIGHT	20
+#define FOOT_HEIGHT	24
 #define LEGEND_PITCH	20
+#define LEGEND_COLUMNS	3
+
+/* Rows of a block, and how many more there may be where many have a part of it */
+#define ROWS		8
+#define MOST_ROWS	32
+/* What a name has room in */
+#define NAME_WIDTH	90
+
+/* A monospace font's characters are 0.602 as wide as it is high, in nearly every font. */
+#define COLUMN(size)	(0.602 * (size))
+#define LABEL_SIZE	10
+#define STRIP_SIZE	9
 
 static FILE *out;
 
@@ -37,22 +49,26 @@ static const struct {
 	[UNKNOWN] = { "#bbbbbb", "free, or held by others" },
 };
 
-/* Text as XML has it; what is not ASCII becomes a question mark. */
+/* Text as XML has it, in UTF-8; what is no character of it becomes a question mark. */
 static void put_text(const char *text)
 {
-	for (; *text; text++) {
-		unsigned char c = *text;
+	while (*text) {
+		uint32_t code;
+		size_t length = utf8_decode(text, &code);
 
-		if (c == '<')
+		if (!length || is_control(code) || (code & 0xfffe) == 0xfffe)
+			fputc('?', out);
+		else if (*text == '<')
 			fputs("&lt;", out);
-		else if (c == '>')
+		else if (*text == '>')
 			fputs("&gt;", out);
-		else if (c == '&')
+		else if (*text == '&')
 			fputs("&amp;", out);
-		else if (c == '"')
+		else if (*text == '"')
 			fputs("&quot;", out);
 		else
-			fputc(c < 0x20 || c >= 0x7f ? '?' : c, out);
+			fwrite(text, 1, length, out);
+		text += length ?: 1;
 	}
 }
 
@@ -65,15 +81,50 @@ static double channel(unsigned int degrees)
 	return x < 0 ? 0 : x > 1 ? 1 : x;
 }
 
-/* Colours that differ from each other: a turn of 137.5 degrees each */
-static void holder_fill(unsigned int holder, char *fill, size_t size)
+/* How something is filled, and what can be read on that */
+struct paint {
+	char fill[16];
+	const char *ink;
+};
+
+static void choose_ink(struct paint *paint)
 {
-	unsigned int hue = 210 + holder * 275 / 2;
+	unsigned int red, green, blue;
+
+	paint->ink = "#000000";
+	if (sscanf(paint->fill, "#%2x%2x%2x", &red, &green, &blue) == 3 &&
+	    299 * red + 587 * green + 114 * blue < 125 * 1000)
+		paint->ink = "#ffffff";
+}
+
+/*
+ * Colours that differ from each other: a turn of 137.5 degrees each. More than some
+ * dozens can't be told apart, so all further holders are grey.
+ */
+static struct paint holder_paint(const struct share *share)
+{
+	unsigned int hue = 210 + share->rank * 275 / 2;
+	struct paint paint;
 	unsigned int rgb[3];
 
 	for (unsigned int i = 0; i < 3; i++)
 		rgb[i] = 70 + 150 * channel(hue + 360 - 120 * i);
-	snprintf(fill, size, "#%02x%02x%02x", rgb[0], rgb[1], rgb[2]);
+	if (share->rank < MAX_LETTERS)
+		snprintf(paint.fill, sizeof(paint.fill), "#%02x%02x%02x", rgb[0], rgb[1], rgb[2]);
+	else
+		snprintf(paint.fill, sizeof(paint.fill), "%s",
+			 share->rank % 2 ? "#9c9c9c" : "#b4b4b4");
+	choose_ink(&paint);
+	return paint;
+}
+
+static struct paint state_paint(enum extent_state state)
+{
+	struct paint paint;
+
+	snprintf(paint.fill, sizeof(paint.fill), "%s", states[state].fill ?: "#ffffff");
+	choose_ink(&paint);
+	return paint;
 }
 
 static void put_label(double x, double y, const char *attributes, const char *text)
@@ -85,33 +136,96 @@ static void put_label(double x, double y, const char *attributes, const char *te
 
 /* Where a block is drawn */
 struct frame {
-	uint64_t base;
+	uint64_t base;	/* of the first row: a multiple of a row's length */
 	uint64_t row_length;
 	double top;
 	double scale;	/* pixels for a byte */
 };
 
-/* A range of addresses: as many rectangles as it touches rows */
-static void put_range(const struct frame *frame, uint64_t start, uint64_t length, double y,
-		      double height, const char *style, const char *title)
+/**
+ * struct box - a range of addresses to be drawn: as many rectangles as it touches rows
+ * @y: from the top of a row
+ * @stroke: with an edge
+ * @title: what a browser shows of it
+ * @label: what is written into it, cut where there is little room; or NULL
+ * @least: how many characters of that still say something
+ * @letter: what is written where not even these have room; or NULL
+ * @size: of the letters
+ */
+struct box {
+	uint64_t start;
+	uint64_t length;
+	double y;
+	double height;
+	struct paint paint;
+	bool stroke;
+	const char *title;
+	const char *label;
+	unsigned int least;
+	const char *letter;
+	unsigned int size;
+};
+
+static void put_box_label(const struct box *box, double x, double y, double width)
 {
-	uint64_t at = start - frame->base, end = at + length;
+	double room = (width - 4) / COLUMN(box->size);
+	unsigned int columns = room < 0 ? 0 : room;
+	const char *text = NULL;
+	char attributes[160];
+
+	if (box->label && (columns >= box->least || columns >= text_columns(box->label)))
+		text = cut(box->label, columns);
+	else if (box->letter && columns >= text_columns(box->letter))
+		text = box->letter;
+	if (!text || !*text)
+		return;
+	snprintf(attributes, sizeof(attributes),
+		 "font-family=\"monospace\" font-size=\"%u\" fill=\"%s\" pointer-events=\"none\"",
+		 box->size, box->paint.ink);
+	put_label(x + 2, y + box->height / 2 + 0.36 * box->size, attributes, text);
+}
+
+static void put_box(const struct frame *frame, const struct box *box)
+{
+	uint64_t at = box->start - frame->base, end = at + box->length;
 
 	while (at < end) {
 		uint64_t row = at / frame->row_length;
 		uint64_t stop = (row + 1) * frame->row_length;
-		double x;
+		double x, y, width;
 
 		if (stop > end)
 			stop = end;
 		x = MARGIN + (at - row * frame->row_length) * frame->scale;
-		fprintf(out, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" %s><title>",
-			x, frame->top + row * ROW_PITCH + y, (stop - at) * frame->scale, height,
-			style);
-		put_text(title);
+		y = frame->top + row * ROW_PITCH + box->y;
+		width = (stop - at) * frame->scale;
+		fprintf(out, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" fill=\"%s\"%s><title>",
+			x, y, width, box->height, box->paint.fill,
+			box->stroke ? " stroke=\"#ffffff\" stroke-width=\"0.5\"" : "");
+		put_text(box->title);
 		fputs("</title></rect>\n", out);
+		put_box_label(box, x, y, width);
 		at = stop;
 	}
+}
+
+/* "A", and "" for who has none */
+static const char *letter_of(const struct share *share)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ@";
+	static char text[2];
+
+	text[0] = share->rank < MAX_LETTERS ? letters[share->rank] : 0;
+	return text;
+}
+
+/* Letter, number of the process, and the sign of what is cut */
+static unsigned int label_least(const char *label)
+{
+	unsigned int start = label[0] && label[1] == ' ' ? 2 : 0;
+	unsigned int digits = strspn(label + start, "0123456789");
+
+	return start + (digits ?: 8) + 1;
 }
 
 static void put_extents(const struct frame *frame, const struct extents *extents,
@@ -120,141 +234,272 @@ static void put_extents(const struct frame *frame, const struct extents *extents
 	unsigned int i = 0;
 
 	while (i < extents->count) {
-		const struct extent *first = &extents->extent[i], *e = first;
+		const struct extent *first = &extents->extent[i];
 		bool held = first->state == HELD;
-		unsigned int holder = held ? shares_index(shares, first, processes) : 0;
-		uint64_t length = first->length;
+		const struct share *share = held ? &shares->share[first->share] : NULL;
+		char title[400], label[200];
 		unsigned int buffers = 1;
-		char fill[16], style[80], title[320];
+		struct box box = {
+			.start = first->start, .length = first->length, .height = ROW_HEIGHT,
+			.title = title, .label = label, .size = LABEL_SIZE,
+		};
 
 		/* What would be finer than two pixels goes with its like. */
-		for (i++; held && i < extents->count && length * frame->scale < 2; i++) {
-			e = &extents->extent[i];
-			if (e->state != HELD || shares_index(shares, e, processes) != holder)
+		for (i++; held && i < extents->count && box.length * frame->scale < 2; i++) {
+			const struct extent *e = &extents->extent[i];
+
+			if (e->state != HELD || e->share != first->share)
 				break;
-			length += e->length;
+			box.length += e->length;
 			buffers++;
 		}
-		snprintf(fill, sizeof(fill), "%s", states[first->state].fill ?: "");
-		if (held)
-			holder_fill(holder, fill, sizeof(fill));
-		snprintf(style, sizeof(style), "fill=\"%s\"%s", fill,
-			 held && length * frame->scale > 4 ?
-			 " stroke=\"#ffffff\" stroke-width=\"0.5\"" : "");
-		snprintf(title, sizeof(title), "%#" PRIx64 " - %#" PRIx64 ", %s, %s %s: %s%s",
-			 first->start, first->start + length - 1, human(length),
-			 first->pool == CMEM_POOL_HEAP ? "" : "pool", pool_name(first->pool),
-			 held ? holder_name(processes, first, 0) : states[first->state].text,
+		snprintf(title, sizeof(title), "%#" PRIx64 " - %#" PRIx64 ", %s, %s%s: %s%s",
+			 first->start, first->start + box.length - 1, human(box.length),
+			 first->pool == CMEM_POOL_HEAP ? "" : "pool ", pool_name(first->pool),
+			 held ? holder_name(processes, first) : states[first->state].text,
 			 buffers > 1 ? " (several buffers)" : "");
-		put_range(frame, first->start, length, 0, ROW_HEIGHT, style, title);
+		if (held) {
+			box.paint = holder_paint(share);
+			box.stroke = box.length * frame->scale > 4;
+			box.letter = letter_of(share);
+			snprintf(label, sizeof(label), "%s%s%s", box.letter,
+				 *box.letter ? " " : "", share->name);
+			/* A part of a process's number says nothing. */
+			box.least = label_least(label);
+		} else {
+			box.paint = state_paint(first->state);
+			/* The least important of what is written there */
+			if (first->state == FREE_CLEAN || first->state == FREE_UNKNOWN)
+				box.paint.ink = "#7c8a7c";
+			snprintf(label, sizeof(label), "%s %s", human(box.length),
+				 first->state == QUARANTINE ? "in quarantine" :
+				 first->state == FAILED ? "out of use" :
+				 first->state == UNKNOWN ? "free or held" :
+				 first->state == SCRUBBING ? "being cleaned" : "free");
+			box.least = strlen(label);
+		}
+		put_box(frame, &box);
 	}
 }
 
-/* Pools and heap, by turns in two shades */
+/* The heap, and pools by turns in two shades */
 static void put_strips(const struct frame *frame, const struct block *block)
 {
 	const struct cmem_block_info *b = &block->info;
-	char title[160];
+	struct box box = {
+		.start = b->base, .length = b->length, .y = ROW_HEIGHT + 1, .height = STRIP,
+		.paint = { "#d0d0d0", "#404040" }, .title = "heap", .size = STRIP_SIZE,
+		.label = b->heap_size && !b->num_pools ? "heap" : NULL, .least = 4,
+	};
+	static const struct paint shades[] = {
+		{ "#404a5c", "#ffffff" }, { "#707a8c", "#ffffff" },
+	};
+	char title[160], label[80], number[16];
+	uint64_t at = b->base, end = b->base + b->length;
 
-	put_range(frame, b->base, b->length, ROW_HEIGHT + 1, STRIP, "fill=\"#d0d0d0\"", "heap");
+	put_box(frame, &box);
 	for (unsigned int i = 0; i < b->num_pools; i++) {
 		const struct cmem_pool_info *p = &block->pool[i];
 
+		/* The heap is what is between them: its name is written there. */
+		if (p->base > at)
+			put_box(frame, &(struct box){
+				.start = at, .length = p->base - at, .y = box.y, .height = STRIP,
+				.paint = box.paint, .title = "heap", .label = "heap", .least = 4,
+				.size = STRIP_SIZE,
+			});
 		snprintf(title, sizeof(title), "pool %u: %u of %s, %u free", i, p->count,
 			 human(p->length), p->free);
-		put_range(frame, p->base, p->count * p->length, ROW_HEIGHT + 1, STRIP,
-			  i % 2 ? "fill=\"#707a8c\"" : "fill=\"#404a5c\"", title);
+		snprintf(label, sizeof(label), "pool %u: %u of %s", i, p->count,
+			 human(p->length));
+		snprintf(number, sizeof(number), "%u", i);
+		put_box(frame, &(struct box){
+			.start = p->base, .length = p->count * p->length, .y = box.y,
+			.height = STRIP, .title = title, .label = label, .least = 6,
+			.paint = shades[i % 2],
+			.letter = number, .size = STRIP_SIZE,
+		});
+		at = p->base + p->count * p->length;
 	}
+	if (b->num_pools && at < end)
+		put_box(frame, &(struct box){
+			.start = at, .length = end - at, .y = box.y, .height = STRIP,
+			.paint = box.paint, .title = "heap", .label = "heap", .least = 4,
+			.size = STRIP_SIZE,
+		});
 }
 
-static unsigned int block_rows(const struct block *block, uint64_t page)
+/* As many rows as give the names of holders room, if it can be had */
+static uint64_t choose_row_length(const struct block *block, uint64_t page,
+				  const struct extents *extents)
 {
-	uint64_t pages = block->info.length / page;
+	uint64_t held = 0, rows = ROWS;
+	unsigned int runs = 0;
 
-	return pages < ROWS ? 1 : ROWS;
+	for (unsigned int i = 0; i < extents->count; i++) {
+		const struct extent *e = &extents->extent[i];
+
+		if (e->state != HELD)
+			continue;
+		held += e->length;
+		runs += !i || extents->extent[i - 1].state != HELD || e[-1].share != e->share;
+	}
+	if (held)
+		rows = (double)runs * NAME_WIDTH / (WIDTH - MARGIN - EDGE) *
+		       block->info.length / held + 1;
+	rows = rows < ROWS ? ROWS : rows > MOST_ROWS ? MOST_ROWS : rows;
+	return row_length(block, 16 * page, rows);
 }
 
-static double put_block(const struct block *block, uint64_t page, double top,
-			const struct extents *extents, const struct processes *processes,
-			const struct shares *shares)
+static unsigned int count_rows(const struct block *block, uint64_t length)
+{
+	return (block->info.base + block->info.length - 1) / length - block->info.base / length + 1;
+}
+
+static double block_height(const struct block *block, uint64_t page,
+			   const struct extents *extents)
+{
+	if (!block_has_range(block))
+		return TITLE_HEIGHT;
+	return TITLE_HEIGHT + FOOT_HEIGHT +
+	       ROW_PITCH * count_rows(block, choose_row_length(block, page, extents));
+}
+
+static void put_block(const struct block *block, uint64_t page, double top,
+		      const struct extents *extents, const struct processes *processes,
+		      const struct shares *shares)
 {
 	const struct cmem_block_info *b = &block->info;
-	unsigned int rows = block_rows(block, page);
-	struct frame frame = { .base = b->base, .top = top + TITLE_HEIGHT };
+	struct frame frame = { .top = top + TITLE_HEIGHT };
 	struct heap_use use;
+	unsigned int rows;
 	char text[300];
 
-	frame.row_length = (b->length / page + rows - 1) / rows * page;
-	frame.scale = (double)(WIDTH - MARGIN - EDGE) / frame.row_length;
-	snprintf(text, sizeof(text), "Block %d: %s, %s, %s free", b->block, kind_name(b->kind),
-		 human(b->length), human(blocks_free_bytes(block)));
+	snprintf(text, sizeof(text), "Block %d: %s, %s, %s free%s", b->block, kind_name(b->kind),
+		 human(b->length), human(blocks_free_bytes(block)), block_has_range(block) ? "" :
+		 ". Its areas are anywhere, so there is no picture of it.");
 	put_label(EDGE, top + 30, "font-size=\"16\" font-weight=\"bold\"", text);
+	if (!block_has_range(block))
+		return;
+
+	frame.row_length = choose_row_length(block, page, extents);
+	frame.base = b->base / frame.row_length * frame.row_length;
+	frame.scale = (double)(WIDTH - MARGIN - EDGE) / frame.row_length;
+	rows = count_rows(block, frame.row_length);
 	put_extents(&frame, extents, processes, shares);
 	put_strips(&frame, block);
-	for (uint64_t row = 0; row * frame.row_length < b->length; row++) {
+	for (unsigned int row = 0; row < rows; row++) {
 		snprintf(text, sizeof(text), "%#" PRIx64,
-			 (uint64_t)(b->base + row * frame.row_length));
-		put_label(MARGIN - 6, frame.top + row * ROW_PITCH + 15,
+			 (uint64_t)(frame.base + row * frame.row_length));
+		put_label(MARGIN - 6, frame.top + row * ROW_PITCH + 16,
 			  "font-size=\"11\" text-anchor=\"end\" font-family=\"monospace\"", text);
 	}
-	top = frame.top + rows * ROW_PITCH;
 	if (b->heap_size) {
 		heap_use(block, extents, &use);
 		snprintf(text, sizeof(text),
-			 "heap: %s free of %s, largest free extent %s, fragmentation %.0f %%",
+			 "heap: %s free of %s, largest free extent %s, fragmentation %.0f %%. A row is %s.",
 			 human(use.free), human(b->heap_size), human(use.largest),
-			 100 * use.fragmentation);
-		put_label(MARGIN, top + 8, "font-size=\"12\"", text);
+			 100 * use.fragmentation, human(frame.row_length));
+	} else {
+		snprintf(text, sizeof(text), "A row is %s.", human(frame.row_length));
 	}
-	return top + FOOT_HEIGHT;
+	put_label(MARGIN, frame.top + rows * ROW_PITCH + 8, "font-size=\"12\"", text);
 }
 
-static double put_swatch(double top, const char *fill, const char *text)
+/* The legend: entries one below the other, in some columns */
+struct legend {
+	double top;
+	unsigned int rows;
+	unsigned int used;
+};
+
+static void put_entry(struct legend *legend, const struct paint *paint, const char *letter,
+		      const char *text)
 {
-	fprintf(out, "<rect x=\"%d\" y=\"%.1f\" width=\"14\" height=\"14\" fill=\"%s\" stroke=\"#808080\" stroke-width=\"0.5\"/>\n",
-		MARGIN, top, fill);
-	put_label(MARGIN + 22, top + 12, "font-size=\"13\"", text);
-	return top + LEGEND_PITCH;
+	double width = (double)(WIDTH - 2 * EDGE) / LEGEND_COLUMNS;
+	double x = EDGE + legend->used / legend->rows * width;
+	double y = legend->top + legend->used % legend->rows * LEGEND_PITCH;
+	char attributes[160];
+
+	legend->used++;
+	fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"14\" fill=\"%s\" stroke=\"#808080\" stroke-width=\"0.5\"/>\n",
+		x, y, paint->fill);
+	snprintf(attributes, sizeof(attributes),
+		 "font-family=\"monospace\" font-size=\"%u\" text-anchor=\"middle\" fill=\"%s\"",
+		 LABEL_SIZE, paint->ink);
+	if (*letter)
+		put_label(x + 7, y + 11, attributes, letter);
+	put_label(x + 20, y + 11, "font-size=\"12\"", text);
+}
+
+static void put_share(struct legend *legend, const struct paint *paint, const struct share *share,
+		      const char *letter)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s: %s in %u buffer%s", cut(share->name, 22),
+		 human(share->bytes), share->buffers, share->buffers == 1 ? "" : "s");
+	put_entry(legend, paint, letter, text);
+}
+
+static unsigned int count_entries(const bool *shown, const struct shares *shares)
+{
+	/* The last two are pools and heap. */
+	unsigned int entries = 2 + (shares->count > MAX_LETTERS ? MAX_LETTERS + 1 : shares->count);
+
+	for (unsigned int i = 0; i < NUM_STATES; i++)
+		entries += shown[i];
+	return entries;
+}
+
+static unsigned int legend_rows(const bool *shown, const struct shares *shares)
+{
+	return (count_entries(shown, shares) + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS;
 }
 
 static void put_legend(double top, const bool *shown, const struct shares *shares)
 {
-	char fill[16], text[256];
+	struct legend legend = { .top = top, .rows = legend_rows(shown, shares) };
+	struct paint pools = { "#404a5c", "#ffffff" }, heap = { "#d0d0d0", "#404040" };
+	struct paint paint;
+	struct share rest;
 
-	for (unsigned int i = 0; i < shares->count; i++) {
-		const struct share *share = &shares->share[i];
+	for (unsigned int i = 0; i < shares->count && i < MAX_LETTERS; i++) {
+		const struct share *share = shares_ranked(shares, i);
 
-		holder_fill(i, fill, sizeof(fill));
-		snprintf(text, sizeof(text), "%s: %s in %u buffer%s", share->name,
-			 human(share->bytes), share->buffers, share->buffers == 1 ? "" : "s");
-		top = put_swatch(top, fill, text);
+		paint = holder_paint(share);
+		put_share(&legend, &paint, share, letter_of(share));
 	}
-	for (unsigned int i = 0; i < NUM_STATES; i++)
-		if (shown[i])
-			top = put_swatch(top, states[i].fill, states[i].text);
-	top = put_swatch(top, "#404a5c", "strip below a row: pools, by turns in two shades");
-	put_swatch(top, "#d0d0d0", "strip below a row: heap");
+	if (shares_rest(shares, &rest)) {
+		rest.rank = MAX_LETTERS;
+		paint = holder_paint(&rest);
+		put_share(&legend, &paint, &rest, "");
+	}
+	for (unsigned int i = 0; i < NUM_STATES; i++) {
+		if (!shown[i])
+			continue;
+		paint = state_paint(i);
+		put_entry(&legend, &paint, "", states[i].text);
+	}
+	put_entry(&legend, &pools, "", "strip below a row: pools");
+	put_entry(&legend, &heap, "", "strip below a row: heap");
 }
 
 void svg_write(const char *path, const struct blocks *blocks, const struct extents *extents,
 	       const struct processes *processes, const struct shares *shares)
 {
+	uint64_t page = blocks->info.alignment;
 	bool shown[NUM_STATES] = { };
-	unsigned int swatches = shares->count + 2;
 	double height = 2 * EDGE, top = 0;
 
 	for (unsigned int i = 0; i < blocks->count; i++) {
-		if (!block_has_range(&blocks->block[i]))
-			continue;
-		height += TITLE_HEIGHT + FOOT_HEIGHT +
-			  block_rows(&blocks->block[i], blocks->info.alignment) * ROW_PITCH;
-		for (unsigned int n = 0; n < extents[i].count; n++)
+		height += block_height(&blocks->block[i], page, &extents[i]);
+		for (unsigned int n = 0; block_has_range(&blocks->block[i]) && n < extents[i].count;
+		     n++)
 			shown[extents[i].extent[n].state] = true;
 	}
 	shown[HELD] = false;
-	for (unsigned int i = 0; i < NUM_STATES; i++)
-		swatches += shown[i];
-	height += swatches * LEGEND_PITCH;
+	height += legend_rows(shown, shares) * LEGEND_PITCH;
 
 	out = strcmp(path, "-") ? fopen(path, "we") : stdout;
 	if (!out)
@@ -264,14 +509,12 @@ void svg_write(const char *path, const struct blocks *blocks, const struct exten
 		"<title>CMEM</title>\n"
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
 		WIDTH, height, WIDTH, height);
-	for (unsigned int i = 0; i < blocks->count; i++)
-		if (block_has_range(&blocks->block[i]))
-			top = put_block(&blocks->block[i], blocks->info.alignment, top,
-					&extents[i], processes, shares);
+	for (unsigned int i = 0; i < blocks->count; i++) {
+		put_block(&blocks->block[i], page, top, &extents[i], processes, shares);
+		top += block_height(&blocks->block[i], page, &extents[i]);
+	}
 	put_legend(top + EDGE, shown, shares);
 	fputs("</svg>\n", out);
 	if (ferror(out) || (out == stdout ? fflush(out) : fclose(out)))
 		die("--svg %s: %s", path, strerror(errno));
-	if (extents_advice())
-		warn("%s", extents_advice());
 }

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,9 +16,11 @@
 
 #include "cmemctl.h"
 
-/* An owner: an open file, and the processes that have it */
+/* Who holds something in one way: a file and the processes that have it, or the like */
 struct row {
-	const struct process *process;
+	enum holding_kind kind;
+	const struct process *process;	/* or NULL */
+	const char *device;
 	unsigned int more;
 	uint64_t buffers;
 	uint64_t bytes;
@@ -26,11 +29,24 @@ struct row {
 struct rows {
 	struct row *row;
 	unsigned int count;
+	unsigned int room;
+};
+
+/* All that is shown at a time */
+struct view {
+	struct blocks blocks;
+	struct users users;
+	struct extents *extents;	/* of each block */
+	struct processes processes;
+	struct rows rows;
 };
 
 static bool by_buffers;
-static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t stopped, suspended, continued;
 static struct termios terminal;
+/* What is not blocked while it waits: signals come at no other time. */
+static sigset_t while_waiting;
+static bool escapes;
 
 static int compare(const void *left, const void *right)
 {
@@ -42,7 +58,11 @@ static int compare(const void *left, const void *right)
 		return x > y ? -1 : 1;
 	if (a->bytes != b->bytes)
 		return a->bytes > b->bytes ? -1 : 1;
-	return a->process->pid - b->process->pid;
+	if (a->process && b->process && a->process->pid != b->process->pid)
+		return a->process->pid - b->process->pid;
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	return a->device && b->device ? strcmp(a->device, b->device) : 0;
 }
 
 static bool has_file(const struct processes *processes, pid_t pid)
@@ -53,108 +73,306 @@ static bool has_file(const struct processes *processes, pid_t pid)
 	return false;
 }
 
-static void collect(const struct processes *processes, struct rows *rows)
+static bool is_same(const struct row *a, const struct row *b)
 {
-	unsigned int room = 0;
+	if (a->kind != b->kind || a->kind == BY_FILE)
+		return false;
+	if (a->process && b->process)
+		return a->process->pid == b->process->pid;
+	if (a->device && b->device)
+		return !strcmp(a->device, b->device);
+	return !a->process && !b->process && !a->device && !b->device;
+}
 
-	*rows = (struct rows){ };
+/* One row for each file, and, of what is held otherwise, for each process or device */
+static void add(struct rows *rows, const struct row *row)
+{
+	for (unsigned int i = 0; i < rows->count; i++) {
+		if (is_same(&rows->row[i], row)) {
+			rows->row[i].buffers += row->buffers;
+			rows->row[i].bytes += row->bytes;
+			return;
+		}
+	}
+	grow(rows->row, rows->count, rows->room);
+	rows->row[rows->count++] = *row;
+}
+
+static void collect_files(struct view *view)
+{
+	const struct processes *processes = &view->processes;
+
 	for (unsigned int i = 0; i < processes->count; i++) {
 		const struct process *p = &processes->process[i];
-		struct row row = { .process = p, .buffers = p->buffers, .bytes = p->bytes };
+		struct row row = {
+			.kind = p->kind, .process = p, .buffers = p->buffers, .bytes = p->bytes,
+		};
 
-		if (p->owner && processes_owner(processes, p->owner, &row.more) != p)
-			continue;
-		if (!p->owner) {
-			/* Has closed the file and kept mappings: one row a process */
-			if (has_file(processes, p->pid))
-				continue;
+		if (p->kind == BY_FILE && processes_owner(processes, p->owner, &row.more) == p)
+			add(&view->rows, &row);
+		if (p->kind == BY_MAPPING && !has_file(processes, p->pid)) {
+			/* Has closed the file and kept mappings */
 			row.buffers = 1;
 			row.bytes = p->map_length;
-			if (rows->count && !rows->row[rows->count - 1].process->owner &&
-			    rows->row[rows->count - 1].process->pid == p->pid) {
-				rows->row[rows->count - 1].buffers++;
-				rows->row[rows->count - 1].bytes += p->map_length;
-				continue;
-			}
+			add(&view->rows, &row);
 		}
-		grow(rows->row, rows->count, room);
-		rows->row[rows->count++] = row;
 	}
-	if (rows->count)
-		qsort(rows->row, rows->count, sizeof(*rows->row), compare);
 }
 
-static unsigned int print_users(const struct users *users, unsigned int lines)
+/* What the kernel tells root of each buffer, joined with what processes have */
+static void collect_dmabufs(struct view *view, const struct extents *extents)
 {
-	unsigned int used = 1;
+	for (unsigned int i = 0; i < extents->count; i++) {
+		const struct extent *e = &extents->extent[i];
+		struct holdings holdings;
 
+		if (e->state != HELD || (e->owners && !e->dmabufs))
+			continue;
+		holdings_get(&view->processes, e, &holdings);
+		for (unsigned int n = 0; n < holdings.count; n++) {
+			const struct holding *h = &holdings.holding[n];
+
+			if (h->kind == BY_FILE || h->kind == BY_MAPPING)
+				continue;
+			add(&view->rows, &(struct row){
+				.kind = h->kind, .process = h->process, .device = h->device,
+				.buffers = 1, .bytes = e->length,
+			});
+		}
+		holdings_free(&holdings);
+	}
+}
+
+/* Others see of their own DMA-BUFs who exported them, and not which buffers they are of. */
+static void collect_own_dmabufs(struct view *view)
+{
+	for (unsigned int i = 0; i < view->processes.count; i++) {
+		const struct process *p = &view->processes.process[i];
+
+		if (p->kind == BY_DMABUF && (!strcmp(p->exporter, "cmem") ||
+					     !strncmp(p->exporter, "cmem-", 5)))
+			add(&view->rows, &(struct row){
+				.kind = BY_DMABUF, .process = p, .buffers = 1, .bytes = p->bytes,
+			});
+	}
+}
+
+static void look(int fd, struct view *view)
+{
+	bool known = true;
+
+	*view = (struct view){ };
+	device_get_blocks(fd, ALL_BLOCKS, &view->blocks);
+	users_read(&view->blocks, &view->users);
+	view->extents = xrealloc(NULL, view->blocks.count, sizeof(*view->extents));
+	for (unsigned int i = 0; i < view->blocks.count; i++) {
+		extents_read(&view->blocks.block[i], &view->extents[i]);
+		known &= view->extents[i].known;
+	}
+	processes_read(&view->processes);
+	processes_add_importers(&view->processes, view->extents, view->blocks.count);
+	collect_files(view);
+	for (unsigned int i = 0; known && i < view->blocks.count; i++)
+		collect_dmabufs(view, &view->extents[i]);
+	if (!known)
+		collect_own_dmabufs(view);
+	if (view->rows.count)
+		qsort(view->rows.row, view->rows.count, sizeof(*view->rows.row), compare);
+}
+
+static void forget(struct view *view)
+{
+	free(view->rows.row);
+	processes_free(&view->processes);
+	for (unsigned int i = 0; i < view->blocks.count; i++)
+		extents_free(&view->extents[i]);
+	free(view->extents);
+	users_free(&view->users);
+	free(view->blocks.block);
+}
+
+/* Prints lines as long as there is room for them. */
+struct page {
+	unsigned int left;
+};
+
+static void line(struct page *page, const char *format, ...) printf_like(2, 3);
+
+static void line(struct page *page, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	if (!page->left)
+		return;
+	page->left--;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	print_line(text);
+}
+
+static void print_users(struct page *page, const struct users *users, unsigned int lines)
+{
 	if (!users->count || lines < 2)
-		return 0;
-	printf("%s%7s %-10s %10s %10s %8s%s\n", colour("7"), "BLOCK", "USER", "CHARGED", "QUOTA",
-	       "OF IT", colour("0"));
-	for (unsigned int i = 0; i < users->count && used < lines; i++, used++) {
+		return;
+	line(page, "%s%7s %-10s %10s %10s %8s%s", colour("7"), "BLOCK", "USER", "CHARGED", "QUOTA",
+	     "OF IT", colour("0"));
+	for (unsigned int i = 0; i < users->count && i + 1 < lines; i++) {
 		const struct user *user = &users->user[i];
+		const char *name = column(user_name(user->uid), 10);
 
-		printf("%7d %-10s %10s ", user->block, user_name(user->uid), human(user->bytes));
 		if (user->quota == CMEM_NO_QUOTA)
-			puts("      none");
+			line(page, "%7d %s %10s       none", user->block, name, human(user->bytes));
 		else if (!user->quota)
-			printf("%10s\n", human(0));
+			line(page, "%7d %s %10s %10s", user->block, name, human(user->bytes),
+			     human(0));
 		else
-			printf("%10s %6.0f %%\n", human(user->quota),
-			       100.0 * user->bytes / user->quota);
+			line(page, "%7d %s %10s %10s %6.0f %%", user->block, name,
+			     human(user->bytes), human(user->quota),
+			     100.0 * user->bytes / user->quota);
 	}
-	return used;
 }
 
-static void print_rows(const struct blocks *blocks, const struct users *users,
-		       const struct rows *rows, unsigned int lines)
+static void print_blocks(struct page *page, const struct blocks *blocks, unsigned int lines)
 {
+	unsigned int shown = blocks->count <= lines ? blocks->count : lines ? lines - 1 : 0;
+
+	for (unsigned int i = 0; i < shown; i++) {
+		const struct cmem_block_info *info = &blocks->block[i].info;
+		uint64_t held = info->length - blocks_free_bytes(&blocks->block[i]);
+		char more[128] = "";
+		size_t used = 0;
+
+		/* That it is not free is not because somebody holds it. */
+		held -= info->quarantined + info->failed;
+		if (info->quarantined)
+			used = snprintf(more, sizeof(more), ", %s in quarantine",
+					human(info->quarantined));
+		if (info->failed)
+			snprintf(more + used, sizeof(more) - used, ", %s out of use",
+				 human(info->failed));
+		line(page, "block %d: %s held of %s (%.0f %%)%s", info->block, human(held),
+		     human(info->length), 100.0 * held / info->length, more);
+	}
+	if (shown < blocks->count && lines)
+		line(page, "and %u more blocks", blocks->count - shown);
+}
+
+static const char *row_owner(const struct row *row)
+{
+	static char number[24];
+
+	switch (row->kind) {
+	case BY_FILE:
+		snprintf(number, sizeof(number), "%" PRIu64, row->process->owner);
+		return number;
+	case BY_MAPPING:
+		return "mapped";
+	case BY_DEVICE:
+		return "device";
+	case BY_DMABUF:
+	case BY_LOST_DMABUF:
+	case BY_SOME_DMABUF:
+		return "dma-buf";
+	default:
+		return "?";
+	}
+}
+
+/* The program, or what there is in its place */
+static const char *row_command(const struct row *row)
+{
+	static char text[160];
+
+	if (row->process && row->more)
+		snprintf(text, sizeof(text), "%s (+%u)", printable(row->process->command),
+			 row->more);
+	else if (row->process)
+		return printable(row->process->command);
+	else if (row->kind == BY_DEVICE)
+		return printable(row->device);
+	else if (row->kind == BY_LOST_DMABUF)
+		return "(in no process)";
+	else
+		return "(not known)";
+	return text;
+}
+
+/* Narrow terminals get fewer columns: what remains to the command should be of use. */
+#define ALL_COLUMNS	60
+#define MOST_COLUMNS	52
+
+static void print_head(struct page *page)
+{
+	unsigned int width = line_width();
+
+	if (width >= ALL_COLUMNS)
+		line(page, "%s%7s %-10s %8s %10s %10s  %-20s%s", colour("7"), "PID", "USER", "OWNER",
+		     "BUFFERS", "BYTES", "COMMAND", colour("0"));
+	else if (width >= MOST_COLUMNS)
+		line(page, "%s%7s %-8s %8s %10s  %-14s%s", colour("7"), "PID", "USER", "OWNER",
+		     "BYTES", "COMMAND", colour("0"));
+	else
+		line(page, "%s%7s %8s %8s  %-13s%s", colour("7"), "PID", "OWNER", "BYTES", "COMMAND",
+		     colour("0"));
+}
+
+static void print_row(struct page *page, const struct row *row)
+{
+	unsigned int width = line_width();
+	char pid[16] = "-";
+	const char *user = row->process ? user_name(row->process->uid) : "-";
+
+	if (row->process)
+		snprintf(pid, sizeof(pid), "%d", (int)row->process->pid);
+	if (width >= ALL_COLUMNS)
+		line(page, "%7s %s %8s %10" PRIu64 " %10s  %s", pid, column(user, 10),
+		     row_owner(row), row->buffers, human(row->bytes), row_command(row));
+	else if (width >= MOST_COLUMNS)
+		line(page, "%7s %s %8s %10s  %s", pid, column(user, 8), row_owner(row),
+		     human(row->bytes), row_command(row));
+	else
+		line(page, "%7s %8s %8s  %s", pid, row_owner(row), human(row->bytes),
+		     row_command(row));
+}
+
+static void print_view(const struct view *view, unsigned int lines)
+{
+	const char *advice = processes_advice(&view->processes);
+	const struct rows *rows = &view->rows;
+	struct page page = { .left = lines };
 	time_t now = time(NULL);
-	unsigned int used = 2;
 	char clock[16];
 
 	strftime(clock, sizeof(clock), "%H:%M:%S", localtime(&now));
-	printf("cmemctl top - %s, %u owner%s, by %s\n", clock, rows->count,
-	       rows->count == 1 ? "" : "s", by_buffers ? "buffers" : "bytes");
-	for (unsigned int i = 0; i < blocks->count; i++, used++) {
-		uint64_t length = blocks->block[i].info.length;
-		uint64_t held = length - blocks_free_bytes(&blocks->block[i]);
-
-		/* That it is not free is not because somebody holds it. */
-		held -= blocks->block[i].info.quarantined + blocks->block[i].info.failed;
-		printf("block %d: %s held of %s (%.0f %%)", blocks->block[i].info.block,
-		       human(held), human(length), 100.0 * held / length);
-		if (blocks->block[i].info.quarantined)
-			printf(", %s in quarantine", human(blocks->block[i].info.quarantined));
-		if (blocks->block[i].info.failed)
-			printf(", %s out of use", human(blocks->block[i].info.failed));
-		puts("");
-	}
-	/* Owners are what one looks for: users get half of the room at most. */
-	used += print_users(users, lines > used ? (lines - used) / 2 : 0);
-	printf("%s%7s %-10s %8s %10s %10s  %-20s%s\n", colour("7"), "PID", "USER", "OWNER",
-	       "BUFFERS", "BYTES", "COMMAND", colour("0"));
-	for (unsigned int i = 0; i < rows->count && used < lines; i++, used++) {
-		const struct row *row = &rows->row[i];
-		char owner[24] = "mapped";
-
-		if (row->process->owner)
-			snprintf(owner, sizeof(owner), "%" PRIu64, row->process->owner);
-		printf("%7d %-10s %8s %10" PRIu64 " %10s  %s", (int)row->process->pid,
-		       user_name(row->process->uid), owner, row->buffers, human(row->bytes),
-		       row->process->command);
-		if (row->more)
-			printf(" (+%u)", row->more);
-		puts("");
-	}
+	line(&page, "cmemctl top - %s, %u owner%s, by %s", clock, rows->count,
+	     rows->count == 1 ? "" : "s", by_buffers ? "buffers" : "bytes");
+	/* Owners are what one looks for: all else gets half of the room at most. */
+	print_blocks(&page, &view->blocks, page.left / 4);
+	if (advice)
+		line(&page, "%s", advice);
+	if (extents_advice())
+		line(&page, "Only DMA-BUFs that a process has open are seen: the others are in debugfs, for root.");
+	print_users(&page, &view->users, page.left / 3);
+	print_head(&page);
+	for (unsigned int i = 0; i < rows->count; i++)
+		print_row(&page, &rows->row[i]);
 }
 
-static void print_json(const struct blocks *blocks, const struct users *users,
-		       const struct rows *rows)
+static void print_json(const struct view *view)
 {
+	static const char *const ways[] = {
+		[BY_FILE] = "file", [BY_MAPPING] = "mapping", [BY_DMABUF] = "dma-buf",
+		[BY_DEVICE] = "device", [BY_LOST_DMABUF] = "dma-buf", [BY_SOME_DMABUF] = "dma-buf",
+		[BY_NOBODY_KNOWN] = "unknown",
+	};
+	const struct blocks *blocks = &view->blocks;
+	const struct users *users = &view->users;
+
 	json_begin(true);
 	json_number("time", time(NULL));
+	json_number("processes_not_seen", view->processes.unseen);
 	json_open("blocks", '[');
 	for (unsigned int i = 0; i < blocks->count; i++) {
 		json_open(NULL, '{');
@@ -177,18 +395,25 @@ static void print_json(const struct blocks *blocks, const struct users *users,
 	}
 	json_close(']');
 	json_open("owners", '[');
-	for (unsigned int i = 0; i < rows->count; i++) {
-		const struct row *row = &rows->row[i];
+	for (unsigned int i = 0; i < view->rows.count; i++) {
+		const struct row *row = &view->rows.row[i];
 
 		json_open(NULL, '{');
-		if (row->process->owner)
+		if (row->kind == BY_FILE)
 			json_number("owner", row->process->owner);
 		else
 			json_null("owner");
-		json_signed("pid", row->process->pid);
-		json_number("more_processes", row->more);
-		json_number("uid", row->process->uid);
-		json_string("command", row->process->command);
+		json_string("by", ways[row->kind]);
+		if (row->process) {
+			json_signed("pid", row->process->pid);
+			json_number("more_processes", row->more);
+			json_number("uid", row->process->uid);
+			json_string("command", row->process->command);
+		} else {
+			json_null("pid");
+		}
+		if (row->device)
+			json_string("device", row->device);
 		json_number("buffers", row->buffers);
 		json_number("bytes", row->bytes);
 		json_close('}');
@@ -197,33 +422,36 @@ static void print_json(const struct blocks *blocks, const struct users *users,
 	json_end();
 }
 
+/* Lines of the terminal; many a serial line does not know how many it has. */
+static unsigned int terminal_lines(void)
+{
+	const char *lines = getenv("LINES");
+	struct winsize size;
+
+	if (lines && atoi(lines) > 1)
+		return atoi(lines);
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_row < 2)
+		return 24;
+	return size.ws_row;
+}
+
 static void show(int fd, bool interactive)
 {
-	struct processes processes;
-	unsigned int lines = -1;
-	struct winsize size;
-	struct blocks blocks;
-	struct users users;
-	struct rows rows;
+	struct view view;
 
-	device_get_blocks(fd, ALL_BLOCKS, &blocks);
-	users_read(&blocks, &users);
-	processes_read(&processes);
-	collect(&processes, &rows);
-	if (interactive) {
-		if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_row > 4)
-			lines = size.ws_row - 1;
-		fputs("\033[H\033[J", stdout);
+	look(fd, &view);
+	if (settings.json) {
+		print_json(&view);
+	} else {
+		if (interactive && escapes)
+			fputs("\033[H\033[J", stdout);
+		print_view(&view, interactive ? terminal_lines() - 1 : UINT_MAX);
+		/* One below the other, where the cursor can't be moved */
+		if (interactive && !escapes)
+			puts("");
 	}
-	if (settings.json)
-		print_json(&blocks, &users, &rows);
-	else
-		print_rows(&blocks, &users, &rows, lines);
 	fflush(stdout);
-	free(rows.row);
-	processes_free(&processes);
-	users_free(&users);
-	free(blocks.block);
+	forget(&view);
 }
 
 static void stop(int signal)
@@ -232,41 +460,128 @@ static void stop(int signal)
 	stopped = 1;
 }
 
+static void suspend(int signal)
+{
+	(void)signal;
+	suspended = 1;
+}
+
+static void go_on(int signal)
+{
+	(void)signal;
+	continued = 1;
+}
+
+/* Only that who waits wakes up, and looks how large the terminal is now */
+static void resize(int signal)
+{
+	(void)signal;
+}
+
 static void restore_terminal(void)
 {
 	tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
-	fputs("\033[?25h", stdout);
+	if (escapes)
+		fputs("\033[?25h", stdout);
 	fflush(stdout);
 }
 
 /* The keys are read one by one, and not shown. */
+static void take_terminal(void)
+{
+	struct termios raw = terminal;
+
+	raw.c_lflag &= ~(ICANON | ECHO);
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
+	/* In the background, this stops the process until it is in the foreground. */
+	while (tcsetattr(STDIN_FILENO, TCSANOW, &raw) && errno == EINTR && !stopped)
+		;
+	if (escapes)
+		fputs("\033[?25l", stdout);
+}
+
 static void prepare_terminal(void)
 {
-	struct termios raw;
+	static const struct {
+		int signal;
+		void (*handler)(int signal);
+	} handlers[] = {
+		{ SIGTSTP, suspend }, { SIGCONT, go_on }, { SIGWINCH, resize }, { SIGQUIT, stop },
+		{ SIGHUP, stop }, { SIGINT, stop }, { SIGTERM, stop },
+	};
+	sigset_t blocked;
 
 	if (tcgetattr(STDIN_FILENO, &terminal))
 		die("the terminal: %s", strerror(errno));
-	raw = terminal;
-	raw.c_lflag &= ~(ICANON | ECHO);
+	escapes = terminal_obeys();
 	atexit(restore_terminal);
-	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	fputs("\033[?25l", stdout);
+	sigemptyset(&blocked);
+	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
+		struct sigaction action = { .sa_handler = handlers[i].handler }, before;
+
+		/* Who started it may want it to hear nothing of that. */
+		if (!sigaction(handlers[i].signal, NULL, &before) && before.sa_handler == SIG_IGN)
+			continue;
+		sigaction(handlers[i].signal, &action, NULL);
+		sigaddset(&blocked, handlers[i].signal);
+	}
+	sigprocmask(SIG_BLOCK, &blocked, &while_waiting);
+	take_terminal();
 }
 
-/* Waits for a key, or until it is time to look again. */
+/* The shell finds the terminal as it was, and gets it back after fg as it is then. */
+static void give_way(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL }, before;
+	sigset_t blocked;
+
+	suspended = 0;
+	restore_terminal();
+	sigaction(SIGTSTP, &action, &before);
+	raise(SIGTSTP);
+	sigprocmask(SIG_SETMASK, &while_waiting, &blocked);
+	/* Here somebody has continued it. */
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	sigaction(SIGTSTP, &before, NULL);
+	continued = 1;
+}
+
+/* Waits for a key or a signal, or until it is time to look again. */
 static void wait_for_key(double seconds)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct timespec time = { .tv_sec = seconds };
+	ssize_t got;
 	char key;
 
-	if (poll(&in, 1, seconds * 1000) <= 0 || read(STDIN_FILENO, &key, 1) != 1)
-		return;
-	if (key == 'q')
-		stopped = 1;
-	else if (key == 'b')
-		by_buffers = false;
-	else if (key == 'n')
-		by_buffers = true;
+	time.tv_nsec = (seconds - time.tv_sec) * 1e9;
+	if (ppoll(&in, 1, &time, &while_waiting) > 0) {
+		got = read(STDIN_FILENO, &key, 1);
+		/* Nobody types there any more. */
+		if (!got || (got < 0 && errno != EINTR && errno != EAGAIN))
+			stopped = 1;
+		else if (got > 0 && key == 'q')
+			stopped = 1;
+		else if (got > 0 && key == 'b')
+			by_buffers = false;
+		else if (got > 0 && key == 'n')
+			by_buffers = true;
+	}
+	if (suspended && !stopped)
+		give_way();
+	if (continued && !stopped) {
+		continued = 0;
+		take_terminal();
+	}
+}
+
+static void wait_for_time(double seconds)
+{
+	struct timespec time = { .tv_sec = seconds };
+
+	time.tv_nsec = (seconds - time.tv_sec) * 1e9;
+	nanosleep(&time, NULL);
 }
 
 static int run_top(int argc, char **argv)
@@ -323,7 +638,7 @@ static int run_top(int argc, char **argv)
 		if (interactive)
 			wait_for_key(delay);
 		else
-			usleep(delay * 1000000);
+			wait_for_time(delay);
 		if (stopped)
 			break;
 	}
@@ -336,9 +651,11 @@ const struct command top_command = {
 	.help =
 "Usage: cmemctl top [OPTION]...\n"
 "Shows which users are charged for how much of each block, with their quota, and owners\n"
-"(open files of /dev/cmem) by what they hold, again and again. Who allocated is charged\n"
-"until the memory is free again, whoever holds it. Root sees all, others themselves. Keys: q quits, b sorts by bytes, n by the number of\n"
-"buffers, any other looks at once.\n"
+"(open files of /dev/cmem) by what they hold, again and again; and who holds buffers by\n"
+"mappings or DMA-BUFs without such a file, devices of other drivers among them. Who\n"
+"allocated is charged until the memory is free again, whoever holds it. Root sees all,\n"
+"others themselves. Keys: q quits, b sorts by bytes, n by the number of buffers, ^Z\n"
+"stops, any other looks at once.\n"
 "\n"
 "  -b, --batch         no keys: print one picture after the other, as is done anyhow\n"
 "                      when this is no terminal\n"

@@ -18,11 +18,11 @@ static void add(struct users *users, unsigned int *room, const struct user *user
 /* Lines of Documentation/ABI/testing/debugfs-cmem; false if it can't be read */
 static bool read_debugfs(const struct block *block, struct users *users, unsigned int *room)
 {
-	char path[64], line[128];
+	char path[300], line[128];
 	unsigned int uid;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/sys/kernel/debug/cmem/%d/users", block->info.block);
+	snprintf(path, sizeof(path), DEBUGFS "/cmem/%d/users", block->info.block);
 	f = fopen(path, "re");
 	if (!f)
 		return false;

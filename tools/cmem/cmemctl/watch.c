@@ -75,7 +75,7 @@ static void print_text(const struct change *c)
 	if (*c->op)
 		printf("  %s", c->op);
 	if (c->pid)
-		printf("  %d %s", (int)c->pid, c->command);
+		printf("  %d %s", (int)c->pid, printable(c->command));
 	if (c->has_owner)
 		printf(" (owner %" PRIu64 ")", c->owner);
 	puts("");
@@ -319,7 +319,6 @@ static bool parse_event(char *line, struct change *c)
 	}
 	line += strspn(line, " ");
 	snprintf(c->command, sizeof(c->command), "%s", line);
-	make_printable(c->command);
 	/* The kernel does not remember the names of all. */
 	if (!strcmp(c->command, "<...>"))
 		process_command(c->pid, c->command, sizeof(c->command));
