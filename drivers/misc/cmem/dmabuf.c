@@ -33,7 +33,6 @@
 #include <linux/huge_mm.h>
 #include <linux/iommu-dma.h>
 #include <linux/iosys-map.h>
-#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/scatterlist.h>
@@ -584,6 +583,7 @@ static void cmem_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 {
 	struct cmem_dmabuf *exported = dmabuf->priv;
+	struct cmem_block *block = cmem_buffer_block(exported->buffer);
 
 	/*
 	 * A process that closes one of a heap frees it: there is no other way. A process
@@ -592,8 +592,9 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 	 */
 	if (exported->heap && current->flags & PF_EXITING)
 		cmem_buffer_abandon(exported->buffer);
-	scoped_guard(mutex, &cmem_buffer_block(exported->buffer)->lock)
-		list_del(&exported->in_exports);
+	mutex_lock(&block->lock);
+	list_del(&exported->in_exports);
+	mutex_unlock(&block->lock);
 	cmem_exports_put(exported->exports);
 	cmem_buffer_put(exported->buffer);
 	kfree(exported);

@@ -17,9 +17,10 @@
 struct settings settings;
 
 static const struct command *const commands[] = {
-	&info_command, &map_command, &top_command, &alloc_command, &free_command,
-	&read_command, &write_command, &fill_command, &test_command, &watch_command,
-	&load_command, &unload_command, &release_command, &doctor_command,
+	&info_command,
+	&map_command, &top_command, &doctor_command,
+	&alloc_command, &free_command, &read_command, &write_command, &fill_command,
+	&test_command, &watch_command, &load_command, &unload_command, &release_command,
 };
 
 /* The verb, for messages */
@@ -276,6 +277,18 @@ size_t word_distance(const char *from, const char *to)
 	return last[length];
 }
 
+/* The verbs as in "info, map or top" */
+static const char *all_verbs(void)
+{
+	static char text[256];
+	size_t length = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		length += snprintf(text + length, sizeof(text) - length, "%s%s", !i ? "" :
+				   i + 1 < ARRAY_SIZE(commands) ? ", " : " or ", commands[i]->name);
+	return text;
+}
+
 static const struct command *find_command(const char *name)
 {
 	const struct command *closest = NULL;
@@ -293,8 +306,7 @@ static const struct command *find_command(const char *name)
 	}
 	if (closest)
 		usage("no verb '%s': do you mean %s?", name, closest->name);
-	usage("no verb '%s': info, map, top, alloc, free, read, write, fill, test, watch, load, unload, release or doctor",
-	      name);
+	usage("no verb '%s': %s", name, all_verbs());
 }
 
 /* What could not be written is an error, too: a disk that is full, say. */

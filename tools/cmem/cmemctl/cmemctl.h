@@ -130,6 +130,8 @@ size_t utf8_decode(const char *text, uint32_t *code);
 bool is_control(uint32_t code);
 /* A name of another program's making, for a terminal; valid as human()'s, as are the others */
 const char *printable(const char *name);
+/* The same for a text of any length, cut where @text, of @size bytes, is full */
+void make_printable(const char *name, char *text, size_t size);
 unsigned int text_columns(const char *text);
 /* No longer than so many columns: with a + at the end of what is cut */
 const char *cut(const char *text, unsigned int columns);

@@ -30,33 +30,11 @@ static const char table[] = "Documentation/misc-devices/cmem-vendor-kernel.rst, 
  * What was found
  */
 
-/* In lines that are not longer than the terminal is wide */
-static void print_folded(const char *text, unsigned int indent)
-{
-	unsigned int width = isatty(STDOUT_FILENO) ? terminal_width() : UINT_MAX;
-	unsigned int room = width > indent + 20 ? width - indent : 20;
-
-	while (*text) {
-		size_t length = strlen(text);
-
-		if (length > room) {
-			for (length = room; length && text[length] != ' '; length--)
-				;
-			length = length ?: room;
-		}
-		printf("%.*s\n", (int)length, text);
-		text += length;
-		text += strspn(text, " ");
-		if (*text)
-			printf("%*s", indent, "");
-	}
-}
-
 void found(enum verdict verdict, const char *area, const char *remedy, const char *format, ...)
 {
 	static const char *const words[] = { "ok", "note", "wrong", "unknown" };
 	static const char *const colours[] = { "32", "33", "1;31", "33" };
-	char text[2048], line[2200];
+	char text[2048], shown[sizeof(text)], line[sizeof(text) + 128];
 	va_list args;
 
 	va_start(args, format);
@@ -74,16 +52,15 @@ void found(enum verdict verdict, const char *area, const char *remedy, const cha
 		json_close('}');
 		return;
 	}
-	printf("%s%-7s%s  ", colour(colours[verdict]), words[verdict], colour("0"));
-	snprintf(line, sizeof(line), "%s: %s", area, text);
-	make_printable(line);
-	print_folded(line, 9);
+	make_printable(text, shown, sizeof(shown));
+	snprintf(line, sizeof(line), "%s%-7s%s  %s: %s", colour(colours[verdict]), words[verdict],
+		 colour("0"), area, shown);
+	print_folded(line, 9, line_width());
 	if (!remedy)
 		return;
-	snprintf(line, sizeof(line), "%s", remedy);
-	make_printable(line);
-	printf("%*s", 9, "");
-	print_folded(line, 9);
+	make_printable(remedy, shown, sizeof(shown));
+	snprintf(line, sizeof(line), "%9s%s", "", shown);
+	print_folded(line, 9, line_width());
 }
 
 const char *say(const char *format, ...)

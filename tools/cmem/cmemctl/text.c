@@ -219,9 +219,8 @@ static int columns_of(uint32_t code)
 	return has_locale ? wcwidth(code) : (int)plain_columns(code);
 }
 
-const char *printable(const char *name)
+void make_printable(const char *name, char *text, size_t size)
 {
-	char *text = scratch();
 	size_t used = 0;
 
 	while (*name) {
@@ -229,7 +228,7 @@ const char *printable(const char *name)
 		size_t length = utf8_decode(name, &code);
 		bool shown = length && columns_of(code) >= 0;
 
-		if (used + (shown ? length : 1) >= ROOM)
+		if (used + (shown ? length : 1) >= size)
 			break;
 		if (shown)
 			memcpy(text + used, name, length);
@@ -239,6 +238,13 @@ const char *printable(const char *name)
 		name += length ?: 1;
 	}
 	text[used] = 0;
+}
+
+const char *printable(const char *name)
+{
+	char *text = scratch();
+
+	make_printable(name, text, ROOM);
 	return text;
 }
 

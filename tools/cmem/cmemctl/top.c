@@ -159,7 +159,7 @@ static void collect_own_dmabufs(struct view *view)
 
 static void look(int fd, struct view *view)
 {
-	bool known = true;
+	bool known = false;
 
 	*view = (struct view){ };
 	device_get_blocks(fd, ALL_BLOCKS, &view->blocks);
@@ -167,13 +167,15 @@ static void look(int fd, struct view *view)
 	view->extents = xrealloc(NULL, view->blocks.count, sizeof(*view->extents));
 	for (unsigned int i = 0; i < view->blocks.count; i++) {
 		extents_read(&view->blocks.block[i], &view->extents[i]);
-		known &= view->extents[i].known;
+		known |= view->extents[i].known;
 	}
 	processes_read(&view->processes);
 	processes_add_importers(&view->processes, view->extents, view->blocks.count);
 	collect_files(view);
-	for (unsigned int i = 0; known && i < view->blocks.count; i++)
-		collect_dmabufs(view, &view->extents[i]);
+	/* Of a block of CMA areas that are empty, there is nothing to be known. */
+	for (unsigned int i = 0; i < view->blocks.count; i++)
+		if (view->extents[i].known)
+			collect_dmabufs(view, &view->extents[i]);
 	if (!known)
 		collect_own_dmabufs(view);
 	if (view->rows.count)
