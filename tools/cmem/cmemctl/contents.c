@@ -133,7 +133,7 @@ static void die_of(uint64_t phys, int error)
 		if (error == EPERM) {
 			processes_read(&processes);
 			die("%#" PRIx64 " is in a buffer of %s: to %s it takes the same user, or CAP_SYS_RAWIO",
-			    phys, holder_name(&processes, extent), all);
+			    phys, printable(holder_name(&processes, extent)), all);
 		}
 		die("no buffer is allocated at %#" PRIx64 " (block %d): %s has what a program holds. cmemctl alloc holds buffers; cmemctl map --list %d shows those of block %d.",
 		    phys, block->info.block, all, block->info.block, block->info.block);
