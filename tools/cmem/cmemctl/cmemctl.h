@@ -237,6 +237,12 @@ struct extents {
 void extents_read(const struct block *block, struct extents *extents);
 void extents_free(struct extents *extents);
 const struct extent *extents_find(const struct extents *extents, uint64_t phys);
+/*
+ * The block that a physical address is in, or NULL. If there is one, the caller frees its
+ * extents; *@extent is NULL where the kernel tells nothing of the address.
+ */
+const struct block *extents_at(const struct blocks *blocks, uint64_t phys,
+			       struct extents *extents, const struct extent **extent);
 /* The longest free run of the heap: 0 if there is none */
 uint64_t extents_largest(const struct extents *extents, uint64_t *start);
 /* Why owners are not known, and what would help; NULL if it is not known */

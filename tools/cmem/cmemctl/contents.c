@@ -99,6 +99,7 @@ static void die_of(uint64_t phys, int error)
 	const char *all = writing ? "write" : "read";
 	const struct extent *extent;
 	struct processes processes;
+	const struct block *block;
 	struct extents extents;
 	struct blocks blocks;
 
@@ -110,35 +111,26 @@ static void die_of(uint64_t phys, int error)
 	if (error != EINVAL && error != EPERM)
 		die("%#" PRIx64 ": mmap: %s", phys, strerror(error));
 	device_get_blocks(device, ALL_BLOCKS, &blocks);
-	for (unsigned int i = 0; i < blocks.count; i++) {
-		const struct block *block = &blocks.block[i];
-
-		if (block_has_range(block) && phys - block->info.base >= block->info.length)
-			continue;
-		extents_read(block, &extents);
-		extent = extents_find(&extents, phys);
-		if (!extent && !block_has_range(block)) {
-			extents_free(&extents);
-			continue;
-		}
-		if (error == EPERM && (!extent || !extents.known || extent->state != HELD))
-			die("the buffer at %#" PRIx64 " is another user's, is private, or nobody has it open any more. Root may %s another user's: run this as root.",
-			    phys, all);
-		if (error == EPERM && extent->private)
-			die("%#" PRIx64 " is in a private buffer: only its owner can %s it",
-			    phys, all);
-		if (error == EPERM && !extent->owners)
-			die("%#" PRIx64 " is in a buffer that no file of /dev/cmem has open any more, only a mapping or a DMA-BUF",
-			    phys);
-		if (error == EPERM) {
-			processes_read(&processes);
-			die("%#" PRIx64 " is in a buffer of %s: to %s it takes the same user, or CAP_SYS_RAWIO",
-			    phys, printable(holder_name(&processes, extent)), all);
-		}
-		die("no buffer is allocated at %#" PRIx64 " (block %d): %s has what a program holds. cmemctl alloc holds buffers; cmemctl map --list %d shows those of block %d.",
-		    phys, block->info.block, all, block->info.block, block->info.block);
+	block = extents_at(&blocks, phys, &extents, &extent);
+	if (!block)
+		die("%#" PRIx64 " is in no block of CMEM: cmemctl info shows where these are",
+		    phys);
+	if (error == EPERM && (!extent || !extents.known || extent->state != HELD))
+		die("the buffer at %#" PRIx64 " is another user's, is private, or nobody has it open any more. Root may %s another user's: run this as root.",
+		    phys, all);
+	if (error == EPERM && extent->private)
+		die("%#" PRIx64 " is in a private buffer: only its owner can %s it",
+		    phys, all);
+	if (error == EPERM && !extent->owners)
+		die("%#" PRIx64 " is in a buffer that no file of /dev/cmem has open any more, only a mapping or a DMA-BUF",
+		    phys);
+	if (error == EPERM) {
+		processes_read(&processes);
+		die("%#" PRIx64 " is in a buffer of %s: to %s it takes the same user, or CAP_SYS_RAWIO",
+		    phys, printable(holder_name(&processes, extent)), all);
 	}
-	die("%#" PRIx64 " is in no block of CMEM: cmemctl info shows where these are", phys);
+	die("no buffer is allocated at %#" PRIx64 " (block %d): %s has what a program holds. cmemctl alloc holds buffers; cmemctl map --list %d shows those of block %d.",
+	    phys, block->info.block, all, block->info.block, block->info.block);
 }
 
 static void *map(uint64_t phys, uint64_t length)

@@ -520,7 +520,7 @@ static void check_blocks(const struct tree_blocks *blocks)
 }
 
 /*
- * Who may
+ * Permissions
  */
 
 static char group[64];

@@ -241,6 +241,23 @@ const struct extent *extents_find(const struct extents *extents, uint64_t phys)
 	return NULL;
 }
 
+const struct block *extents_at(const struct blocks *blocks, uint64_t phys,
+			       struct extents *extents, const struct extent **extent)
+{
+	for (unsigned int i = 0; i < blocks->count; i++) {
+		const struct block *block = &blocks->block[i];
+
+		if (block_has_range(block) && phys - block->info.base >= block->info.length)
+			continue;
+		extents_read(block, extents);
+		*extent = extents_find(extents, phys);
+		if (*extent || block_has_range(block))
+			return block;
+		extents_free(extents);
+	}
+	return NULL;
+}
+
 uint64_t extents_largest(const struct extents *extents, uint64_t *start)
 {
 	uint64_t largest = 0, run = 0, end = 0;

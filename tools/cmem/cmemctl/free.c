@@ -14,45 +14,38 @@ static void explain(uint64_t phys)
 {
 	struct processes processes;
 	const struct extent *extent;
+	const struct block *block;
 	struct extents extents;
 	struct blocks blocks;
 
 	device_get_blocks(device_open(), ALL_BLOCKS, &blocks);
-	for (unsigned int i = 0; i < blocks.count; i++) {
-		const struct block *block = &blocks.block[i];
-
-		if (block_has_range(block) && phys - block->info.base >= block->info.length)
-			continue;
-		extents_read(block, &extents);
-		extent = extents_find(&extents, phys);
-		if (!extent && !block_has_range(block)) {
-			extents_free(&extents);
-			continue;
-		}
-		if (!extent || extent->state == UNKNOWN) {
-			warn("%#" PRIx64 " is not held by a cmemctl alloc of yours. Whether another program does, root can see.",
-			     phys);
-		} else if (extent->state != HELD) {
-			warn("%#" PRIx64 " is not allocated: block %d is free there", phys,
-			     block->info.block);
-		} else if (!extents.known) {
-			warn("%#" PRIx64 " is held by another program, or another user's. Run this as root to see by whom.",
-			     phys);
-		} else {
-			processes_read(&processes);
-			processes_add_importers(&processes, &extents, 1);
-			if (extent->start != phys)
-				warn("%#" PRIx64 " is inside of the buffer at %#" PRIx64 ", held by %s: name its first byte",
-				     phys, extent->start, printable(holder_name(&processes, extent)));
-			else
-				warn("%#" PRIx64 " is held by %s, which is no cmemctl alloc%s: only that can free it, or its end",
-				     phys, printable(holder_name(&processes, extent)),
-				     extent->owners > 1 ? " (and by others)" : "");
-		}
-		extents_free(&extents);
+	block = extents_at(&blocks, phys, &extents, &extent);
+	if (!block) {
+		warn("%#" PRIx64 " is in no block of CMEM: cmemctl info shows where these are",
+		     phys);
 		return;
 	}
-	warn("%#" PRIx64 " is in no block of CMEM: cmemctl info shows where these are", phys);
+	if (!extent || extent->state == UNKNOWN) {
+		warn("%#" PRIx64 " is not held by a cmemctl alloc of yours. Whether another program does, root can see.",
+		     phys);
+	} else if (extent->state != HELD) {
+		warn("%#" PRIx64 " is not allocated: block %d is free there", phys,
+		     block->info.block);
+	} else if (!extents.known) {
+		warn("%#" PRIx64 " is held by another program, or another user's. Run this as root to see by whom.",
+		     phys);
+	} else {
+		processes_read(&processes);
+		processes_add_importers(&processes, &extents, 1);
+		if (extent->start != phys)
+			warn("%#" PRIx64 " is inside of the buffer at %#" PRIx64 ", held by %s: name its first byte",
+			     phys, extent->start, printable(holder_name(&processes, extent)));
+		else
+			warn("%#" PRIx64 " is held by %s, which is no cmemctl alloc%s: only that can free it, or its end",
+			     phys, printable(holder_name(&processes, extent)),
+			     extent->owners > 1 ? " (and by others)" : "");
+	}
+	extents_free(&extents);
 }
 
 static int run_free(int argc, char **argv)

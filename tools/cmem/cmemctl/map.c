@@ -65,7 +65,7 @@ uint64_t row_length(const struct block *block, uint64_t least, unsigned int rows
 struct cell {
 	uint64_t held;
 	uint64_t state[NUM_STATES];
-	unsigned int group;	/* who has most of @held */
+	unsigned int group;	/* the holder of most of @held */
 };
 
 static unsigned int group_of(const struct share *share)

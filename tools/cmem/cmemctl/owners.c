@@ -2,7 +2,8 @@
 /*
  * Which processes have /dev/cmem open, and so are an owner, or have a part of it
  * mapped, and which have DMA-BUFs open or mapped: from /proc/<pid>/fdinfo and
- * /proc/<pid>/maps. Root sees all of them, a user his own.
+ * /proc/<pid>/maps. Root sees all processes, a user
+ * sees those of the same user.
  *
  * Whether a DMA-BUF is of CMEM is not said there: the inodes that the extents of blocks
  * tell say so, or, to users who can't read these, who exported it.

@@ -209,7 +209,7 @@ static void put_box(const struct frame *frame, const struct box *box)
 	}
 }
 
-/* "A", and "" for who has none */
+/* The letter of a holder, such as "A"; "" if the holder has none */
 static const char *letter_of(const struct share *share)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ@";

@@ -474,7 +474,7 @@ static void go_on(int signal)
 	continued = 1;
 }
 
-/* Only that who waits wakes up, and looks how large the terminal is now */
+/* The signal ends the wait of the main loop, which then asks for the terminal's size. */
 static void resize(int signal)
 {
 	(void)signal;
