@@ -2,7 +2,8 @@
 /*
  * Preloaded into cmemctl, shows it a machine that there is not: what it looks for in
  * /proc, in debugfs and at /dev/cmem it gets from the directory FAKE_ROOT, which
- * lab/cmemctl/views fills, and what ioctls answer from files in FAKE_ROOT/ioctl.
+ * lab/cmemctl/views fills, and what ioctls answer from files in FAKE_ROOT/ioctl. All
+ * memory of /dev/cmem is another user's.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,16 +46,32 @@ FILE *fopen64(const char *path, const char *mode)
 		(in_fake(path, room, sizeof(room)), mode);
 }
 
+static int device = -1;
+
 int open64(const char *path, int flags, ...)
 {
 	char room[4096];
 	va_list args;
 	mode_t mode;
+	int fd;
 
 	va_start(args, flags);
 	mode = va_arg(args, mode_t);
 	va_end(args);
-	return openat(AT_FDCWD, in_fake(path, room, sizeof(room)), flags, mode);
+	fd = openat(AT_FDCWD, in_fake(path, room, sizeof(room)), flags, mode);
+	if (!strcmp(path, "/dev/cmem"))
+		device = fd;
+	return fd;
+}
+
+void *mmap64(void *address, size_t length, int protection, int flags, int fd, off64_t offset)
+{
+	if (fd >= 0 && fd == device) {
+		errno = EPERM;
+		return MAP_FAILED;
+	}
+	return REAL(void *(*)(void *, size_t, int, int, int, off64_t), "mmap64")
+		(address, length, protection, flags, fd, offset);
 }
 
 DIR *opendir(const char *path)

@@ -56,6 +56,11 @@ check_messages()
 	"$static/messages"
 }
 
+check_properties()
+{
+	"$static/properties"
+}
+
 # A mistake that changes nothing is found by nobody, and only the hours of check-all tell. A
 # reason for what is not there any more tells nobody anything.
 check_mistakes()
