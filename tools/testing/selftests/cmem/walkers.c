@@ -983,7 +983,7 @@ static long long age(void)
 
 TEST_F(walk, multi_generational_LRU)
 {
-	long long was = number_in(LRU_GEN);
+	long long was = number_in(LRU_GEN), found;
 	char *own;
 
 	if (was < 0 || access(LRU_GEN_DEBUG, F_OK))
@@ -1002,8 +1002,13 @@ TEST_F(walk, multi_generational_LRU)
 		mark(self, self->map, 'a');
 		EXPECT_LE(0, age());
 	}
-	mark(self, own, 0);
-	EXPECT_LE(LENGTH / self->page / 2, age());
+	/*
+	 * A walk leaves out a process whose mmap_lock it does not get at once. The next walk
+	 * finds it.
+	 */
+	EXPECT_TRUE(eventually((mark(self, own, 0), mark(self, self->map, 'a'), found = age(),
+				found < 0 || found >= LENGTH / (long long)self->page / 2)));
+	EXPECT_LE(LENGTH / (long long)self->page / 2, found);
 	EXPECT_EQ(-1, find_unmarked(self, own, 0));
 	EXPECT_TRUE(put_number(LRU_GEN, was));
 	EXPECT_EQ(0, munmap(own, LENGTH));
