@@ -4,13 +4,13 @@
  *
  * Data goes one way:
  *
- *	config -> block -> pool / heap -> buffer -> vma, sync -> dmabuf
- *	       -> sram -> block                  -> quarantine
+ *	config -> block -> pool / heap -> alloc -> buffer -> registration -> file
+ *	       -> sram -> block                           -> quarantine
  *	early  -> cma
  *
- * and main.c, with /dev/cmem and its ioctls, is on top, with legacy.c, which
- * knows the ioctls of the out-of-tree driver, beside it. No file reaches over its
- * neighbour.
+ * vma.c maps a buffer. sync.c maintains its caches, through the mapping that alias.c
+ * makes. dmabuf.c exports it. ioctl.c has what programs ask for, on top of all of these.
+ * Beside it, legacy.c has the ioctls of the out-of-tree driver. main.c has /dev/cmem.
  *
  * Locks nest in this order:
  *
@@ -257,7 +257,7 @@ int cmem_block_best_pool(struct cmem_block *block, u64 length);
 
 void cmem_block_sort_pools(struct cmem_block *block);
 
-/* cma: the block of CMA areas (cma.c) */
+/* cma: the block of CMA areas (cma.c, cma_create.c) */
 
 struct cmem_heap_buffer;
 struct cmem_request;
@@ -412,7 +412,10 @@ int cmem_region_remember(const struct cmem_block_config *config, bool coherent);
 const struct cmem_region *
 cmem_region_find(const struct cmem_block_config *config);
 
-/* buffer: its life (buffer.c, scrub.c) */
+/*
+ * buffer: its memory (alloc.c), its life (buffer.c), who holds it (registration.c, file.c),
+ * and its cleaning (scrub.c)
+ */
 
 /**
  * struct cmem_file - an open file of /dev/cmem: an owner of buffers
@@ -614,18 +617,44 @@ static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 	extent->pfn = extent->block->base_pfn + extent->start;
 }
 
+/**
+ * cmem_buffer_get - hold a buffer that the caller's file or mapping holds
+ * @buffer: the buffer
+ */
+static inline void cmem_buffer_get(struct cmem_buffer *buffer)
+{
+	refcount_inc(&buffer->refs);
+}
+
+/**
+ * cmem_buffer_is_cached - tell how a buffer is mapped
+ * @buffer: a buffer that the caller holds
+ *
+ * Return: true if programs' and the kernel's mappings of it are cached.
+ */
+static inline bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
+{
+	const struct cmem_block *block = cmem_buffer_block(buffer);
+
+	if (block->kind == CMEM_KIND_SRAM)
+		return false;
+	return block->coherent || READ_ONCE(buffer->flags) & CMEM_BUFFER_CACHED;
+}
+
 typedef void (*cmem_owner_fn)(u64 owner, unsigned int count, void *arg);
 
-int cmem_buffer_init(void);
-void cmem_buffer_exit(void);
+int cmem_alloc_init(void);
+void cmem_alloc_exit(void);
+int cmem_registration_init(void);
+void cmem_registration_exit(void);
 u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer);
 bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 			  const struct file *filp);
 unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 				cmem_owner_fn fn, void *arg);
 bool cmem_buffer_is_registered(const struct cmem_buffer *buffer);
-void cmem_buffer_get(struct cmem_buffer *buffer);
 void cmem_buffer_put(struct cmem_buffer *buffer);
+void cmem_buffer_release(struct cmem_buffer *buffer);
 void cmem_buffer_share(struct cmem_buffer *buffer);
 void cmem_buffer_abandon(struct cmem_buffer *buffer);
 u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer);
@@ -830,7 +859,10 @@ void cmem_scrub_wake(struct cmem_block *block);
 int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 		     unsigned long pages, bool killable);
 
-/* sync: the kernel's alias of a block, and cache maintenance on it (sync.c) */
+/*
+ * alias, sync: the kernel's alias of a block (alias.c), and cache maintenance on it
+ * (sync.c)
+ */
 
 typedef void (*cmem_alias_fn)(struct cmem_block *block, void *va,
 			      phys_addr_t phys, size_t length, void *arg);
@@ -880,7 +912,6 @@ void *cmem_buffer_vmap(struct cmem_buffer *buffer);
 void cmem_buffer_vunmap(struct cmem_buffer *buffer, void *va);
 void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
 			 enum cmem_sync_op op);
-bool cmem_buffer_is_cached(const struct cmem_buffer *buffer);
 bool cmem_buffer_must_sync(const struct cmem_buffer *buffer);
 int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		     bool killable, enum cmem_sync_op op);
@@ -913,6 +944,11 @@ int cmem_changes_mmap(struct cmem_file *file, struct vm_area_struct *vma);
 void cmem_changes_count(struct cmem_file *file, const struct vm_area_struct *vma);
 void cmem_changes_free(struct cmem_file *file);
 
+/* ioctl: what programs ask of /dev/cmem (ioctl.c, ioctl_block.c) */
+
+long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
+long cmem_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
+
 /*
  * main: /dev/cmem (main.c), and what one sees in /proc (procfs.c) and in debugfs
  * (debugfs.c)
@@ -926,6 +962,7 @@ void cmem_procfs_exit(void);
 void cmem_show_fdinfo(struct seq_file *m, struct file *filp);
 struct cmem_file *cmem_file_of(const struct file *filp);
 bool cmem_is_device(dev_t dev);
+struct device *cmem_device(void);
 
 #ifdef CONFIG_DEBUG_FS
 void cmem_debugfs_init(void);

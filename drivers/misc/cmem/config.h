@@ -115,7 +115,7 @@ int cmem_config_set_dma_heap_names(struct device *dev, const char *source,
 void cmem_config_add_quarantine(const struct cmem_quarantine_config *region,
 				struct cmem_quarantine_config *config);
 
-/* The device tree (config_of.c) */
+/* The device tree (config_of.c, config_of_check.c, config_of_memory.c) */
 
 int cmem_config_pool_cells(struct device *dev, const struct device_node *node);
 int cmem_config_of_pools(struct device *dev, const struct device_node *node,

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* An open file of /dev/cmem, which owns buffers. */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+
+#include "registration.h"
+#include "trace.h"
+
+static atomic64_t cmem_last_owner;
+
+/**
+ * cmem_file_init - make a new owner
+ * @file: to be filled in
+ * @filp: the open file
+ */
+void cmem_file_init(struct cmem_file *file, const struct file *filp)
+{
+	file->owner = atomic64_inc_return(&cmem_last_owner);
+	file->filp = filp;
+	file->user = cmem_quota_user(filp->f_cred);
+	mutex_init(&file->sync_lock);
+	spin_lock_init(&file->lock);
+	INIT_LIST_HEAD(&file->allocated);
+	INIT_LIST_HEAD(&file->shared);
+	file->num_allocated = 0;
+	file->num_shared = 0;
+	file->num_pages = 0;
+	file->changes = NULL;
+	file->changes_mm = NULL;
+	file->changes_maps = 0;
+}
+
+/**
+ * cmem_file_get_buffers - hold some of the buffers that a file has
+ * @file: the file
+ * @shared: of those that it did not allocate
+ * @buffers: where to put them, to be put one by one
+ * @max: how many there is room for
+ *
+ * These go to the other end of the list: asking again, until as many came as
+ * there were, yields each that was there all the time, as long as nobody else
+ * asks meanwhile: the caller holds sync_lock.
+ *
+ * Return: how many.
+ */
+unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
+				   struct cmem_buffer **buffers,
+				   unsigned int max)
+{
+	struct cmem_sharer *sharer;
+	struct cmem_buffer *buffer;
+	unsigned int count = 0;
+
+	spin_lock(&file->lock);
+	while (count < max) {
+		if (shared) {
+			if (list_empty(&file->shared))
+				break;
+			sharer = list_last_entry(&file->shared,
+						 struct cmem_sharer, in_file);
+			list_move(&sharer->in_file, &file->shared);
+			buffer = sharer->buffer;
+		} else {
+			if (list_empty(&file->allocated))
+				break;
+			buffer = list_last_entry(&file->allocated,
+						 struct cmem_buffer, in_file);
+			list_move(&buffer->in_file, &file->allocated);
+		}
+		/* Being registered, the file holds it. */
+		cmem_buffer_get(buffer);
+		buffers[count++] = buffer;
+	}
+	spin_unlock(&file->lock);
+	return count;
+}
+
+/**
+ * cmem_file_release - drop all registrations of a file that is closed
+ * @file: the file
+ *
+ * Nobody else has the file any more, so its lists do not change meanwhile. Does
+ * not fail, and no signal shortens it.
+ */
+void cmem_file_release(struct cmem_file *file)
+{
+	struct cmem_sharer *sharer;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+
+	while (file->num_allocated || file->num_shared) {
+		if (file->num_allocated) {
+			sharer = NULL;
+			buffer = list_first_entry(&file->allocated,
+						  struct cmem_buffer, in_file);
+		} else {
+			sharer = list_first_entry(&file->shared,
+						  struct cmem_sharer, in_file);
+			buffer = sharer->buffer;
+		}
+
+		cmem_buffer_locate(buffer, &extent);
+		mutex_lock(&extent.block->lock);
+		trace_cmem_free(file, &extent, buffer->flags);
+		/* However many others free it: this one has not. */
+		buffer->flags |= CMEM_BUFFER_ABANDONED;
+		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
+		mutex_unlock(&extent.block->lock);
+		cond_resched();
+	}
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Between the files of ioctls: ioctl.c finds out which one it is, and has those on
+ * buffers; ioctl_block.c has those on blocks.
+ */
+#ifndef _CMEM_IOCTL_H
+#define _CMEM_IOCTL_H
+
+#include <linux/types.h>
+
+struct cmem_file;
+
+/**
+ * struct cmem_command - an ioctl on its way
+ * @file: whose
+ * @user: the structure in user space
+ * @user_size: its length there
+ * @data: the kernel's copy, zeroed where the user's is shorter
+ * @size: length of @data
+ */
+struct cmem_command {
+	struct cmem_file *file;
+	void __user *user;
+	u32 user_size;
+	void *data;
+	u32 size;
+};
+
+int cmem_respond(const struct cmem_command *command);
+
+int cmem_get_info(struct cmem_command *command);
+int cmem_get_block(struct cmem_command *command);
+int cmem_get_pool(struct cmem_command *command);
+int cmem_find_pool(struct cmem_command *command);
+int cmem_add_block(struct cmem_command *command);
+int cmem_remove_block(struct cmem_command *command);
+int cmem_release_quarantined(struct cmem_command *command);
+
+#endif /* _CMEM_IOCTL_H */
