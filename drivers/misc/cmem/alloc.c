@@ -95,7 +95,7 @@ static int cmem_buffer_take_pool(struct cmem_carved_pool *pool,
 	ret = cmem_pool_take(&pool->slots, request->tag, &slot);
 	if (ret < 0) {
 		cmem_dmem_uncharge(&dmem, length);
-		/* His own need not be cleaned for him. */
+		/* The caller left this buffer: it takes it back without cleaning. */
 		if (ret == -EAGAIN && block->scrubbing_pool == pool &&
 		    pool->slots.slots[block->scrubbing_slot].tag == request->tag)
 			WRITE_ONCE(block->scrub_cancel, true);
@@ -221,8 +221,9 @@ static bool cmem_request_cached(const struct cmem_block *block,
 }
 
 /*
- * Give it to a file, or, without one, to the caller, who may show it to anybody. The
- * caller holds it beside the file: other threads know its address, too.
+ * The file owns the buffer from here on. The caller holds the buffer as well, since other
+ * threads know its address. Without a file only the caller holds it, and may show it to
+ * anybody.
  */
 static void cmem_buffer_admit(struct cmem_file *file,
 			      struct cmem_buffer *buffer,
@@ -294,7 +295,10 @@ static int cmem_request_check(const struct cmem_block *block,
 	return 0;
 }
 
-/* Who gets memory back as he left it: the same owner, who maps it in the same way. */
+/*
+ * An owner gets back memory that it left, without cleaning, if it maps the memory with the
+ * same attributes. The tag says both.
+ */
 static u64 cmem_buffer_tag(const struct cmem_file *file,
 			   const struct cmem_block *block,
 			   const struct cmem_request *request)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who may hold a buffer, and who does. Who asks knows its address: here it is found by
- * that.
+ * The files that hold a buffer, and those that may. A program names a buffer by its
+ * address, so this file also finds the buffer at an address.
  *
  * A registration is one file's hold on one buffer, however often it is counted; a
  * mapping that a file makes of a buffer without being registered counts as one. That of
@@ -54,7 +54,7 @@ static const struct kernel_param_ops cmem_share_ops = {
 	.get = cmem_share_get,
 };
 module_param_cb(share, &cmem_share_ops, NULL, 0644);
-MODULE_PARM_DESC(share, "who may register a buffer by its address: user (of one who is registered, default) or any (who can open /dev/cmem)");
+MODULE_PARM_DESC(share, "who may register for a buffer by its address: user (default: the user of a file that is registered for it) or any (every user who can open /dev/cmem)");
 
 int __init cmem_registration_init(void)
 {
@@ -374,16 +374,13 @@ static int cmem_buffer_register_locked(struct cmem_file *file,
 	return cmem_buffer_register_again(&sharer->count);
 }
 
-/**
- * cmem_buffer_get_to_register - hold a buffer that a file may register for
- * @file: the file
- * @pfn: page frame number of the buffer's first page
- *
- * Return: the buffer; -ENOENT when no buffer that somebody is registered for starts
- * there, -EPERM when the file must not.
+/*
+ * Hold the buffer that starts at a page frame. The file is registered for it, or, with
+ * @to_register, may register.
  */
-struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
-						unsigned long pfn)
+static struct cmem_buffer *cmem_buffer_get_start(struct cmem_file *file,
+						 unsigned long pfn,
+						 bool to_register)
 {
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
@@ -397,12 +394,26 @@ struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
 	if (!buffer)
 		buffer = ERR_PTR(-ENOENT);
 	else if (buffer->file != file && !cmem_buffer_sharer(buffer, file) &&
-		 !cmem_buffer_may_register(file, buffer))
+		 !(to_register && cmem_buffer_may_register(file, buffer)))
 		buffer = ERR_PTR(-EPERM);
 	else
 		cmem_buffer_get(buffer);
 	mutex_unlock(&block->lock);
 	return buffer;
+}
+
+/**
+ * cmem_buffer_get_to_register - hold a buffer that a file may register for
+ * @file: the file
+ * @pfn: page frame number of the buffer's first page
+ *
+ * Return: the buffer; -ENOENT when no buffer that somebody is registered for starts
+ * there, -EPERM when the file must not.
+ */
+struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
+						unsigned long pfn)
+{
+	return cmem_buffer_get_start(file, pfn, true);
 }
 
 /**
@@ -451,23 +462,7 @@ int cmem_buffer_register(struct cmem_file *file, struct cmem_buffer *buffer,
 struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
 					       unsigned long pfn)
 {
-	struct cmem_buffer *buffer;
-	struct cmem_extent extent;
-	struct cmem_block *block;
-
-	block = cmem_block_lock_pfn(pfn);
-	if (!block)
-		return ERR_PTR(-ENOENT);
-
-	buffer = cmem_buffer_lookup_start(block, pfn, &extent);
-	if (!buffer)
-		buffer = ERR_PTR(-ENOENT);
-	else if (buffer->file != file && !cmem_buffer_sharer(buffer, file))
-		buffer = ERR_PTR(-EPERM);
-	else
-		cmem_buffer_get(buffer);
-	mutex_unlock(&block->lock);
-	return buffer;
+	return cmem_buffer_get_start(file, pfn, false);
 }
 
 /* Find the buffer that some pages are all in. The block is locked. */
