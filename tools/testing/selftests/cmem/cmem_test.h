@@ -723,6 +723,21 @@ static inline int become_user(uid_t uid)
 	return 0;
 }
 
+/* Of an entry of pagemap. Only root is told the PFN: it is 0 for others. */
+#define PM_PRESENT	(1ULL << 63)
+#define PM_SOFT_DIRTY	(1ULL << 55)
+#define PM_PFN(entry)	((entry) & ((1ULL << 55) - 1))
+
+static inline bool read_pagemap(const char *map, __u64 *entries, size_t pages)
+{
+	off_t at = (unsigned long)map / page_size() * sizeof(*entries);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ssize_t got = pread(fd, entries, pages * sizeof(*entries), at);
+
+	close(fd);
+	return got == (ssize_t)(pages * sizeof(*entries));
+}
+
 /* The signal that one access to @addr dies of, or 0. */
 static inline int access_signal(volatile void *addr, bool write)
 {

@@ -270,6 +270,7 @@ TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
 			ASSERT_EQ(0, cmem_free(fd, buf.phys_addr));
 		}
 		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf));
+		ASSERT_EQ(1, send(sockets[0], "x", 1, 0));
 		/* Until the other side has let go of one */
 		ASSERT_EQ(1, recv(sockets[0], &byte, 1, 0));
 		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf));
@@ -295,6 +296,7 @@ TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
 	}
 	join_child(other);
 	EXPECT_EQ(3 * self->src.length, users_say(self->src.block, OTHER_UID));
+	ASSERT_EQ(1, recv(sockets[1], &byte, 1, 0));
 	close(dmabuf[0]);
 	ASSERT_EQ(1, send(sockets[1], "x", 1, 0));
 	join_child(pid);

@@ -509,21 +509,6 @@ TEST_F(walk, numa_maps_of_oneself)
 	EXPECT_EQ(0, munmap(own, LENGTH));
 }
 
-/* Of an entry of pagemap */
-#define PM_PRESENT	(1ULL << 63)
-#define PM_SOFT_DIRTY	(1ULL << 55)
-#define PM_PFN(entry)	((entry) & ((1ULL << 55) - 1))
-
-static bool read_pagemap(const char *map, __u64 *entries, size_t pages)
-{
-	off_t at = (unsigned long)map / page_size() * sizeof(*entries);
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	ssize_t got = pread(fd, entries, pages * sizeof(*entries), at);
-
-	close(fd);
-	return got == pages * sizeof(*entries);
-}
-
 TEST_F(walk, pagemap_of_oneself)
 {
 	static __u64 entries[LENGTH >> 12];
