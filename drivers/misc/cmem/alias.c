@@ -28,7 +28,9 @@
 #include <asm/memtype.h>
 #endif
 
-#include "cmem.h"
+#include "alias.h"
+#include "block.h"
+#include "buffer.h"
 
 /* Between two looks at whether somebody else should run */
 #define CMEM_ALIAS_CHUNK	SZ_256K

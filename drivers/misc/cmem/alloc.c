@@ -10,7 +10,19 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "alias.h"
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
+#include "cma.h"
 #include "cmem.h"
+#include "dmem.h"
+#include "failure.h"
+#include "file.h"
+#include "heap.h"
+#include "pool.h"
+#include "quota.h"
+#include "scrub.h"
 #include "trace.h"
 
 static struct kmem_cache *cmem_heap_buffer_cache;
@@ -242,14 +254,14 @@ static void cmem_buffer_admit(struct cmem_file *file,
 
 	refcount_set(&buffer->refs, file ? 2 : 1);
 	request->buffer = buffer;
-	buffer->file = file;
+	buffer->first.file = file;
 	if (!file) {
 		flags |= CMEM_BUFFER_SHARED;
 		buffer->count = 0;
 	} else {
 		buffer->count = 1;
 		spin_lock(&file->lock);
-		list_add(&buffer->in_file, &file->allocated);
+		list_add(&buffer->first.in_file, &file->allocated);
 		file->num_allocated++;
 		file->num_pages += request->extent.pages;
 		spin_unlock(&file->lock);

@@ -6,7 +6,12 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-#include "cmem.h"
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
+#include "dmem.h"
+#include "pool.h"
+#include "quarantine.h"
 #include "trace.h"
 
 #ifdef CONFIG_64BIT

@@ -20,7 +20,11 @@
 #include <linux/mm.h>
 #include <linux/sizes.h>
 
-#include "cmem.h"
+#include <uapi/linux/cmem.h>
+
+#include "changes.h"
+#include "file.h"
+#include "main.h"
 
 /* What others read. The kernel's own zero page is not for mappings of files. */
 static struct page *cmem_changes_unknown;

@@ -27,7 +27,16 @@
 #include <asm/dcache_poc.h>
 #endif
 
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
 #include "cma.h"
+#include "cma_area.h"
+#include "cmem.h"
+#include "dmem.h"
+#include "heap.h"
+#include "quota.h"
+#include "scrub.h"
 
 /**
  * struct cmem_cma_buffer - a buffer of the block

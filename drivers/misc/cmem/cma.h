@@ -1,57 +1,80 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * Between the files of block -1: cma.c for what it has, cma_create.c for how it comes to
- * be.
- */
+/* Block -1, of CMA areas (cma.c, cma_create.c) */
 #ifndef _CMEM_CMA_H
 #define _CMEM_CMA_H
 
-#include "cmem.h"
+#include <linux/errno.h>
+#include <linux/types.h>
 
-struct cma;
+struct cmem_block;
+struct cmem_heap_buffer;
+struct cmem_request;
+struct device;
 
-/* Behind the areas of the pools */
-#define CMEM_CMA_HEAP	CMEM_MAX_POOLS
-
-/**
- * struct cmem_cma_area - a CMA area
- * @cma: the area, NULL if there is none
- * @base_pfn: page frame number of its first page
- * @num_pages: its length. The kernel made it a multiple of what CMA works with.
- * @limit: pages that were asked for: as many as can be in our buffers. Of the global
- *	area it is our share, under the block's lock.
- * @used: pages in our buffers, those that are on their way included, under the
- *	block's lock
- */
-struct cmem_cma_area {
-	struct cma *cma;
-	unsigned long base_pfn;
-	unsigned long num_pages;
-	unsigned long limit;
-	unsigned long used;
-};
-
-/**
- * struct cmem_cma - the block and its areas
- * @block: what all blocks have
- * @areas: those of the pools by the pools' numbers, then the heap's
- * @own_heap: the heap's area is not the global one, which others use as well
- * @no_heap: there is to be none, not even in the global area
- */
-struct cmem_cma {
-	struct cmem_block block;
-	struct cmem_cma_area areas[CMEM_MAX_POOLS + 1];
-	bool own_heap;
-	bool no_heap;
-};
-
-static inline struct cmem_cma *cmem_cma_of(struct cmem_block *block)
+#ifdef CONFIG_DMA_CMA
+struct cmem_block *cmem_cma_block(void);
+struct cmem_block *cmem_cma_find_pfn(unsigned long pfn);
+u64 cmem_cma_length(struct cmem_block *block);
+unsigned long cmem_cma_largest(struct cmem_block *block);
+bool cmem_cma_is_ours(struct cmem_block *block);
+void cmem_cma_area(struct cmem_block *block, unsigned int number,
+		   unsigned long *start, unsigned long *pages);
+int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
+		  struct cmem_heap_buffer **from);
+void cmem_cma_put(struct cmem_heap_buffer *from);
+int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent);
+void cmem_cma_create(struct device *dev);
+#else
+static inline struct cmem_block *cmem_cma_block(void)
 {
-	return container_of(block, struct cmem_cma, block);
+	return NULL;
 }
 
-extern struct cmem_cma *cmem_cma;
+static inline struct cmem_block *cmem_cma_find_pfn(unsigned long pfn)
+{
+	return NULL;
+}
 
-void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *area);
+static inline u64 cmem_cma_length(struct cmem_block *block)
+{
+	return 0;
+}
+
+static inline unsigned long cmem_cma_largest(struct cmem_block *block)
+{
+	return 0;
+}
+
+static inline bool cmem_cma_is_ours(struct cmem_block *block)
+{
+	return false;
+}
+
+static inline void cmem_cma_area(struct cmem_block *block, unsigned int number,
+				 unsigned long *start, unsigned long *pages)
+{
+}
+
+static inline int cmem_cma_take(struct cmem_block *block,
+				struct cmem_request *request,
+				struct cmem_heap_buffer **from)
+{
+	return -ENOENT;
+}
+
+static inline void cmem_cma_put(struct cmem_heap_buffer *from)
+{
+}
+
+static inline int cmem_cma_create_of(struct device *dev, int pool_cells,
+				     bool coherent)
+{
+	return 0;
+}
+
+static inline void cmem_cma_create(struct device *dev)
+{
+}
+#endif
 
 #endif /* _CMEM_CMA_H */

@@ -16,9 +16,18 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
+#include "block.h"
 #include "cma.h"
+#include "cma_area.h"
+#include "cmem.h"
+#include "config.h"
+#include "debugfs.h"
 #include "dmabuf.h"
+#include "dmem.h"
 #include "early.h"
+#include "heap.h"
+#include "quarantine.h"
+#include "quota.h"
 
 /*
  * Of the global area, which is every driver's, we take a part: so much that the others

@@ -23,8 +23,15 @@
 #include <linux/seq_file.h>
 #include <linux/time64.h>
 
-#include "cmem.h"
-#include "dmabuf.h"
+#include "block.h"
+#include "buffer.h"
+#include "debugfs.h"
+#include "exports.h"
+#include "heap.h"
+#include "pool.h"
+#include "quarantine.h"
+#include "quota.h"
+#include "registration.h"
 
 /* Buffers of a pool, or extents of a heap, in a chunk */
 #define CMEM_DEBUGFS_CHUNK	256
@@ -192,7 +199,7 @@ static void cmem_debugfs_print(struct seq_file *m,
 		/* Each file that is registered is one reference. */
 		seq_printf(m, " mappings=%u",
 			   refcount_read(&buffer->refs) - owners);
-		cmem_dmabuf_inodes(buffer, cmem_debugfs_dmabuf, m);
+		cmem_exports_inodes(buffer, cmem_debugfs_dmabuf, m);
 	}
 	seq_putc(m, '\n');
 }

@@ -23,8 +23,11 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "cmem.h"
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
 #include "dmabuf.h"
+#include "params.h"
 
 /* Blocks that are added have heaps with their number up to this, without. */
 #define CMEM_DMA_HEAP_ADDED	32

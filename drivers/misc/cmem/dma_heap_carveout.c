@@ -19,9 +19,12 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "block.h"
 #include "cmem.h"
+#include "config.h"
 #include "dmabuf.h"
 #include "import.h"
+#include "params.h"
 
 /* What programs have in a header that they bring along */
 struct cmem_dma_buf_phys {

@@ -11,84 +11,39 @@
  * somebody else has one still can't be told. One that may only be read, or only written,
  * is another file and so another DMA-BUF. So is that of a heap: to close that one is to
  * free the buffer, so nobody else is given it. All DMA-BUFs of a buffer share their
- * fences, and what is known of the devices that are attached to any of them.
+ * fences, and what is known of the devices that are attached to any of them: exports.c
+ * has that.
  *
- * To a device it is one run of addresses. The DMA API gives these out, but is not
- * asked to do more: it would maintain the caches, and bounce what a device can't
- * reach, through the linear map, which does not have a no-map carveout. So the caches
- * are maintained here, as sync.c does it, and a device that can't reach the memory is
- * refused before the DMA API finds out.
+ * A device's addresses are from dmabuf_map.c. The caches are maintained here, as sync.c
+ * does it.
  *
  * An importer gets struct pages as long as the memory has any; otherwise it must be
  * one that can do without, which are those that allow peer2peer.
  */
 #include <linux/device.h>
 #include <linux/dma-buf.h>
-#include <linux/dma-direct.h>
-#include <linux/dma-map-ops.h>
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
-#include <linux/hashtable.h>
 #include <linux/huge_mm.h>
-#include <linux/iommu-dma.h>
 #include <linux/iosys-map.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
-#include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/string.h>
-#include <linux/swiotlb.h>
 
-#include "cmem.h"
+#include "alias.h"
+#include "block.h"
+#include "buffer.h"
 #include "dmabuf.h"
-
-/* The length of an entry is 32 bits wide. */
-#define CMEM_DMABUF_ENTRY	SZ_2G
-
-/**
- * struct cmem_exports - the DMA-BUFs of a buffer
- * @in_hash: by @buffer
- * @buffer: whose they are. Each of @users holds it.
- * @users: DMA-BUFs that are not released yet, and calls that make one
- * @kept: what EXPORT answers with, by what it is open for (O_RDONLY, O_WRONLY, O_RDWR),
- *	held as long as a file is registered, under the block's lock
- * @resv: their fences
- * @dmabufs: all that are not released yet, under the block's lock
- * @unsnooped: how many devices are attached that do not snoop the caches, under the
- *	block's lock
- * @snooped: how many that do, under the block's lock
- *
- * What is not said to be under another lock is under cmem_exports_lock.
- */
-struct cmem_exports {
-	struct hlist_node in_hash;
-	struct cmem_buffer *buffer;
-	unsigned int users;
-	struct dma_buf *kept[O_ACCMODE];
-	struct dma_resv resv;
-	struct list_head dmabufs;
-	unsigned int unsnooped;
-	unsigned int snooped;
-};
-
-/**
- * struct cmem_dmabuf - what is behind a DMA-BUF
- * @buffer: the buffer, held
- * @exports: all DMA-BUFs of it, held
- * @in_exports: among these
- * @inode: number of its inode, by which debugfs and fdinfo know it
- * @heap: it is from a DMA-BUF heap
- */
-struct cmem_dmabuf {
-	struct cmem_buffer *buffer;
-	struct cmem_exports *exports;
-	struct list_head in_exports;
-	u64 inode;
-	bool heap;
-};
+#include "dmabuf_map.h"
+#include "exports.h"
+#include "failure.h"
+#include "file.h"
+#include "registration.h"
+#include "sync.h"
+#include "vma.h"
 
 /**
  * struct cmem_attachment - what is behind an attachment
@@ -100,197 +55,10 @@ struct cmem_attachment {
 	bool unsnooped;
 };
 
-/* Few buffers of a system are DMA-BUFs at a time; each of them costs no more for it. */
-static DEFINE_HASHTABLE(cmem_exports_hash, 6);
-static DEFINE_SPINLOCK(cmem_exports_lock);
-
-static struct cmem_exports *cmem_exports_find(const struct cmem_buffer *buffer)
-{
-	struct cmem_exports *exports;
-
-	lockdep_assert_held(&cmem_exports_lock);
-	hash_for_each_possible(cmem_exports_hash, exports, in_hash,
-			       (unsigned long)buffer)
-		if (exports->buffer == buffer)
-			return exports;
-	return NULL;
-}
-
-/* Find the DMA-BUFs of a buffer that the caller holds, or begin them; -ENOMEM. */
-static struct cmem_exports *cmem_exports_get(struct cmem_buffer *buffer)
-{
-	struct cmem_exports *spare, *exports;
-
-	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
-	if (!spare)
-		return ERR_PTR(-ENOMEM);
-	dma_resv_init(&spare->resv);
-	INIT_LIST_HEAD(&spare->dmabufs);
-	spare->buffer = buffer;
-
-	spin_lock(&cmem_exports_lock);
-	exports = cmem_exports_find(buffer);
-	if (!exports) {
-		exports = spare;
-		spare = NULL;
-		hash_add(cmem_exports_hash, &exports->in_hash,
-			 (unsigned long)buffer);
-	}
-	exports->users++;
-	spin_unlock(&cmem_exports_lock);
-
-	if (spare) {
-		dma_resv_fini(&spare->resv);
-		kfree(spare);
-	}
-	return exports;
-}
-
-static void cmem_exports_put(struct cmem_exports *exports)
-{
-	bool last;
-
-	spin_lock(&cmem_exports_lock);
-	last = !--exports->users;
-	if (last)
-		hash_del(&exports->in_hash);
-	spin_unlock(&cmem_exports_lock);
-
-	if (last) {
-		dma_resv_fini(&exports->resv);
-		kfree(exports);
-	}
-}
-
-/* The DMA-BUF that is kept for an access, held for the caller, or NULL */
-static struct dma_buf *cmem_exports_find_kept(struct cmem_exports *exports,
-					      int access)
-{
-	struct dma_buf *dmabuf;
-
-	guard(mutex)(&cmem_buffer_block(exports->buffer)->lock);
-	dmabuf = exports->kept[access];
-	if (dmabuf)
-		get_dma_buf(dmabuf);
-	return dmabuf;
-}
-
-/*
- * Keep a DMA-BUF, which the caller holds, if there is none and a file is registered that
- * will have it forgotten. Return the one to use, held for the caller.
- */
-static struct dma_buf *cmem_exports_keep(struct cmem_exports *exports,
-					 int access, struct dma_buf *dmabuf)
-{
-	struct cmem_buffer *buffer = exports->buffer;
-
-	guard(mutex)(&cmem_buffer_block(buffer)->lock);
-	if (!cmem_buffer_is_registered(buffer))
-		return dmabuf;
-	if (!exports->kept[access]) {
-		get_dma_buf(dmabuf);
-		exports->kept[access] = dmabuf;
-		buffer->flags |= CMEM_BUFFER_EXPORTED;
-		return dmabuf;
-	}
-	/* Somebody else was faster. */
-	dma_buf_put(dmabuf);
-	get_dma_buf(exports->kept[access]);
-	return exports->kept[access];
-}
-
-/**
- * cmem_dmabuf_forget - no file is registered for a buffer any more
- * @buffer: a buffer of a block that is locked
- *
- * Those who have its DMA-BUFs keep them.
- */
-void cmem_dmabuf_forget(struct cmem_buffer *buffer)
-{
-	struct dma_buf *kept[O_ACCMODE];
-	struct cmem_exports *exports;
-	int i;
-
-	if (!(buffer->flags & CMEM_BUFFER_EXPORTED))
-		return;
-	WRITE_ONCE(buffer->flags, buffer->flags & ~CMEM_BUFFER_EXPORTED);
-	/* Each that is kept is one of its users, so that there is one. */
-	spin_lock(&cmem_exports_lock);
-	exports = cmem_exports_find(buffer);
-	memcpy(kept, exports->kept, sizeof(kept));
-	memset(exports->kept, 0, sizeof(exports->kept));
-	spin_unlock(&cmem_exports_lock);
-	/* Files are closed later, with nothing locked. */
-	for (i = 0; i < ARRAY_SIZE(kept); i++)
-		if (kept[i])
-			dma_buf_put(kept[i]);
-}
-
-/**
- * cmem_dmabuf_inodes - go through the DMA-BUFs of a buffer
- * @buffer: a live buffer of a block that is locked
- * @fn: called with the number of each one's inode
- * @arg: passed on to @fn
- */
-void cmem_dmabuf_inodes(const struct cmem_buffer *buffer,
-			void (*fn)(u64 inode, void *arg), void *arg)
-{
-	const struct cmem_dmabuf *exported;
-	struct cmem_exports *exports;
-
-	/* Each that is in the list is one of its users, and stays there meanwhile. */
-	spin_lock(&cmem_exports_lock);
-	exports = cmem_exports_find(buffer);
-	if (exports && list_empty(&exports->dmabufs))
-		exports = NULL;
-	spin_unlock(&cmem_exports_lock);
-	if (!exports)
-		return;
-	list_for_each_entry(exported, &exports->dmabufs, in_exports)
-		fn(exported->inode, arg);
-}
-
-/* A device comes or goes. */
-static void cmem_exports_count(struct cmem_exports *exports, bool unsnooped,
-			       int change)
-{
-	struct cmem_buffer *buffer = exports->buffer;
-	u16 flags;
-
-	guard(mutex)(&cmem_buffer_block(buffer)->lock);
-	if (unsnooped)
-		exports->unsnooped += change;
-	else
-		exports->snooped += change;
-	flags = buffer->flags & ~(CMEM_BUFFER_UNSNOOPED | CMEM_BUFFER_SNOOPED);
-	if (exports->unsnooped)
-		flags |= CMEM_BUFFER_UNSNOOPED;
-	if (exports->snooped)
-		flags |= CMEM_BUFFER_SNOOPED;
-	/* At once: who syncs meanwhile looks at it without the lock. */
-	WRITE_ONCE(buffer->flags, flags);
-}
-
 static int cmem_dmabuf_sync(struct cmem_buffer *buffer, bool killable,
 			    enum cmem_sync_op op)
 {
 	return cmem_buffer_sync(buffer, 0, cmem_buffer_length(buffer), killable, op);
-}
-
-/* The DMA API maps by adding to physical addresses, and by nothing else. */
-static bool cmem_dmabuf_is_direct(struct device *dev)
-{
-	return !use_dma_iommu(dev) && !get_dma_ops(dev);
-}
-
-/*
- * Whether a device sees what is in the caches. What an IOMMU maps without struct pages it
- * maps as registers are, which nobody snoops, whatever the device could.
- */
-static bool cmem_dmabuf_snoops(struct device *dev, bool has_pages)
-{
-	return dev_is_dma_coherent(dev) &&
-	       (CMEM_ALWAYS_COHERENT || has_pages || cmem_dmabuf_is_direct(dev));
 }
 
 static int cmem_dmabuf_attach(struct dma_buf *dmabuf,
@@ -335,112 +103,6 @@ static void cmem_dmabuf_detach(struct dma_buf *dmabuf,
 	kfree(attached);
 }
 
-/* A bus may have another offset for each of several ranges. */
-static bool cmem_dmabuf_in_reach(struct device *dev, phys_addr_t phys,
-				 size_t length, bool has_pages)
-{
-	dma_addr_t address = phys_to_dma(dev, phys);
-
-	return dma_capable(dev, address, length, has_pages, 0) &&
-	       phys_to_dma(dev, phys + length - 1) == address + length - 1;
-}
-
-static int cmem_dmabuf_check_device(struct device *dev, phys_addr_t phys,
-				    size_t length, bool has_pages)
-{
-	if (!dev->dma_mask) {
-		dev_err_ratelimited(dev, "cmem: no DMA mask: this device can't do DMA\n");
-		return -EIO;
-	}
-	if (!cmem_dmabuf_is_direct(dev)) {
-		/* An IOMMU's DMA API adds up entries that it joins in 32 bits. */
-		if (has_pages && length > CMEM_DMABUF_ENTRY &&
-		    dma_get_max_seg_size(dev) < CMEM_DMABUF_ENTRY) {
-			dev_err_ratelimited(dev, "cmem: %#zx bytes at %pa are too long for segments of %#x bytes\n",
-					    length, &phys,
-					    dma_get_max_seg_size(dev));
-			return -EIO;
-		}
-		return 0;
-	}
-	if (is_swiotlb_force_bounce(dev)) {
-		dev_err_ratelimited(dev, "cmem: DMA of this device is bounced, which a buffer that others share can't be\n");
-		return -EIO;
-	}
-	if (!cmem_dmabuf_in_reach(dev, phys, length, has_pages)) {
-		dev_err_ratelimited(dev, "cmem: %#zx bytes at %pa are out of reach: DMA mask %#llx, bus limit %#llx\n",
-				    length, &phys, *dev->dma_mask,
-				    dev->bus_dma_limit);
-		return -EIO;
-	}
-	return 0;
-}
-
-static int cmem_dmabuf_map_pages(struct device *dev, struct sg_table *table,
-				 const struct cmem_extent *extent, size_t length,
-				 enum dma_data_direction direction)
-{
-	unsigned long pfn = extent->pfn;
-	struct scatterlist *sg;
-	unsigned int i;
-
-	for_each_sgtable_sg(table, sg, i) {
-		size_t part = min_t(size_t, length, CMEM_DMABUF_ENTRY);
-
-		sg_set_page(sg, pfn_to_page(pfn), part, 0);
-		pfn += part >> PAGE_SHIFT;
-		length -= part;
-	}
-	return dma_map_sgtable(dev, table, direction, DMA_ATTR_SKIP_CPU_SYNC);
-}
-
-static int cmem_dmabuf_map_resource(struct device *dev, struct sg_table *table,
-				    const struct cmem_extent *extent,
-				    size_t length,
-				    enum dma_data_direction direction)
-{
-	struct scatterlist *sg;
-	dma_addr_t address;
-	unsigned int i;
-
-	/* dma_map_resource() knows no offset of a bus, but this is memory. */
-	if (cmem_dmabuf_is_direct(dev)) {
-		address = phys_to_dma(dev, PFN_PHYS(extent->pfn));
-	} else {
-		address = dma_map_resource(dev, PFN_PHYS(extent->pfn), length,
-					   direction, DMA_ATTR_SKIP_CPU_SYNC);
-		if (dma_mapping_error(dev, address))
-			return -EIO;
-	}
-
-	table->nents = table->orig_nents;
-	for_each_sgtable_sg(table, sg, i) {
-		size_t part = min_t(size_t, length, CMEM_DMABUF_ENTRY);
-
-		sg_set_page(sg, NULL, part, 0);
-		sg_dma_address(sg) = address;
-		sg_dma_len(sg) = part;
-		address += part;
-		length -= part;
-	}
-	return 0;
-}
-
-static void cmem_dmabuf_unmap_table(struct cmem_buffer *buffer,
-				    struct dma_buf_attachment *attachment,
-				    struct sg_table *table,
-				    enum dma_data_direction direction)
-{
-	struct device *dev = attachment->dev;
-
-	if (cmem_buffer_block(buffer)->has_pages)
-		dma_unmap_sgtable(dev, table, direction, DMA_ATTR_SKIP_CPU_SYNC);
-	else if (!cmem_dmabuf_is_direct(dev))
-		dma_unmap_resource(dev, sg_dma_address(table->sgl),
-				   attachment->dmabuf->size, direction,
-				   DMA_ATTR_SKIP_CPU_SYNC);
-}
-
 /*
  * A device that snoops needs nothing of a cached buffer. Where the buffer is not cached,
  * it may find what the CPU read ahead of time: see cmem_sync_needs().
@@ -471,12 +133,7 @@ static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
 	if (ret)
 		return ERR_PTR(ret);
 
-	if (extent.block->has_pages)
-		ret = cmem_dmabuf_map_pages(dev, table, &extent, length,
-					    direction);
-	else
-		ret = cmem_dmabuf_map_resource(dev, table, &extent, length,
-					       direction);
+	ret = cmem_dmabuf_map_table(dev, table, &extent, length, direction);
 	if (ret)
 		return ERR_PTR(ret);
 

@@ -18,9 +18,6 @@ struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 				 u64 length, bool heap, int flags);
 struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 				   int flags);
-void cmem_dmabuf_forget(struct cmem_buffer *buffer);
-void cmem_dmabuf_inodes(const struct cmem_buffer *buffer,
-			void (*fn)(u64 inode, void *arg), void *arg);
 void cmem_dmabuf_die(struct file *file);
 bool cmem_dmabuf_locate(const struct dma_buf *dmabuf, u64 *phys);
 struct cmem_buffer *cmem_dmabuf_get_buffer(struct cmem_file *file, int fd);

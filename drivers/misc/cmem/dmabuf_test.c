@@ -23,9 +23,14 @@
 #include <linux/sizes.h>
 #include <linux/swiotlb.h>
 
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
 #include "cmem.h"
 #include "dmabuf.h"
+#include "exports.h"
 #include "kunit.h"
+#include "sync.h"
 #include "trace.h"
 
 #define TEST_ORDER	2
@@ -68,9 +73,9 @@ static void cmem_dmabuf_test_unwrap(struct cmem_dmabuf_test *t)
 	unsigned int tries = 500;
 
 	/* As when the last registration goes */
-	t->from.buffer.file = NULL;
+	t->from.buffer.first.file = NULL;
 	mutex_lock(&t->block.lock);
-	cmem_dmabuf_forget(&t->from.buffer);
+	cmem_exports_forget(&t->from.buffer);
 	mutex_unlock(&t->block.lock);
 	if (t->dmabuf)
 		dma_buf_put(t->dmabuf);
@@ -591,7 +596,7 @@ static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 
 	cmem_dmabuf_test_unwrap(t);
 	/* Nobody calls it: that there is one is what counts. */
-	t->from.buffer.file = (void *)t;
+	t->from.buffer.first.file = (void *)t;
 	cmem_dmabuf_test_wrap(test, t);
 	for (i = 0; i < ARRAY_SIZE(access); i++) {
 		cmem_buffer_get(&t->from.buffer);

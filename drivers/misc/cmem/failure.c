@@ -34,7 +34,13 @@
 
 #include <trace/events/memory-failure.h>
 
-#include "cmem.h"
+#include "block.h"
+#include "buffer.h"
+#include "failure.h"
+#include "heap.h"
+#include "memory.h"
+#include "pool.h"
+#include "vma.h"
 
 /* No number of failed pages in the machine: whatever that is, look again. */
 #define CMEM_FAILURES_UNKNOWN	-1
@@ -126,7 +132,7 @@ static void cmem_failure_keep(struct cmem_buffer *buffer, unsigned long page)
 	pr_err("block %d: memory failure at %pa: %#llx bytes are kept out of use\n",
 	       extent.id, &at, (u64)extent.pages << PAGE_SHIFT);
 	buffer->flags = CMEM_BUFFER_FAILED;
-	list_add(&buffer->in_file, &extent.block->failed);
+	list_add(&buffer->in_block, &extent.block->failed);
 	if (buffer->pool)
 		buffer->pool->failed++;
 	else
@@ -284,8 +290,8 @@ void cmem_failure_forget(struct cmem_block *block)
 {
 	struct cmem_buffer *buffer, *next;
 
-	list_for_each_entry_safe(buffer, next, &block->failed, in_file) {
-		list_del(&buffer->in_file);
+	list_for_each_entry_safe(buffer, next, &block->failed, in_block) {
+		list_del(&buffer->in_block);
 		if (!buffer->pool)
 			kfree(cmem_heap_buffer(buffer));
 	}

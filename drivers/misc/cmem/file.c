@@ -5,6 +5,9 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
+#include "buffer.h"
+#include "file.h"
+#include "quota.h"
 #include "registration.h"
 #include "trace.h"
 
@@ -32,6 +35,16 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
 	file->changes_maps = 0;
 }
 
+/* Which buffer a registration on one of a file's two lists is for */
+static struct cmem_buffer *
+cmem_file_buffer(struct cmem_registration *registration, bool shared)
+{
+	if (shared)
+		return container_of(registration, struct cmem_sharer,
+				    registration)->buffer;
+	return container_of(registration, struct cmem_buffer, first);
+}
+
 /**
  * cmem_file_get_buffers - hold some of the buffers that a file has
  * @file: the file
@@ -49,26 +62,17 @@ unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
 				   struct cmem_buffer **buffers,
 				   unsigned int max)
 {
-	struct cmem_sharer *sharer;
+	struct list_head *list = shared ? &file->shared : &file->allocated;
+	struct cmem_registration *registration;
 	struct cmem_buffer *buffer;
 	unsigned int count = 0;
 
 	spin_lock(&file->lock);
-	while (count < max) {
-		if (shared) {
-			if (list_empty(&file->shared))
-				break;
-			sharer = list_last_entry(&file->shared,
-						 struct cmem_sharer, in_file);
-			list_move(&sharer->in_file, &file->shared);
-			buffer = sharer->buffer;
-		} else {
-			if (list_empty(&file->allocated))
-				break;
-			buffer = list_last_entry(&file->allocated,
-						 struct cmem_buffer, in_file);
-			list_move(&buffer->in_file, &file->allocated);
-		}
+	while (count < max && !list_empty(list)) {
+		registration = list_last_entry(list, struct cmem_registration,
+					       in_file);
+		list_move(&registration->in_file, list);
+		buffer = cmem_file_buffer(registration, shared);
 		/* Being registered, the file holds it. */
 		cmem_buffer_get(buffer);
 		buffers[count++] = buffer;
@@ -86,27 +90,23 @@ unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
  */
 void cmem_file_release(struct cmem_file *file)
 {
-	struct cmem_sharer *sharer;
+	struct cmem_registration *registration;
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
+	bool shared;
 
 	while (file->num_allocated || file->num_shared) {
-		if (file->num_allocated) {
-			sharer = NULL;
-			buffer = list_first_entry(&file->allocated,
-						  struct cmem_buffer, in_file);
-		} else {
-			sharer = list_first_entry(&file->shared,
-						  struct cmem_sharer, in_file);
-			buffer = sharer->buffer;
-		}
-
+		shared = !file->num_allocated;
+		registration = list_first_entry(shared ? &file->shared :
+							 &file->allocated,
+						struct cmem_registration, in_file);
+		buffer = cmem_file_buffer(registration, shared);
 		cmem_buffer_locate(buffer, &extent);
 		mutex_lock(&extent.block->lock);
 		trace_cmem_free(file, &extent, buffer->flags);
 		/* However many others free it: this one has not. */
 		buffer->flags |= CMEM_BUFFER_ABANDONED;
-		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
+		cmem_buffer_unregister(buffer, registration, extent.pages);
 		mutex_unlock(&extent.block->lock);
 		cond_resched();
 	}

@@ -15,10 +15,18 @@
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 
-#include "cmem.h"
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
 #include "dmabuf.h"
+#include "file.h"
 #include "import.h"
 #include "ioctl.h"
+#include "legacy.h"
+#include "main.h"
+#include "registration.h"
+#include "sync.h"
+#include "vma.h"
 
 int cmem_respond(const struct cmem_command *command)
 {

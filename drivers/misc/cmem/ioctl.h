@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Between the files of ioctls: ioctl.c finds out which one it is, and has those on
+ * What programs ask of /dev/cmem: ioctl.c finds out which ioctl it is, and has those on
  * buffers; ioctl_block.c has those on blocks.
  */
 #ifndef _CMEM_IOCTL_H
@@ -9,6 +9,10 @@
 #include <linux/types.h>
 
 struct cmem_file;
+struct file;
+
+long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
+long cmem_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
 
 /**
  * struct cmem_command - an ioctl on its way

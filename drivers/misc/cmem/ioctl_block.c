@@ -5,13 +5,24 @@
 #include <linux/cache.h>
 #include <linux/capability.h>
 #include <linux/cpufeature.h>
+#include <linux/dev_printk.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
 
+#include "block.h"
+#include "changes.h"
+#include "cma.h"
 #include "cmem.h"
+#include "config.h"
 #include "early.h"
+#include "file.h"
+#include "heap.h"
 #include "ioctl.h"
+#include "main.h"
+#include "pool.h"
+#include "quarantine.h"
+#include "quota.h"
 
 /*
  * arm64 lets programs execute DC CVAC and DC CIVAC, and CMEM's memory has no cache

@@ -22,190 +22,25 @@
 #include <linux/file.h>
 #include <linux/ioctl.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/nospec.h>
 #include <linux/pagemap.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#include "cmem.h"
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
 #include "dmabuf.h"
+#include "file.h"
 #include "legacy.h"
-
-#define CMEM_LEGACY_WB		0x00010000
-#define CMEM_LEGACY_INV		0x00020000
-#define CMEM_LEGACY_HEAP	0x00040000
-#define CMEM_LEGACY_CACHED	0x00080000
-#define CMEM_LEGACY_PHYS	0x00100000
-
-enum {
-	CMEM_LEGACY_ALLOC		= 1,
-	CMEM_LEGACY_ALLOC_HEAP		= 2,
-	CMEM_LEGACY_FREE		= 3,
-	CMEM_LEGACY_GET_PHYS		= 4,
-	CMEM_LEGACY_GET_SIZE		= 5,
-	CMEM_LEGACY_GET_POOL		= 6,
-	CMEM_LEGACY_CACHE		= 7,
-	CMEM_LEGACY_GET_VERSION		= 8,
-	CMEM_LEGACY_GET_BLOCK		= 9,
-	CMEM_LEGACY_REG_USER		= 10,
-	CMEM_LEGACY_GET_NUM_BLOCKS	= 11,
-	CMEM_LEGACY_CACHE_WB_INV_ALL	= 12,
-	CMEM_LEGACY_EXPORT_DMABUF	= 13,
-};
+#include "main.h"
+#include "registration.h"
+#include "sync.h"
+#include "vma.h"
 
 /* What FREE and GETPOOL say in place of the number of a pool */
 #define CMEM_LEGACY_FROM_HEAP		(-1)
 #define CMEM_LEGACY_TRY_HEAP		(-2)
-
-/* The layouts in this file are those of versions from the first one here on. */
-#define CMEM_LEGACY_VERSION_MIN		0x04000300
-#define CMEM_LEGACY_VERSION_MAX		0x04ffffff
-
-static unsigned int cmem_legacy_version = 0x04200001;
-
-static int cmem_legacy_version_set(const char *val,
-				   const struct kernel_param *kp)
-{
-	unsigned int version;
-
-	if (kstrtouint(val, 0, &version) || version < CMEM_LEGACY_VERSION_MIN ||
-	    version > CMEM_LEGACY_VERSION_MAX) {
-		pr_err("legacy_version=%.*s is no version whose programs can be served, must be from %#010x to %#010x\n",
-		       (int)strcspn(val, "\n"), val, CMEM_LEGACY_VERSION_MIN,
-		       CMEM_LEGACY_VERSION_MAX);
-		return -EINVAL;
-	}
-	WRITE_ONCE(cmem_legacy_version, version);
-	return 0;
-}
-
-static int cmem_legacy_version_get(char *buffer, const struct kernel_param *kp)
-{
-	return sysfs_emit(buffer, "%#010x\n", READ_ONCE(cmem_legacy_version));
-}
-
-static const struct kernel_param_ops cmem_legacy_version_ops = {
-	.set = cmem_legacy_version_set,
-	.get = cmem_legacy_version_get,
-};
-module_param_cb(legacy_version, &cmem_legacy_version_ops, NULL, 0644);
-MODULE_PARM_DESC(legacy_version, "version of CMEM that programs built for the out-of-tree driver find (default 0x04200001)");
-
-static size_t cmem_legacy_field_size(u8 field, unsigned int long_size)
-{
-	switch (field) {
-	case CMEM_LEGACY_INT:
-		return sizeof(s32);
-	case CMEM_LEGACY_LONG:
-		return long_size;
-	case CMEM_LEGACY_U64:
-		return sizeof(u64);
-	default:
-		return 0;
-	}
-}
-
-/**
- * cmem_legacy_size - how many bytes a structure has, to the end of its last member
- * @fields: CMEM_LEGACY_FIELDS of enum cmem_legacy_field
- * @long_size: bytes in the caller's long
- *
- * Return: the size, at most CMEM_LEGACY_SIZE.
- */
-size_t cmem_legacy_size(const u8 *fields, unsigned int long_size)
-{
-	size_t end = 0;
-	int i;
-
-	for (i = 0; i < CMEM_LEGACY_FIELDS && fields[i]; i++) {
-		size_t size = cmem_legacy_field_size(fields[i], long_size);
-
-		end = ALIGN(end, size) + size;
-	}
-	return end;
-}
-
-/**
- * cmem_legacy_decode - take a structure apart
- * @fields: its members, as for cmem_legacy_size()
- * @long_size: bytes in the caller's long
- * @from: the structure, on a little-endian machine
- * @values: where to put the members; an int keeps its sign
- */
-void cmem_legacy_decode(const u8 *fields, unsigned int long_size,
-			const void *from, u64 *values)
-{
-	size_t at = 0;
-	int i;
-
-	for (i = 0; i < CMEM_LEGACY_FIELDS && fields[i]; i++) {
-		size_t size = cmem_legacy_field_size(fields[i], long_size);
-
-		at = ALIGN(at, size);
-		values[i] = 0;
-		memcpy(&values[i], from + at, size);
-		if (fields[i] == CMEM_LEGACY_INT)
-			values[i] = (s32)values[i];
-		at += size;
-	}
-}
-
-/**
- * cmem_legacy_encode - put a structure together
- * @fields: its members, as for cmem_legacy_size()
- * @long_size: bytes in the caller's long
- * @values: the members, which fit
- * @to: the structure, on a little-endian machine; padding is zeroed
- */
-void cmem_legacy_encode(const u8 *fields, unsigned int long_size,
-			const u64 *values, void *to)
-{
-	size_t at = 0;
-	int i;
-
-	memset(to, 0, cmem_legacy_size(fields, long_size));
-	for (i = 0; i < CMEM_LEGACY_FIELDS && fields[i]; i++) {
-		size_t size = cmem_legacy_field_size(fields[i], long_size);
-
-		at = ALIGN(at, size);
-		memcpy(to + at, &values[i], size);
-		at += size;
-	}
-}
-
-/**
- * cmem_legacy_offset - the offset that a 32-bit program meant
- * @offset: the offset of its mmap(), in bytes
- *
- * mmap2() takes the offset in units of 4 KiB. Without large files an address
- * from 2 GiB on is a negative off_t, and C libraries that shift it right with its
- * sign make 0xfffa0000 of 0xa0000000. What results is in the last 2 GiB of 44
- * bits.
- *
- * Return: the 32-bit address if it can have come about in this way, else @offset.
- */
-u64 cmem_legacy_offset(u64 offset)
-{
-	return offset >> 31 == 0x1fff ? lower_32_bits(offset) : offset;
-}
-
-/**
- * cmem_legacy_address - the physical address that a program meant
- * @phys: what it passed
- * @long_size: bytes in its long
- *
- * A 32-bit program without large files makes a u64 of a negative off_t. No
- * memory is there, so what it meant is beyond doubt.
- *
- * Return: the 32-bit address in such a case, else @phys.
- */
-u64 cmem_legacy_address(u64 phys, unsigned int long_size)
-{
-	if (long_size < sizeof(phys) && phys >> 31 == 0x1ffffffff)
-		return lower_32_bits(phys);
-	return phys;
-}
 
 /**
  * cmem_legacy_pgoff - the offset that an old program meant with mmap()

@@ -33,10 +33,27 @@
 #include <linux/property.h>
 #include <linux/slab.h>
 
+#include "alloc.h"
+#include "block.h"
+#include "changes.h"
+#include "cma.h"
 #include "cmem.h"
+#include "config.h"
+#include "debugfs.h"
 #include "dmabuf.h"
 #include "early.h"
+#include "failure.h"
+#include "file.h"
 #include "import.h"
+#include "ioctl.h"
+#include "main.h"
+#include "params.h"
+#include "power.h"
+#include "procfs.h"
+#include "registration.h"
+#include "remoteproc.h"
+#include "sram.h"
+#include "vma.h"
 
 bool cmem_heap_fallback;
 module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);

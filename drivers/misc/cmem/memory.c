@@ -43,7 +43,8 @@
 #include <asm/e820/api.h>
 #endif
 
-#include "cmem.h"
+#include "config.h"
+#include "memory.h"
 
 static phys_addr_t cmem_initrd_start, cmem_initrd_end;
 

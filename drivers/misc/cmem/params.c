@@ -11,8 +11,10 @@
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 
+#include "block.h"
 #include "cmem.h"
 #include "config.h"
+#include "params.h"
 
 struct cmem_block_params cmem_params[CMEM_PARAM_BLOCKS];
 

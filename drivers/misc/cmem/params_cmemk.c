@@ -6,8 +6,8 @@
  */
 #include <linux/moduleparam.h>
 
-#include "cmem.h"
 #include "config.h"
+#include "main.h"
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "cmemk."

@@ -26,7 +26,12 @@
 #include <linux/pm_domain.h>
 #include <linux/suspend.h>
 
-#include "cmem.h"
+#include "block.h"
+#include "buffer.h"
+#include "heap.h"
+#include "power.h"
+#include "scrub.h"
+#include "sync.h"
 
 /* An image of this kernel is being made. It is none that is just being resumed. */
 static bool cmem_hibernating;

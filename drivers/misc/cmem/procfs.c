@@ -22,7 +22,15 @@
 #include <linux/security.h>
 #include <linux/seq_file.h>
 
-#include "cmem.h"
+#include "block.h"
+#include "buffer.h"
+#include "cma.h"
+#include "file.h"
+#include "heap.h"
+#include "main.h"
+#include "pool.h"
+#include "procfs.h"
+#include "registration.h"
 
 /* Buffers of a pool, or pages of a heap, in a chunk */
 #define CMEM_PROC_CHUNK		256

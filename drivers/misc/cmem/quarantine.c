@@ -25,7 +25,13 @@
 #include <linux/sched.h>
 #include <linux/workqueue.h>
 
-#include "cmem.h"
+#include "alias.h"
+#include "alloc.h"
+#include "block.h"
+#include "buffer.h"
+#include "config.h"
+#include "quarantine.h"
+#include "remoteproc.h"
 #include "trace.h"
 
 /* What is released before others get at the block */
@@ -89,7 +95,7 @@ void cmem_quarantine_add(struct cmem_buffer *buffer)
 	buffer->since_ms = do_div(now, MSEC_PER_SEC);
 	buffer->since = now;
 	buffer->stops = cmem_rproc_stops();
-	list_add_tail(&buffer->in_file, &block->quarantine);
+	list_add_tail(&buffer->in_block, &block->quarantine);
 	cmem_quarantine_count(buffer, 1);
 
 	/* The first of the list is the first to go. */
@@ -108,10 +114,10 @@ static unsigned long cmem_quarantine_take(struct cmem_buffer *buffer)
 
 	cmem_buffer_locate(buffer, &extent);
 	trace_cmem_release(extent.block, extent.start, extent.pages);
-	list_del(&buffer->in_file);
+	list_del(&buffer->in_block);
 	pages = cmem_quarantine_count(buffer, -1);
-	buffer->file = NULL;
-	INIT_HLIST_HEAD(&buffer->sharers);
+	buffer->first.file = NULL;
+	buffer->first.next = NULL;
 	/* As it is, it is for nobody. */
 	cmem_buffer_return(buffer, true);
 	return pages;
@@ -148,7 +154,7 @@ static void cmem_quarantine_work(struct work_struct *work)
 
 	mutex_lock(&block->lock);
 	while ((buffer = list_first_entry_or_null(&block->quarantine,
-						  struct cmem_buffer, in_file))) {
+						  struct cmem_buffer, in_block))) {
 		left = cmem_quarantine_left(block, buffer);
 		if (left == U64_MAX)
 			break;
@@ -204,7 +210,7 @@ int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages)
 	while (!list_empty(&going)) {
 		*pages += cmem_quarantine_take(list_first_entry(&going,
 								struct cmem_buffer,
-								in_file));
+								in_block));
 		if (!(++*buffers % CMEM_QUARANTINE_BATCH))
 			cmem_quarantine_pause(block);
 	}

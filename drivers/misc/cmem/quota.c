@@ -25,7 +25,11 @@
 #include <linux/user_namespace.h>
 #include <linux/xarray.h>
 
-#include "cmem.h"
+#include "alloc.h"
+#include "block.h"
+#include "cma.h"
+#include "config.h"
+#include "quota.h"
 
 /* How many blocks cmem.quota= can name */
 #define CMEM_QUOTA_RULES	32

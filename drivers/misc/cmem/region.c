@@ -11,7 +11,8 @@
 #include <linux/list.h>
 #include <linux/slab.h>
 
-#include "cmem.h"
+#include "config.h"
+#include "memory.h"
 
 /* Only ever added to */
 static LIST_HEAD(cmem_regions);

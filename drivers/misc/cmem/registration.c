@@ -4,10 +4,10 @@
  * address, so this file also finds the buffer at an address.
  *
  * A registration is one file's hold on one buffer, however often it is counted; a
- * mapping that a file makes of a buffer without being registered counts as one. That of
- * the file which allocated the buffer is kept in the buffer itself, so that the common
- * case costs no memory; others have a struct cmem_sharer. A buffer from a DMA-BUF heap has
- * no file that allocated it.
+ * mapping that a file makes of a buffer without being registered counts as one. The
+ * registrations of a buffer are a list. The first one, of the file that allocated the
+ * buffer, is in the buffer itself, so that the common case costs no memory. Each of the
+ * others is in a struct cmem_sharer.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -21,7 +21,11 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
-#include "dmabuf.h"
+#include "block.h"
+#include "buffer.h"
+#include "exports.h"
+#include "file.h"
+#include "heap.h"
 #include "registration.h"
 #include "trace.h"
 
@@ -67,14 +71,9 @@ void __init cmem_registration_exit(void)
 	kmem_cache_destroy(cmem_sharer_cache);
 }
 
-/**
- * cmem_buffer_at - find what has a page of a block
- * @block: the block, locked
- * @page: page offset in it
- *
- * Return: the buffer, which need not be live, or NULL.
- */
-struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page)
+/* Find what has a page of a block. Inline: freeing a buffer is little more than this. */
+static inline struct cmem_buffer *cmem_buffer_find(struct cmem_block *block,
+						   unsigned long page)
 {
 	unsigned int i, pools = block->num_pools;
 	struct cmem_heap_buffer *from;
@@ -94,11 +93,23 @@ struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page)
 	return from ? &from->buffer : NULL;
 }
 
-/* Find the live buffer that has a page of a block. The block is locked. */
-static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
-					      unsigned long page)
+/**
+ * cmem_buffer_at - find what has a page of a block
+ * @block: the block, locked
+ * @page: page offset in it
+ *
+ * Return: the buffer, which need not be live, or NULL.
+ */
+struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page)
 {
-	struct cmem_buffer *buffer = cmem_buffer_at(block, page);
+	return cmem_buffer_find(block, page);
+}
+
+/* Find the live buffer that has a page of a block. The block is locked. */
+static inline struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
+						     unsigned long page)
+{
+	struct cmem_buffer *buffer = cmem_buffer_find(block, page);
 
 	return buffer && buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
 }
@@ -112,7 +123,7 @@ static struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
  */
 bool cmem_buffer_is_registered(const struct cmem_buffer *buffer)
 {
-	return buffer->file || !hlist_empty(&buffer->sharers);
+	return buffer->first.file || buffer->first.next;
 }
 
 /* Find the live buffer that starts at a page frame, for its registrants. */
@@ -130,17 +141,6 @@ static struct cmem_buffer *cmem_buffer_lookup_start(struct cmem_block *block,
 	if (extent->pfn != pfn || !cmem_buffer_is_registered(buffer))
 		return NULL;
 	return buffer;
-}
-
-static struct cmem_sharer *cmem_buffer_sharer(const struct cmem_buffer *buffer,
-					      const struct cmem_file *file)
-{
-	struct cmem_sharer *sharer;
-
-	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
-		if (sharer->file == file)
-			return sharer;
-	return NULL;
 }
 
 /* The same user has one open, for all that the other is open for. */
@@ -161,17 +161,17 @@ static bool cmem_same_user(const struct file *holder, const struct file *filp)
 bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 			  const struct file *filp)
 {
-	const struct cmem_sharer *sharer;
+	const struct cmem_registration *registration;
 
 	/* What is in quarantine is nobody's. */
 	if (!(buffer->flags & CMEM_BUFFER_LIVE))
 		return false;
 	if (READ_ONCE(cmem_share_any))
 		return true;
-	if (buffer->file && cmem_same_user(buffer->file->filp, filp))
-		return true;
-	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
-		if (cmem_same_user(sharer->file->filp, filp))
+	for (registration = &buffer->first; registration;
+	     registration = registration->next)
+		if (registration->file &&
+		    cmem_same_user(registration->file->filp, filp))
 			return true;
 	return false;
 }
@@ -187,55 +187,75 @@ bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 				cmem_owner_fn fn, void *arg)
 {
+	const struct cmem_registration *registration;
 	const struct cmem_sharer *sharer;
 	unsigned int owners = 0;
 
-	if (buffer->file) {
-		fn(buffer->file->owner, buffer->count, arg);
-		owners++;
-	}
-	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer) {
-		fn(sharer->file->owner, sharer->count, arg);
+	for (registration = &buffer->first; registration;
+	     registration = registration->next) {
+		if (!registration->file)
+			continue;
+		sharer = cmem_registration_sharer(buffer, registration);
+		fn(registration->file->owner,
+		   sharer ? sharer->count : buffer->count, arg);
 		owners++;
 	}
 	return owners;
 }
 
-/**
- * cmem_buffer_unregister - end a registration
- * @file: whose
- * @buffer: a buffer of a block that is locked
- * @sharer: its registration, NULL for that of the file which allocated the buffer
- * @pages: in the buffer
- */
-void cmem_buffer_unregister(struct cmem_file *file,
-			    struct cmem_buffer *buffer,
-			    struct cmem_sharer *sharer,
-			    unsigned long pages)
+static void cmem_registration_unlink(struct cmem_buffer *buffer,
+				     struct cmem_registration *registration)
 {
+	struct cmem_registration **link = &buffer->first.next;
+
+	while (*link != registration)
+		link = &(*link)->next;
+	*link = registration->next;
+}
+
+/* As cmem_buffer_unregister(). Inline for cmem_buffer_free(). */
+static __always_inline void cmem_registration_end(struct cmem_buffer *buffer,
+						  struct cmem_registration *registration,
+						  unsigned long pages)
+{
+	struct cmem_file *file = registration->file;
+	struct cmem_sharer *sharer;
+
+	sharer = cmem_registration_sharer(buffer, registration);
 	spin_lock(&file->lock);
-	if (sharer) {
-		list_del(&sharer->in_file);
+	list_del(&registration->in_file);
+	if (sharer)
 		file->num_shared--;
-	} else {
-		list_del(&buffer->in_file);
+	else
 		file->num_allocated--;
-	}
 	file->num_pages -= pages;
 	spin_unlock(&file->lock);
 
 	if (sharer) {
-		hlist_del(&sharer->in_buffer);
+		cmem_registration_unlink(buffer, registration);
 		kmem_cache_free(cmem_sharer_cache, sharer);
 	} else {
-		buffer->file = NULL;
+		registration->file = NULL;
 	}
 	if (buffer->flags & CMEM_BUFFER_EXPORTED &&
 	    !cmem_buffer_is_registered(buffer))
-		cmem_dmabuf_forget(buffer);
+		cmem_exports_forget(buffer);
 
 	if (refcount_dec_and_test(&buffer->refs))
 		cmem_buffer_release(buffer);
+}
+
+/**
+ * cmem_buffer_unregister - end a registration
+ * @buffer: a buffer of a block that is locked
+ * @registration: one of its registrations
+ * @pages: in the buffer
+ */
+void cmem_buffer_unregister(struct cmem_buffer *buffer,
+			    struct cmem_registration *registration,
+			    unsigned long pages)
+{
+	cmem_registration_end(buffer, registration, pages);
 }
 
 /**
@@ -252,10 +272,10 @@ void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer)
 
 	cmem_buffer_locate(buffer, &extent);
 	mutex_lock(&extent.block->lock);
-	if (buffer->file == file) {
+	if (buffer->first.file == file) {
 		trace_cmem_free(file, &extent, buffer->flags);
 		if (!--buffer->count)
-			cmem_buffer_unregister(file, buffer, NULL,
+			cmem_buffer_unregister(buffer, &buffer->first,
 					       extent.pages);
 	}
 	mutex_unlock(&extent.block->lock);
@@ -271,51 +291,49 @@ void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer)
  */
 int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 {
-	struct cmem_sharer *sharer = NULL;
+	struct cmem_registration *registration;
+	struct cmem_sharer *sharer;
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 	struct cmem_block *block;
 	u16 *count;
-	int ret = 0;
+	int ret = -ENOENT;
 
 	block = cmem_block_lock_pfn(pfn);
 	if (!block)
-		return -ENOENT;
+		return ret;
 
 	buffer = cmem_buffer_lookup_start(block, pfn, &extent);
-	if (!buffer) {
-		ret = -ENOENT;
+	if (!buffer)
 		goto out;
-	}
-	count = &buffer->count;
-	if (buffer->file != file) {
-		sharer = cmem_buffer_sharer(buffer, file);
-		if (!sharer || !sharer->count) {
-			ret = -EPERM;
-			goto out;
-		}
-		count = &sharer->count;
-	}
 
+	ret = -EPERM;
+	registration = cmem_registration_find(buffer, file);
+	if (!registration)
+		goto out;
+	sharer = cmem_registration_sharer(buffer, registration);
+	count = sharer ? &sharer->count : &buffer->count;
+	if (!*count)
+		goto out;
+
+	ret = 0;
 	trace_cmem_free(file, &extent, buffer->flags);
 	if (!--*count && !(sharer && sharer->maps))
-		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
+		cmem_registration_end(buffer, registration, extent.pages);
 out:
 	mutex_unlock(&block->lock);
 	return ret;
 }
 
-static int cmem_buffer_register_again(u16 *count)
-{
-	if (*count == CMEM_MAX_REGISTRATIONS)
-		return -EOVERFLOW;
-	++*count;
-	return 0;
-}
-
-/* Whether a file that knows no more of a buffer than its address may register */
-static bool cmem_buffer_may_register(const struct cmem_file *file,
-				     const struct cmem_buffer *buffer)
+/**
+ * cmem_buffer_may_register - tell if a file may register that knows only the address
+ * @file: the file
+ * @buffer: a buffer of a block that is locked
+ *
+ * Return: true if it may.
+ */
+bool cmem_buffer_may_register(const struct cmem_file *file,
+			      const struct cmem_buffer *buffer)
 {
 	if (buffer->flags & CMEM_BUFFER_PRIVATE)
 		return false;
@@ -323,35 +341,65 @@ static bool cmem_buffer_may_register(const struct cmem_file *file,
 	       file_ns_capable(file->filp, &init_user_ns, CAP_SYS_RAWIO);
 }
 
-/* Make a file one of those that have a buffer, not counted yet. The block is locked. */
-static struct cmem_sharer *cmem_buffer_add_sharer(struct cmem_file *file,
-						  struct cmem_buffer *buffer,
-						  struct cmem_sharer **spare,
-						  unsigned long pages)
+/**
+ * cmem_sharer_alloc - get memory for a registration, before a block is locked
+ *
+ * Return: what to give cmem_registration_add(), or NULL.
+ */
+struct cmem_sharer *cmem_sharer_alloc(void)
 {
-	struct cmem_sharer *sharer;
-	unsigned int holders = !!buffer->file;
+	return kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
+}
 
-	hlist_for_each_entry(sharer, &buffer->sharers, in_buffer)
-		holders++;
+/**
+ * cmem_sharer_free - free what no registration was made of
+ * @spare: from cmem_sharer_alloc(), or NULL
+ */
+void cmem_sharer_free(struct cmem_sharer *spare)
+{
+	if (spare)
+		kmem_cache_free(cmem_sharer_cache, spare);
+}
+
+/**
+ * cmem_registration_add - make a file one of those that have a buffer
+ * @file: the file, which is not registered
+ * @buffer: a buffer of a block that is locked
+ * @spare: from cmem_sharer_alloc(). NULL when it has been used.
+ * @pages: in the buffer
+ *
+ * Return: the registration, which counts nothing yet, or -EOVERFLOW.
+ */
+struct cmem_registration *
+cmem_registration_add(struct cmem_file *file, struct cmem_buffer *buffer,
+		      struct cmem_sharer **spare, unsigned long pages)
+{
+	struct cmem_registration *registration;
+	struct cmem_sharer *sharer = *spare;
+	unsigned int holders = 0;
+
+	for (registration = &buffer->first; registration;
+	     registration = registration->next)
+		holders += !!registration->file;
 	if (holders >= CMEM_MAX_HOLDERS)
 		return ERR_PTR(-EOVERFLOW);
 
-	sharer = *spare;
 	*spare = NULL;
-	sharer->file = file;
 	sharer->buffer = buffer;
-	hlist_add_head(&sharer->in_buffer, &buffer->sharers);
+	registration = &sharer->registration;
+	registration->file = file;
+	registration->next = buffer->first.next;
+	buffer->first.next = registration;
 
 	spin_lock(&file->lock);
-	list_add(&sharer->in_file, &file->shared);
+	list_add(&registration->in_file, &file->shared);
 	file->num_shared++;
 	file->num_pages += pages;
 	spin_unlock(&file->lock);
 
 	refcount_inc(&buffer->refs);
 	buffer->flags |= CMEM_BUFFER_SHARED;
-	return sharer;
+	return registration;
 }
 
 static int cmem_buffer_register_locked(struct cmem_file *file,
@@ -359,25 +407,37 @@ static int cmem_buffer_register_locked(struct cmem_file *file,
 				       struct cmem_sharer **spare,
 				       unsigned long pages, bool by_address)
 {
-	struct cmem_sharer *sharer;
+	struct cmem_registration *registration;
+	u16 *count;
 
-	if (buffer->file == file)
-		return cmem_buffer_register_again(&buffer->count);
-	sharer = cmem_buffer_sharer(buffer, file);
-	if (!sharer) {
+	registration = cmem_registration_find(buffer, file);
+	if (!registration) {
 		if (by_address && !cmem_buffer_may_register(file, buffer))
 			return -EPERM;
-		sharer = cmem_buffer_add_sharer(file, buffer, spare, pages);
-		if (IS_ERR(sharer))
-			return PTR_ERR(sharer);
+		registration = cmem_registration_add(file, buffer, spare, pages);
+		if (IS_ERR(registration))
+			return PTR_ERR(registration);
 	}
-	return cmem_buffer_register_again(&sharer->count);
+	count = cmem_registration_count(buffer, registration);
+	if (*count == CMEM_MAX_REGISTRATIONS)
+		return -EOVERFLOW;
+	++*count;
+	return 0;
 }
 
-/*
- * Hold the buffer that starts at a page frame. The file is registered for it, or, with
- * @to_register, may register.
- */
+/* Hold a buffer that a file is registered for, or, with @to_register, may register for. */
+static struct cmem_buffer *cmem_buffer_get_for(struct cmem_file *file,
+					       struct cmem_buffer *buffer,
+					       bool to_register)
+{
+	if (!cmem_registration_find(buffer, file) &&
+	    !(to_register && cmem_buffer_may_register(file, buffer)))
+		return ERR_PTR(-EPERM);
+	cmem_buffer_get(buffer);
+	return buffer;
+}
+
+/* Hold the buffer that starts at a page frame. */
 static struct cmem_buffer *cmem_buffer_get_start(struct cmem_file *file,
 						 unsigned long pfn,
 						 bool to_register)
@@ -391,13 +451,8 @@ static struct cmem_buffer *cmem_buffer_get_start(struct cmem_file *file,
 		return ERR_PTR(-ENOENT);
 
 	buffer = cmem_buffer_lookup_start(block, pfn, &extent);
-	if (!buffer)
-		buffer = ERR_PTR(-ENOENT);
-	else if (buffer->file != file && !cmem_buffer_sharer(buffer, file) &&
-		 !(to_register && cmem_buffer_may_register(file, buffer)))
-		buffer = ERR_PTR(-EPERM);
-	else
-		cmem_buffer_get(buffer);
+	buffer = buffer ? cmem_buffer_get_for(file, buffer, to_register) :
+		 ERR_PTR(-ENOENT);
 	mutex_unlock(&block->lock);
 	return buffer;
 }
@@ -434,7 +489,7 @@ int cmem_buffer_register(struct cmem_file *file, struct cmem_buffer *buffer,
 	struct cmem_extent extent;
 	int ret = -ENOENT;
 
-	spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
+	spare = cmem_sharer_alloc();
 	if (!spare)
 		return -ENOMEM;
 
@@ -446,8 +501,7 @@ int cmem_buffer_register(struct cmem_file *file, struct cmem_buffer *buffer,
 	if (!ret)
 		trace_cmem_register(file, &extent, buffer->flags);
 	mutex_unlock(&extent.block->lock);
-	if (spare)
-		kmem_cache_free(cmem_sharer_cache, spare);
+	cmem_sharer_free(spare);
 	return ret;
 }
 
@@ -465,11 +519,19 @@ struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
 	return cmem_buffer_get_start(file, pfn, false);
 }
 
-/* Find the buffer that some pages are all in. The block is locked. */
-static struct cmem_buffer *cmem_buffer_lookup_range(struct cmem_block *block,
-						    unsigned long pfn,
-						    unsigned long pages,
-						    struct cmem_extent *extent)
+/**
+ * cmem_buffer_lookup_range - find the buffer that some pages are all in
+ * @block: their block, locked
+ * @pfn: page frame number of the first page
+ * @pages: how many, at least 1
+ * @extent: where to put where the buffer is
+ *
+ * Return: the buffer, or -EINVAL when they are not all in one.
+ */
+struct cmem_buffer *cmem_buffer_lookup_range(struct cmem_block *block,
+					     unsigned long pfn,
+					     unsigned long pages,
+					     struct cmem_extent *extent)
 {
 	unsigned long page = pfn - block->base_pfn;
 	struct cmem_buffer *buffer = cmem_buffer_lookup(block, page);
@@ -504,131 +566,8 @@ struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 		return ERR_PTR(-EINVAL);
 
 	buffer = cmem_buffer_lookup_range(block, pfn, pages, &extent);
-	if (!IS_ERR(buffer)) {
-		if (buffer->file != file && !cmem_buffer_sharer(buffer, file))
-			buffer = ERR_PTR(-EPERM);
-		else
-			cmem_buffer_get(buffer);
-	}
+	if (!IS_ERR(buffer))
+		buffer = cmem_buffer_get_for(file, buffer, false);
 	mutex_unlock(&block->lock);
 	return buffer;
-}
-
-/*
- * A file is to map a buffer: 1 if that makes it one of those that have it, 0 if it is
- * registered; -EAGAIN without a spare that is wanted. The block is locked.
- */
-static int cmem_buffer_map_locked(struct cmem_file *file,
-				  struct cmem_buffer *buffer,
-				  struct cmem_sharer **spare,
-				  unsigned long pages)
-{
-	struct cmem_sharer *sharer;
-
-	if (buffer->file == file)
-		return 0;
-	sharer = cmem_buffer_sharer(buffer, file);
-	if (sharer && sharer->count)
-		return 0;
-	if (!sharer) {
-		if (!cmem_buffer_is_registered(buffer) ||
-		    !cmem_buffer_may_register(file, buffer))
-			return -EPERM;
-		if (!*spare)
-			return -EAGAIN;
-		sharer = cmem_buffer_add_sharer(file, buffer, spare, pages);
-		if (IS_ERR(sharer))
-			return PTR_ERR(sharer);
-	}
-	sharer->maps++;
-	return 1;
-}
-
-/**
- * cmem_buffer_map_range - hold the buffer that some pages are in, for a mapping
- * @file: who maps it
- * @pfn: page frame number of the first page
- * @pages: how many, at least 1
- * @holds: where to put whether the mapping counts as a registration as well, which
- *	cmem_buffer_unmap() ends
- *
- * A file that may register for the buffer may map it without that, as old programs do.
- * The file then counts as registered as long as the mapping is there.
- *
- * Return: the buffer; -EINVAL when the pages are not all in one buffer; -EPERM
- * when the file is not registered for it and may not be, or when nobody is any more;
- * -EOVERFLOW when too many files are; -ENOMEM.
- */
-struct cmem_buffer *cmem_buffer_map_range(struct cmem_file *file,
-					  unsigned long pfn,
-					  unsigned long pages, bool *holds)
-{
-	struct cmem_sharer *spare = NULL;
-	struct cmem_buffer *buffer;
-	struct cmem_extent extent;
-	struct cmem_block *block;
-	int ret;
-
-	for (;;) {
-		block = cmem_block_lock_pfn(pfn);
-		if (!block) {
-			ret = -EINVAL;
-			break;
-		}
-		buffer = cmem_buffer_lookup_range(block, pfn, pages, &extent);
-		ret = PTR_ERR_OR_ZERO(buffer);
-		if (!ret)
-			ret = cmem_buffer_map_locked(file, buffer, &spare,
-						     extent.pages);
-		if (ret >= 0)
-			cmem_buffer_get(buffer);
-		mutex_unlock(&block->lock);
-		if (ret != -EAGAIN)
-			break;
-		spare = kmem_cache_zalloc(cmem_sharer_cache, GFP_KERNEL);
-		if (!spare)
-			return ERR_PTR(-ENOMEM);
-	}
-	if (spare)
-		kmem_cache_free(cmem_sharer_cache, spare);
-	*holds = ret > 0;
-	return ret < 0 ? ERR_PTR(ret) : buffer;
-}
-
-/**
- * cmem_buffer_map_again - a mapping that counts as a registration is split or copied
- * @file: who made it
- * @buffer: the buffer
- */
-void cmem_buffer_map_again(struct cmem_file *file, struct cmem_buffer *buffer)
-{
-	struct cmem_block *block = cmem_buffer_block(buffer);
-
-	mutex_lock(&block->lock);
-	cmem_buffer_sharer(buffer, file)->maps++;
-	mutex_unlock(&block->lock);
-}
-
-/**
- * cmem_buffer_unmap - a mapping that counts as a registration ends
- * @file: who made it
- * @buffer: the buffer, which somebody holds: if no other, that registration
- * @abandoned: its process dies, and may have told a device of the buffer
- */
-void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
-		       bool abandoned)
-{
-	struct cmem_sharer *sharer;
-	struct cmem_extent extent;
-
-	cmem_buffer_locate(buffer, &extent);
-	mutex_lock(&extent.block->lock);
-	sharer = cmem_buffer_sharer(buffer, file);
-	if (!--sharer->maps && !sharer->count) {
-		/* The last one: what ends before is a child's, say. */
-		if (abandoned)
-			buffer->flags |= CMEM_BUFFER_ABANDONED;
-		cmem_buffer_unregister(file, buffer, sharer, extent.pages);
-	}
-	mutex_unlock(&extent.block->lock);
 }

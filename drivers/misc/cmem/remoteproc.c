@@ -29,7 +29,11 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
-#include "cmem.h"
+#include "block.h"
+#include "cma.h"
+#include "config.h"
+#include "quarantine.h"
+#include "remoteproc.h"
 
 /**
  * struct cmem_rproc - a remote processor that a block names

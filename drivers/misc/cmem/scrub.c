@@ -26,7 +26,14 @@
 #include <linux/sizes.h>
 #include <linux/string.h>
 
+#include "alias.h"
+#include "block.h"
 #include "cmem.h"
+#include "failure.h"
+#include "heap.h"
+#include "pool.h"
+#include "scrub.h"
+#include "sync.h"
 #include "trace.h"
 
 /* An hour: that long, a board may keep buffers for their last owner. */

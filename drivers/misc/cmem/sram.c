@@ -34,7 +34,9 @@
 #include <linux/platform_device.h>
 #include <linux/property.h>
 
-#include "cmem.h"
+#include "block.h"
+#include "config.h"
+#include "sram.h"
 
 static const char cmem_sram_name[] = "cmem-sram";
 

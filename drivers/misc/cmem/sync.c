@@ -15,8 +15,16 @@
 #include <asm/dcache_poc.h>
 #endif
 
+#include "alias.h"
+#include "block.h"
+#include "buffer.h"
 #include "cmem.h"
+#include "failure.h"
+#include "file.h"
+#include "registration.h"
+#include "sync.h"
 #include "trace.h"
+#include "vma.h"
 
 /**
  * cmem_cache_maintain - maintain the CPU's caches over a run of memory

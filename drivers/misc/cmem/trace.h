@@ -11,7 +11,9 @@
 
 #include <linux/tracepoint.h>
 
-#include "cmem.h"
+#include "buffer.h"
+#include "file.h"
+#include "vma.h"
 
 /* For trace-cmd and perf, which know none of the kernel's names */
 TRACE_DEFINE_ENUM(CMEM_BUFFER_LIVE);

@@ -31,9 +31,18 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
-#include "cmem.h"
+#include "alias.h"
+#include "block.h"
+#include "buffer.h"
+#include "changes.h"
 #include "dmabuf.h"
+#include "failure.h"
+#include "file.h"
+#include "legacy.h"
+#include "main.h"
+#include "registration.h"
 #include "trace.h"
+#include "vma.h"
 
 /* What one fault maps, page by page */
 #define CMEM_VMA_AROUND		SZ_2M

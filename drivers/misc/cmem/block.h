@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A range of memory, carved into pools and a heap (block.c, block_fill.c) */
+#ifndef _CMEM_BLOCK_H
+#define _CMEM_BLOCK_H
+
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <uapi/linux/cmem.h>
+
+#include "config.h"
+#include "dmem.h"
+#include "heap.h"
+#include "pool.h"
+
+struct cmem_account;
+struct cmem_buffer;
+struct cmem_rproc;
+struct dentry;
+struct device;
+struct resource;
+
+/**
+ * struct cmem_carved_pool - a pool with the memory behind it
+ * @slots: which buffers are free
+ * @block: whose it is
+ * @number: of the pool, from 0
+ * @start: page offset of the first buffer in the block
+ * @pages: pages in a buffer
+ * @requested: bytes in a buffer as configured
+ * @quarantined: how many buffers are in quarantine
+ * @failed: how many are kept out of use
+ * @buffers: array, one for each slot
+ */
+struct cmem_carved_pool {
+	struct cmem_pool slots;
+	struct cmem_block *block;
+	unsigned int number;
+	unsigned long start;
+	unsigned long pages;
+	u64 requested;
+	u32 quarantined;
+	u32 failed;
+	struct cmem_buffer *buffers;
+};
+
+/**
+ * struct cmem_block - a range of memory
+ * @in_blocks: in the list of all blocks, for good once it is there
+ * @id: the block's number, as users know it: never another one
+ * @lock: covers what follows, and the state of every buffer of this block
+ * @present: there is a block of this number. Without, nothing that follows means
+ *	anything: it has been removed, or is being made.
+ * @added: it is not from the device tree
+ * @kind: what memory it is
+ * @keep_contents: never zero this memory
+ * @is_memory: somebody gave his word that there is memory
+ * @is_ram: it is RAM by more than somebody's word
+ * @coherent: the devices that it is for snoop the caches: all mappings are cached. A
+ *	buffer of it needs maintenance all the same while another device is attached.
+ * @base_pfn: page frame number of the first page. Page offsets in the block,
+ *	not byte addresses, are what all bookkeeping uses: an unsigned long
+ *	holds them for memory above 4 GiB on 32 bit as well.
+ * @num_pages: length
+ * @has_pages: all of it has struct pages
+ * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
+ * @alias: the kernel's own mapping of all of it, cached but for SRAM, or NULL; on 32 bit
+ *	for SRAM alone, elsewhere for a no-map carveout as long as it is needed
+ * @alias_on_demand: it comes and goes
+ * @alias_users: of a mapping that comes and goes: buffers with CMEM_BUFFER_ALIASED, and
+ *	those who work with it
+ * @alias_cost: pages that were mapped for work because it was not there
+ * @num_pools: how many of @pools are there
+ * @pools: the pools by their numbers
+ * @by_size: numbers of the pools, those with the smallest buffers first
+ * @heap: the rest of the memory
+ * @quota: pages of it that each user may have, ULONG_MAX for all
+ * @own_quota: what it says of that by itself
+ * @accounts: a struct cmem_account for each user who has something, by uid
+ * @account: that of the user who came last
+ * @dmem: it as a region of the dmem cgroup controller
+ * @has_failed: a page of it has failed, be it in use or not. Faults, and others who
+ *	hold a buffer, look at it without the lock.
+ * @failed: buffers that are kept out of use, by cmem_buffer.in_block
+ * @heap_failed: pages of the heap in these
+ * @failures: how many pages of the machine had failed when this was looked at
+ * @scrubbing_pool: the pool of the buffer that is being cleaned now, or NULL
+ * @scrubbing_slot: which buffer of it
+ * @scrub_cancel: its last owner wants it back as it is
+ * @scrub_queued: the scrubber knows that there is something to do
+ * @scrub_urgent: it is to do so at once
+ * @scrub_rests: it is to do nothing
+ * @soiled: what counts as clean is not, nor is anything its last owner's any more
+ * @scrub_round: counts what the scrubber finished, and removals
+ * @scrub_wait: woken when @scrub_round goes on
+ * @scrubber: thread that cleans free memory
+ * @scrub_work: its work
+ * @quarantine_config: what goes into quarantine, and for how long. Does not change
+ *	while there is anything in it.
+ * @rprocs: the remote processors that it names
+ * @quarantine: buffers that nobody has and nobody gets, by cmem_buffer.in_block, those
+ *	that are there longest first
+ * @quarantined: how many these are
+ * @quarantined_pages: and how long in all
+ * @quarantine_work: lets them go
+ * @incarnation: counts removals
+ * @dma_heap_config: it as DMA-BUF heaps
+ * @debugfs: its directory there, for good once it is there, which nothing but
+ *	@names_work and cma.c touches
+ * @names_work: gives it names there and as DMA-BUF heaps
+ * @named: this has been done since it was made
+ *
+ * A block that was removed is the same struct with @present off, and becomes a
+ * block again in place: who found one needs no reference, only to see under @lock
+ * that it is present. While somebody holds a buffer of it, or is being given one,
+ * it is not removed: then all but what changes with buffers can be read without
+ * @lock.
+ */
+struct cmem_block {
+	struct list_head in_blocks;
+	s32 id;
+
+	struct mutex lock;
+	bool present;
+	bool added;
+	enum cmem_block_kind kind;
+	bool keep_contents;
+	bool is_memory;
+	bool is_ram;
+	bool coherent;
+	unsigned long base_pfn;
+	unsigned long num_pages;
+	bool has_pages;
+	struct resource *claimed;
+	void *alias;
+	bool alias_on_demand;
+	unsigned long alias_users;
+	unsigned long alias_cost;
+	unsigned int num_pools;
+	struct cmem_carved_pool *pools;
+	u8 by_size[CMEM_MAX_POOLS];
+	struct cmem_heap heap;
+	unsigned long quota;
+	struct cmem_amount own_quota;
+	struct xarray accounts;
+	struct cmem_account *account;
+	struct cmem_dmem_region dmem;
+	bool has_failed;
+	struct list_head failed;
+	unsigned long heap_failed;
+	long failures;
+	struct cmem_carved_pool *scrubbing_pool;
+	u32 scrubbing_slot;
+	bool scrub_cancel;
+	bool scrub_queued;
+	bool scrub_urgent;
+	bool scrub_rests;
+	bool soiled;
+	unsigned int scrub_round;
+	wait_queue_head_t scrub_wait;
+	struct kthread_worker *scrubber;
+	struct kthread_delayed_work scrub_work;
+	struct cmem_quarantine_config quarantine_config;
+	struct cmem_rproc *rprocs[CMEM_MAX_RPROCS];
+	struct list_head quarantine;
+	unsigned long quarantined;
+	unsigned long quarantined_pages;
+	struct delayed_work quarantine_work;
+	unsigned int incarnation;
+	struct cmem_dma_heap_config dma_heap_config;
+	struct dentry *debugfs;
+	struct work_struct names_work;
+	struct completion named;
+};
+
+int cmem_block_create(struct device *dev, struct cmem_block_config *config,
+		      bool coherent);
+void cmem_block_reserve(struct device *dev, struct cmem_block_config *config,
+			bool coherent);
+int cmem_block_add(struct device *dev, struct cmem_block_config *config);
+int cmem_block_remove(struct device *dev, s32 id);
+void cmem_block_wait_for_names(void);
+struct cmem_block *cmem_block_find(s32 id);
+struct cmem_block *cmem_block_find_from(s32 id);
+struct cmem_block *cmem_block_lock(s32 id);
+struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
+int cmem_block_for_each(int (*fn)(struct cmem_block *block));
+void cmem_block_count(u32 *count, u32 *limit);
+int cmem_block_best_pool(struct cmem_block *block, u64 length);
+
+/* block_fill.c, for block.c and, to sort pools, cma_create.c */
+int cmem_block_fill(struct device *dev, struct cmem_block *block,
+		    const struct cmem_block_config *config, bool coherent);
+void cmem_block_empty(struct cmem_block *block);
+void cmem_block_sort_pools(struct cmem_block *block);
+
+u64 cmem_block_length(struct cmem_block *block);
+
+/* Where a page of a block is */
+static inline phys_addr_t cmem_block_phys(const struct cmem_block *block,
+					  unsigned long page)
+{
+	return (phys_addr_t)(block->base_pfn + page) << PAGE_SHIFT;
+}
+
+#endif /* _CMEM_BLOCK_H */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Between the files of block -1: cma.c for what it has, cma_create.c for how it comes to
+ * be.
+ */
+#ifndef _CMEM_CMA_AREA_H
+#define _CMEM_CMA_AREA_H
+
+#include "block.h"
+
+struct cma;
+
+/* Behind the areas of the pools */
+#define CMEM_CMA_HEAP	CMEM_MAX_POOLS
+
+/**
+ * struct cmem_cma_area - a CMA area
+ * @cma: the area, NULL if there is none
+ * @base_pfn: page frame number of its first page
+ * @num_pages: its length. The kernel made it a multiple of what CMA works with.
+ * @limit: pages that were asked for: as many as can be in our buffers. Of the global
+ *	area it is our share, under the block's lock.
+ * @used: pages in our buffers, those that are on their way included, under the
+ *	block's lock
+ */
+struct cmem_cma_area {
+	struct cma *cma;
+	unsigned long base_pfn;
+	unsigned long num_pages;
+	unsigned long limit;
+	unsigned long used;
+};
+
+/**
+ * struct cmem_cma - the block and its areas
+ * @block: what all blocks have
+ * @areas: those of the pools by the pools' numbers, then the heap's
+ * @own_heap: the heap's area is not the global one, which others use as well
+ * @no_heap: there is to be none, not even in the global area
+ */
+struct cmem_cma {
+	struct cmem_block block;
+	struct cmem_cma_area areas[CMEM_MAX_POOLS + 1];
+	bool own_heap;
+	bool no_heap;
+};
+
+static inline struct cmem_cma *cmem_cma_of(struct cmem_block *block)
+{
+	return container_of(block, struct cmem_cma, block);
+}
+
+extern struct cmem_cma *cmem_cma;
+
+void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *area);
+
+#endif /* _CMEM_CMA_AREA_H */

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The DMA-BUFs of one buffer: which of them is kept, and what is known of the devices that
+ * are attached to any of them. Few buffers of a system are DMA-BUFs at a time, so that
+ * this is found by a hash, and costs the other buffers nothing.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
+#include <linux/fcntl.h>
+#include <linux/hashtable.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "buffer.h"
+#include "exports.h"
+#include "registration.h"
+
+static DEFINE_HASHTABLE(cmem_exports_hash, 6);
+static DEFINE_SPINLOCK(cmem_exports_lock);
+
+static struct cmem_exports *cmem_exports_find(const struct cmem_buffer *buffer)
+{
+	struct cmem_exports *exports;
+
+	lockdep_assert_held(&cmem_exports_lock);
+	hash_for_each_possible(cmem_exports_hash, exports, in_hash,
+			       (unsigned long)buffer)
+		if (exports->buffer == buffer)
+			return exports;
+	return NULL;
+}
+
+/**
+ * cmem_exports_get - find the DMA-BUFs of a buffer, or begin them
+ * @buffer: a buffer that the caller holds
+ *
+ * Return: what to give cmem_exports_put(), or -ENOMEM.
+ */
+struct cmem_exports *cmem_exports_get(struct cmem_buffer *buffer)
+{
+	struct cmem_exports *spare, *exports;
+
+	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
+	if (!spare)
+		return ERR_PTR(-ENOMEM);
+	dma_resv_init(&spare->resv);
+	INIT_LIST_HEAD(&spare->dmabufs);
+	spare->buffer = buffer;
+
+	spin_lock(&cmem_exports_lock);
+	exports = cmem_exports_find(buffer);
+	if (!exports) {
+		exports = spare;
+		spare = NULL;
+		hash_add(cmem_exports_hash, &exports->in_hash,
+			 (unsigned long)buffer);
+	}
+	exports->users++;
+	spin_unlock(&cmem_exports_lock);
+
+	if (spare) {
+		dma_resv_fini(&spare->resv);
+		kfree(spare);
+	}
+	return exports;
+}
+
+/**
+ * cmem_exports_put - let go of what cmem_exports_get() found
+ * @exports: it
+ */
+void cmem_exports_put(struct cmem_exports *exports)
+{
+	bool last;
+
+	spin_lock(&cmem_exports_lock);
+	last = !--exports->users;
+	if (last)
+		hash_del(&exports->in_hash);
+	spin_unlock(&cmem_exports_lock);
+
+	if (last) {
+		dma_resv_fini(&exports->resv);
+		kfree(exports);
+	}
+}
+
+/**
+ * cmem_exports_find_kept - get the DMA-BUF that is kept for an access
+ * @exports: the DMA-BUFs of a buffer
+ * @access: O_RDONLY, O_WRONLY or O_RDWR
+ *
+ * Return: the DMA-BUF, held for the caller, or NULL.
+ */
+struct dma_buf *cmem_exports_find_kept(struct cmem_exports *exports, int access)
+{
+	struct dma_buf *dmabuf;
+
+	guard(mutex)(&cmem_buffer_block(exports->buffer)->lock);
+	dmabuf = exports->kept[access];
+	if (dmabuf)
+		get_dma_buf(dmabuf);
+	return dmabuf;
+}
+
+/**
+ * cmem_exports_keep - keep a DMA-BUF as long as a file is registered for the buffer
+ * @exports: the DMA-BUFs of the buffer
+ * @access: O_RDONLY, O_WRONLY or O_RDWR
+ * @dmabuf: one for that access, which the caller holds
+ *
+ * Return: the DMA-BUF to use, held for the caller in place of @dmabuf: another thread
+ * may have kept one already.
+ */
+struct dma_buf *cmem_exports_keep(struct cmem_exports *exports, int access,
+				  struct dma_buf *dmabuf)
+{
+	struct cmem_buffer *buffer = exports->buffer;
+
+	guard(mutex)(&cmem_buffer_block(buffer)->lock);
+	if (!cmem_buffer_is_registered(buffer))
+		return dmabuf;
+	if (!exports->kept[access]) {
+		get_dma_buf(dmabuf);
+		exports->kept[access] = dmabuf;
+		buffer->flags |= CMEM_BUFFER_EXPORTED;
+		return dmabuf;
+	}
+	/* Somebody else was faster. */
+	dma_buf_put(dmabuf);
+	get_dma_buf(exports->kept[access]);
+	return exports->kept[access];
+}
+
+/**
+ * cmem_exports_forget - no file is registered for a buffer any more
+ * @buffer: a buffer of a block that is locked
+ *
+ * Those who have its DMA-BUFs keep them.
+ */
+void cmem_exports_forget(struct cmem_buffer *buffer)
+{
+	struct dma_buf *kept[O_ACCMODE];
+	struct cmem_exports *exports;
+	int i;
+
+	if (!(buffer->flags & CMEM_BUFFER_EXPORTED))
+		return;
+	WRITE_ONCE(buffer->flags, buffer->flags & ~CMEM_BUFFER_EXPORTED);
+	/* Each that is kept is one of its users, so that there is one. */
+	spin_lock(&cmem_exports_lock);
+	exports = cmem_exports_find(buffer);
+	memcpy(kept, exports->kept, sizeof(kept));
+	memset(exports->kept, 0, sizeof(exports->kept));
+	spin_unlock(&cmem_exports_lock);
+	/* Files are closed later, with nothing locked. */
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		if (kept[i])
+			dma_buf_put(kept[i]);
+}
+
+/**
+ * cmem_exports_inodes - go through the DMA-BUFs of a buffer
+ * @buffer: a live buffer of a block that is locked
+ * @fn: called with the number of each one's inode
+ * @arg: passed on to @fn
+ */
+void cmem_exports_inodes(const struct cmem_buffer *buffer,
+			 void (*fn)(u64 inode, void *arg), void *arg)
+{
+	const struct cmem_dmabuf *exported;
+	struct cmem_exports *exports;
+
+	/* Each that is in the list is one of its users, and stays there meanwhile. */
+	spin_lock(&cmem_exports_lock);
+	exports = cmem_exports_find(buffer);
+	if (exports && list_empty(&exports->dmabufs))
+		exports = NULL;
+	spin_unlock(&cmem_exports_lock);
+	if (!exports)
+		return;
+	list_for_each_entry(exported, &exports->dmabufs, in_exports)
+		fn(exported->inode, arg);
+}
+
+/**
+ * cmem_exports_count - count a device that is attached to any DMA-BUF of a buffer
+ * @exports: the DMA-BUFs of the buffer
+ * @unsnooped: the device does not snoop the caches
+ * @change: 1 or -1
+ */
+void cmem_exports_count(struct cmem_exports *exports, bool unsnooped, int change)
+{
+	struct cmem_buffer *buffer = exports->buffer;
+	u16 flags;
+
+	guard(mutex)(&cmem_buffer_block(buffer)->lock);
+	if (unsnooped)
+		exports->unsnooped += change;
+	else
+		exports->snooped += change;
+	flags = buffer->flags & ~(CMEM_BUFFER_UNSNOOPED | CMEM_BUFFER_SNOOPED);
+	if (exports->unsnooped)
+		flags |= CMEM_BUFFER_UNSNOOPED;
+	if (exports->snooped)
+		flags |= CMEM_BUFFER_SNOOPED;
+	/* At once: who syncs meanwhile looks at it without the lock. */
+	WRITE_ONCE(buffer->flags, flags);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Memory that its owner did not free (quarantine.c) */
+#ifndef _CMEM_QUARANTINE_H
+#define _CMEM_QUARANTINE_H
+
+#include <linux/types.h>
+
+struct cmem_block;
+struct cmem_buffer;
+struct cmem_quarantine_config;
+struct device;
+
+void cmem_quarantine_init(struct cmem_block *block);
+int cmem_quarantine_configure(struct device *dev, struct cmem_block *block,
+			      const struct cmem_quarantine_config *config);
+void cmem_quarantine_add(struct cmem_buffer *buffer);
+u64 cmem_quarantine_since(const struct cmem_buffer *buffer);
+void cmem_quarantine_check(struct cmem_block *block);
+int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages);
+int cmem_quarantine_release_buffer(s32 id, unsigned long pfn, u64 *pages);
+
+#endif /* _CMEM_QUARANTINE_H */

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings that count as a registration: a file that may register for a buffer may map it
+ * without that, as old programs do, and has the buffer as long as the mapping is there.
+ */
+#include <linux/mm.h>
+#include <linux/mutex.h>
+
+#include "block.h"
+#include "buffer.h"
+#include "file.h"
+#include "registration.h"
+
+/*
+ * A file is to map a buffer: 1 if that makes it one of those that have it, 0 if it is
+ * registered; -EAGAIN without a spare that is wanted. The block is locked.
+ */
+static int cmem_buffer_map_locked(struct cmem_file *file,
+				  struct cmem_buffer *buffer,
+				  struct cmem_sharer **spare,
+				  unsigned long pages)
+{
+	struct cmem_registration *registration;
+
+	registration = cmem_registration_find(buffer, file);
+	if (registration && *cmem_registration_count(buffer, registration))
+		return 0;
+	if (!registration) {
+		if (!cmem_buffer_is_registered(buffer) ||
+		    !cmem_buffer_may_register(file, buffer))
+			return -EPERM;
+		if (!*spare)
+			return -EAGAIN;
+		registration = cmem_registration_add(file, buffer, spare, pages);
+		if (IS_ERR(registration))
+			return PTR_ERR(registration);
+	}
+	cmem_registration_sharer(buffer, registration)->maps++;
+	return 1;
+}
+
+/**
+ * cmem_buffer_map_range - hold the buffer that some pages are in, for a mapping
+ * @file: who maps it
+ * @pfn: page frame number of the first page
+ * @pages: how many, at least 1
+ * @holds: where to put whether the mapping counts as a registration as well, which
+ *	cmem_buffer_unmap() ends
+ *
+ * A file that may register for the buffer may map it without that, as old programs do.
+ * The file then counts as registered as long as the mapping is there.
+ *
+ * Return: the buffer; -EINVAL when the pages are not all in one buffer; -EPERM
+ * when the file is not registered for it and may not be, or when nobody is any more;
+ * -EOVERFLOW when too many files are; -ENOMEM.
+ */
+struct cmem_buffer *cmem_buffer_map_range(struct cmem_file *file,
+					  unsigned long pfn,
+					  unsigned long pages, bool *holds)
+{
+	struct cmem_sharer *spare = NULL;
+	struct cmem_buffer *buffer;
+	struct cmem_extent extent;
+	struct cmem_block *block;
+	int ret;
+
+	for (;;) {
+		block = cmem_block_lock_pfn(pfn);
+		if (!block) {
+			ret = -EINVAL;
+			break;
+		}
+		buffer = cmem_buffer_lookup_range(block, pfn, pages, &extent);
+		ret = PTR_ERR_OR_ZERO(buffer);
+		if (!ret)
+			ret = cmem_buffer_map_locked(file, buffer, &spare,
+						     extent.pages);
+		if (ret >= 0)
+			cmem_buffer_get(buffer);
+		mutex_unlock(&block->lock);
+		if (ret != -EAGAIN)
+			break;
+		spare = cmem_sharer_alloc();
+		if (!spare)
+			return ERR_PTR(-ENOMEM);
+	}
+	cmem_sharer_free(spare);
+	*holds = ret > 0;
+	return ret < 0 ? ERR_PTR(ret) : buffer;
+}
+
+/*
+ * The registration of a file that maps a buffer without being registered otherwise. The
+ * file did not allocate the buffer. The block is locked.
+ */
+static struct cmem_sharer *cmem_buffer_mapper(struct cmem_file *file,
+					      struct cmem_buffer *buffer)
+{
+	return cmem_registration_sharer(buffer,
+					cmem_registration_find(buffer, file));
+}
+
+/**
+ * cmem_buffer_map_again - a mapping that counts as a registration is split or copied
+ * @file: who made it
+ * @buffer: the buffer
+ */
+void cmem_buffer_map_again(struct cmem_file *file, struct cmem_buffer *buffer)
+{
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	mutex_lock(&block->lock);
+	cmem_buffer_mapper(file, buffer)->maps++;
+	mutex_unlock(&block->lock);
+}
+
+/**
+ * cmem_buffer_unmap - a mapping that counts as a registration ends
+ * @file: who made it
+ * @buffer: the buffer, which somebody holds: if no other, that registration
+ * @abandoned: its process dies, and may have told a device of the buffer
+ */
+void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
+		       bool abandoned)
+{
+	struct cmem_sharer *sharer;
+	struct cmem_extent extent;
+
+	cmem_buffer_locate(buffer, &extent);
+	mutex_lock(&extent.block->lock);
+	sharer = cmem_buffer_mapper(file, buffer);
+	if (!--sharer->maps && !sharer->count) {
+		/* The last one: what ends before is a child's, say. */
+		if (abandoned)
+			buffer->flags |= CMEM_BUFFER_ABANDONED;
+		cmem_buffer_unregister(buffer, &sharer->registration,
+				       extent.pages);
+	}
+	mutex_unlock(&extent.block->lock);
+}
