@@ -54,8 +54,10 @@ static void consumer(int pipe_end)
 	char *buf;
 	off_t phys;
 
-	if (read(pipe_end, &phys, sizeof(phys)) != sizeof(phys))
-		die("consumer: read");
+	if (read(pipe_end, &phys, sizeof(phys)) != sizeof(phys)) {
+		fprintf(stderr, "consumer: the producer has sent no address\n");
+		exit(1);
+	}
 	if (CMEM_init())
 		die("consumer: CMEM_init");
 	buf = CMEM_registerAlloc(phys);
