@@ -112,7 +112,7 @@ struct cmem_carved_pool {
  * @incarnation: counts removals
  * @dma_heap_config: it as DMA-BUF heaps
  * @debugfs: its directory there, for good once it is there, which nothing but
- *	@names_work and cma.c touches
+ *	@names_work and cma_create.c touches
  * @names_work: gives it names there and as DMA-BUF heaps
  * @named: this has been done since it was made
  *

@@ -15,10 +15,10 @@
 
 /**
  * struct cmem_registration - the hold of one file on one buffer, however often counted
- * @file: the file. NULL in a buffer that has no registration of the file which
- *	allocated it.
+ * @file: the file, under the block's lock. NULL in a buffer that has no registration of
+ *	the file which allocated it.
  * @in_file: in one of the lists of @file, under its lock
- * @next: the next registration for the same buffer
+ * @next: the next registration for the same buffer, under the block's lock
  */
 struct cmem_registration {
 	struct cmem_file *file;
@@ -83,8 +83,8 @@ enum cmem_buffer_flags {
  * @dmem: which cgroup is charged for it: no bytes where there is no such controller
  *
  * One for each buffer of a pool is there from the beginning, so it is kept
- * small: 48 bytes, with the slot 64. That is why @count is not in @first. All is under
- * the block's lock.
+ * small: 48 bytes, with the slot 64. That is why @count is not in @first. All but
+ * @first.in_file is under the block's lock.
  */
 struct cmem_buffer {
 	struct cmem_carved_pool *pool;
@@ -221,6 +221,5 @@ void cmem_buffer_release(struct cmem_buffer *buffer);
 void cmem_buffer_share(struct cmem_buffer *buffer);
 void cmem_buffer_abandon(struct cmem_buffer *buffer);
 u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer);
-struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page);
 
 #endif /* _CMEM_BUFFER_H */

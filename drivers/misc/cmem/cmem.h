@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * CMEM, the contiguous memory allocator: a map of its files, and what all of them need.
+ * CMEM, the contiguous memory allocator: a map of its files, and what several need.
  *
  * Data goes one way:
  *
@@ -8,12 +8,35 @@
  *	       -> sram -> block                           -> quarantine
  *	early  -> cma
  *
- * vma.c maps a buffer. sync.c maintains its caches, through the mapping that alias.c
- * makes. dmabuf.c exports it. ioctl.c has what programs ask for, on top of all of these.
- * Beside it, legacy.c has the ioctls of the out-of-tree driver. main.c has /dev/cmem.
+ * What blocks there are to be: config.c, config_of*.c (device tree), config_params.c and
+ * params*.c (parameters), config_user.c (an ioctl), early.c (areas that are reserved while
+ * the kernel boots), region.c (what was reserved), memory.c (whether a range of memory may
+ * be a block).
+ *
+ * Blocks: block.c has the table, and how they come and go, block_fill.c what is in one.
+ * pool.c and heap*.c keep books of what is free. cma.c and cma_create.c have the block of
+ * CMA areas, sram.c those in on-chip memory. scrub.c cleans free memory, quota.c counts
+ * who has how much, failure.c takes out memory that has failed, power.c has what becomes
+ * of blocks while the machine sleeps.
+ *
+ * Buffers: alloc.c chooses memory, buffer.c has a buffer's life. registration*.c has who
+ * holds it, file.c what an open file holds. quarantine.c keeps what its owner did not
+ * free, remoteproc.c knows if a processor may still use that.
+ *
+ * What is done with them: vma.c maps a buffer, and changes.c tells a program when a
+ * mapping has ended. alias.c has the kernel's own mapping, and sync.c maintains caches
+ * through it. dmabuf.c exports a buffer, exports.c knows all DMA-BUFs of one, dmabuf_map.c
+ * what a device is told, dma_heap*.c make DMA-BUF heaps, import.c finds the address of
+ * anybody's DMA-BUF.
+ *
+ * Programs: ioctl*.c has what they ask, legacy*.c the ioctls of the out-of-tree driver.
+ * main.c has /dev/cmem, procfs.c and debugfs.c what one sees.
  *
  * Each file has a header of its name with what the others may use. Where several files
- * make one thing, the header has the name of the first one.
+ * make one thing, the header has the name of the first one. Calls go against the arrows
+ * in a few places: a block starts what works on its free memory, which looks blocks up;
+ * a buffer that nobody holds goes back to alloc.c or quarantine.c; the last
+ * registration that ends has exports.c forget DMA-BUFs; vma.c tells dmabuf.c that a program ends.
  *
  * Locks nest in this order:
  *
@@ -30,7 +53,7 @@
  * cmem_block.lock and cmem_file.lock are not held over an access to user memory, over
  * cache maintenance or over zeroing, and not taken interruptibly. The first one is held
  * while the kernel maps a carveout or unmaps it. Below it is cmem_exports_lock (a
- * spinlock, in dmabuf.c). cmem_dma_heaps_lock is held over making a device, which may
+ * spinlock, in exports.c). cmem_dma_heaps_lock is held over making a device, which may
  * take long, and cmem_dmabuf_phys.lock over mmap_lock and dma_resv: neither is taken
  * with another held. sync_lock is held over the maintenance that it is for, is taken
  * killably, and nests with nothing but what SYNC_ALL takes. cmem_blocks_lock is not

@@ -8,7 +8,11 @@
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
 #include <linux/hashtable.h>
+#include <linux/kernel.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 
 #include "buffer.h"

@@ -33,6 +33,7 @@
 #include "dmabuf.h"
 #include "file.h"
 #include "legacy.h"
+#include "legacy_layout.h"
 #include "main.h"
 #include "registration.h"
 #include "sync.h"

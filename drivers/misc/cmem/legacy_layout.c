@@ -6,13 +6,14 @@
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/align.h>
+#include <linux/kernel.h>
 #include <linux/kstrtox.h>
 #include <linux/moduleparam.h>
 #include <linux/printk.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
-#include "legacy.h"
+#include "legacy_layout.h"
 
 /* The layouts are those of versions from the first one here on. */
 #define CMEM_LEGACY_VERSION_MIN		0x04000300

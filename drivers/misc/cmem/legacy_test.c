@@ -9,7 +9,7 @@
 #include <linux/compat.h>
 
 #include "kunit.h"
-#include "legacy.h"
+#include "legacy_layout.h"
 
 #define INT	CMEM_LEGACY_INT
 #define LONG	CMEM_LEGACY_LONG

@@ -16,7 +16,7 @@ int cmem_memory_check_unknown(struct device *dev,
 			      struct cmem_block_config *config);
 
 /**
- * struct cmem_region - such a range of memory
+ * struct cmem_region - memory that was reserved for CMEM when the kernel booted
  * @in_regions: in the list of all
  * @base: physical address of its first byte
  * @length: in bytes

@@ -18,6 +18,7 @@
  * and remote processors let it go. All of this is under the block's lock. Nobody waits
  * for anything here: an allocation takes other memory, or gets ENOMEM.
  */
+#include <linux/dev_printk.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
@@ -31,6 +32,7 @@
 #include "buffer.h"
 #include "config.h"
 #include "quarantine.h"
+#include "registration.h"
 #include "remoteproc.h"
 #include "trace.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A buffer's registrations (registration.c), for mappings that count as one
- * (registration_map.c), and for the files that have them (file.c).
+ * Who holds a buffer, and which buffer is at an address: registration.c has registrations,
+ * registration_map.c has mappings that count as one, file.c has the lists of a file.
  */
 #ifndef _CMEM_REGISTRATION_H
 #define _CMEM_REGISTRATION_H
@@ -19,6 +19,7 @@ bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 				cmem_owner_fn fn, void *arg);
 bool cmem_buffer_is_registered(const struct cmem_buffer *buffer);
+struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page);
 void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer);
 int cmem_buffer_free(struct cmem_file *file, unsigned long pfn);
 struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
@@ -87,7 +88,7 @@ cmem_registration_count(struct cmem_buffer *buffer,
 	return sharer ? &sharer->count : &buffer->count;
 }
 
-/* Between the three files */
+/* Between registration.c, registration_map.c and file.c */
 struct cmem_sharer *cmem_sharer_alloc(void);
 void cmem_sharer_free(struct cmem_sharer *spare);
 struct cmem_registration *

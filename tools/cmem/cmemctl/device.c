@@ -49,7 +49,7 @@ static bool device_tree_has_cmem(void)
 static const char *device_tree_advice(void)
 {
 	if (access("/sys/firmware/devicetree/base", F_OK))
-		return "This machine has no device tree: its blocks come from the kernel command line (cmem_cma_heapsize=, cmem.phys_start=), see Documentation/misc-devices/cmem.rst.";
+		return "This machine has no device tree: its blocks come from the kernel command line (cmem_cma_heapsize=, cmem.phys_start=) or from cmemctl load, see Documentation/misc-devices/cmem.rst.";
 	if (!device_tree_has_cmem())
 		return "The device tree has no node with compatible = \"ti,cmem\", which blocks come from: see the binding misc/ti,cmem.yaml.";
 	return "The device tree has a ti,cmem node; what is wrong with one of its blocks is in the kernel's log: dmesg | grep cmem";
