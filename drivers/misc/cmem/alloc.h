@@ -20,13 +20,13 @@ struct cred;
  * @flags: in: bits of enum cmem_alloc_flags, and CMEM_REQUEST_EXACT
  * @length: in: bytes, 0 for all of a buffer of the pool named
  * @alignment: in: 0 or a power of two, in bytes
- * @cred: of who asks: the file's that he opened, or his own
- * @user: who is charged for it
- * @account: his in this block, while it is locked
- * @tag: who may have the memory uncleaned
+ * @cred: credentials of the caller: those of the file that it opened, or its own
+ * @user: the user who is charged
+ * @account: the account of @user in the block, while that is locked
+ * @tag: memory that was freed with this tag need not be cleaned
  * @pages: @length in pages, once the block is known
- * @extent: out: where it is
- * @buffer: out: it
+ * @extent: out: where the buffer is
+ * @buffer: out: the buffer
  */
 struct cmem_request {
 	s32 pool;

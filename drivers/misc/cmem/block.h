@@ -60,7 +60,7 @@ struct cmem_carved_pool {
  * @added: it is not from the device tree
  * @kind: what memory it is
  * @keep_contents: never zero this memory
- * @is_memory: somebody gave his word that there is memory
+ * @is_memory: the device tree, a parameter or an ioctl vouches that there is memory
  * @is_ram: it is RAM by more than somebody's word
  * @coherent: the devices that it is for snoop the caches: all mappings are cached. A
  *	buffer of it needs maintenance all the same while another device is attached.
@@ -82,8 +82,8 @@ struct cmem_carved_pool {
  * @heap: the rest of the memory
  * @quota: pages of it that each user may have, ULONG_MAX for all
  * @own_quota: what it says of that by itself
- * @accounts: a struct cmem_account for each user who has something, by uid
- * @account: that of the user who came last
+ * @accounts: the struct cmem_account of each user that has memory of the block, by uid
+ * @account: the account of the user that allocated last
  * @dmem: it as a region of the dmem cgroup controller
  * @has_failed: a page of it has failed, be it in use or not. Faults, and others who
  *	hold a buffer, look at it without the lock.

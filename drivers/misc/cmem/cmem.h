@@ -15,9 +15,9 @@
  *
  * Blocks: block.c has the table, and how they come and go, block_fill.c what is in one.
  * pool.c and heap*.c keep books of what is free. cma.c and cma_create.c have the block of
- * CMA areas, sram.c those in on-chip memory. scrub.c cleans free memory, quota.c counts
- * who has how much, failure.c takes out memory that has failed, power.c has what becomes
- * of blocks while the machine sleeps.
+ * CMA areas, sram.c those in on-chip memory. scrub.c cleans free memory. quota.c
+ * counts how much each user has. failure.c takes memory that has failed out of use.
+ * power.c takes care of blocks while the machine sleeps.
  *
  * Buffers: alloc.c chooses memory, buffer.c has a buffer's life. registration*.c has who
  * holds it, file.c what an open file holds. quarantine.c keeps what its owner did not

@@ -76,7 +76,7 @@ struct cmem_dma_heap_config {
  * @base: physical address of the first byte
  * @length: in bytes
  * @keep_contents: never zero this memory
- * @is_memory: somebody gave his word that there is memory
+ * @is_memory: the device tree, a parameter or an ioctl vouches that there is memory
  * @shared: others use it as well, on purpose
  * @placed_by_kernel: the region had no address of its own
  * @quota: what each user may have of it

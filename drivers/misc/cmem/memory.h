@@ -22,7 +22,7 @@ int cmem_memory_check_unknown(struct device *dev,
  * @length: in bytes
  * @kind: what memory it is
  * @keep_contents: never zero it
- * @is_memory: somebody gave his word that there is memory
+ * @is_memory: the device tree, a parameter or an ioctl vouches that there is memory
  * @coherent: devices that use it snoop the caches
  * @placed_by_kernel: it had no address of its own
  * @quarantine: what of it goes into quarantine, and for how long

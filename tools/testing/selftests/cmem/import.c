@@ -38,43 +38,50 @@ static long long told(int fd, const char *word)
 	return value;
 }
 
-/*
- * A DMA-BUF in pieces: two pages of a file, of which the second does not follow the first
- * in memory. Where the kernel put them, pagemap tells.
- */
-static int scattered_dmabuf(void)
+static int udmabuf_of_two(int device, int memfd, int first)
 {
 	struct {
 		struct udmabuf_create_list list;
 		struct udmabuf_create_item item[2];
 	} create = { .list = { .flags = UDMABUF_FLAGS_CLOEXEC, .count = 2 } };
-	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), fd = -ENODEV;
+
+	for (int i = 0; i < 2; i++)
+		create.item[i] = (struct udmabuf_create_item){
+			.memfd = memfd, .offset = (i ^ first) * page_size(), .size = page_size(),
+		};
+	return cmem_ioctl(device, UDMABUF_CREATE_LIST, &create);
+}
+
+/*
+ * A DMA-BUF in pieces: two pages of a file, of which the second does not follow the first
+ * in memory. The first DMA-BUF pins the pages, which may move them before. Where they are
+ * from then on, pagemap tells.
+ */
+static int scattered_dmabuf(void)
+{
+	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), fd = -ENODEV, pin = -1;
 	int memfd = memfd_create("cmem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	char *map = MAP_FAILED;
 	__u64 entries[2];
-	bool in_order;
 
 	if (device < 0)
 		goto out;
 	fd = -EIO;
-	if (memfd < 0 || ftruncate(memfd, 2 * page_size()))
+	if (memfd < 0 || ftruncate(memfd, 2 * page_size()) ||
+	    fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK))
 		goto out;
+	pin = udmabuf_of_two(device, memfd, 0);
 	map = dmabuf_map(memfd, 0, 2 * page_size());
-	if (map == MAP_FAILED)
+	if (pin < 0 || map == MAP_FAILED)
 		goto out;
 	fill(map, 2 * page_size(), 1);
 	if (!read_pagemap(map, entries, 2) || !PM_PFN(entries[0]) || !PM_PFN(entries[1]))
 		goto out;
-	in_order = PM_PFN(entries[0]) < PM_PFN(entries[1]);
-	for (int i = 0; i < 2; i++)
-		create.item[i] = (struct udmabuf_create_item){
-			.memfd = memfd, .offset = (i ^ in_order) * page_size(), .size = page_size(),
-		};
-	if (!fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK))
-		fd = cmem_ioctl(device, UDMABUF_CREATE_LIST, &create);
+	fd = udmabuf_of_two(device, memfd, PM_PFN(entries[0]) < PM_PFN(entries[1]));
 out:
 	if (map != MAP_FAILED)
 		munmap(map, 2 * page_size());
+	close(pin);
 	close(memfd);
 	close(device);
 	return fd;
