@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Choosing memory for a buffer (alloc.c) */
+/* How a buffer begins and ends (alloc.c), of memory that carved.c or cma.c chooses */
 #ifndef _CMEM_ALLOC_H
 #define _CMEM_ALLOC_H
 
@@ -64,8 +64,10 @@ static inline bool cmem_try_again(int *ret, unsigned int *tries)
 /* A tag with which nobody leaves memory: owners are numbered from 1. */
 #define CMEM_TAG_NOBODY	1
 
-int cmem_alloc_init(void);
-void cmem_alloc_exit(void);
+u64 cmem_request_tag(const struct cmem_file *file, const struct cmem_block *block,
+		     const struct cmem_request *request);
+void cmem_buffer_admit(struct cmem_file *file, struct cmem_buffer *buffer,
+		       struct cmem_request *request);
 void cmem_buffer_return(struct cmem_buffer *buffer, bool shared);
 int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		      struct cmem_request *request);

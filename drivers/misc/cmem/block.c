@@ -1,201 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The blocks: the table by which all others find them, and how they come into it and
- * leave it. block_fill.c has what is in one.
- *
- * The struct of a block stays in the list for good: who found one needs no
- * reference, and every ioctl saves two. A block that is removed is only emptied,
- * and when one of its number is added again, it is filled anew. What is in it, and
- * whether there is anything, is under its own lock.
+ * How blocks come and go. block_table.c has the table of them, block_fill.c what is in
+ * one.
  */
+#include <linux/cache.h>
 #include <linux/device.h>
+#include <linux/init.h>
 #include <linux/ioport.h>
 #include <linux/mm.h>
-#include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "block.h"
-#include "cma.h"
 #include "cmem.h"
 #include "config.h"
-#include "debugfs.h"
-#include "dmabuf.h"
 #include "memory.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "quota.h"
 #include "scrub.h"
 
-/* In the order of their numbers. Only ever added to, under the lock. */
-static LIST_HEAD(cmem_blocks);
-
-/* One block at a time is made or removed. Taken before any block's lock. */
-static DEFINE_MUTEX(cmem_blocks_lock);
+/* Makes it known in other places: main.c knows in which */
+static void (*cmem_block_name)(struct cmem_block *block) __ro_after_init;
 
 /**
- * cmem_block_find_from - find the block with the next number
- * @id: the lowest number that counts
- *
- * It may be removed at any time: only under its lock it can be told if it is
- * still present.
- *
- * Return: the block, or NULL if there is none from there on.
+ * cmem_block_init - before the first block
+ * @name: called for each block that is there for everybody, with no lock held, and
+ *	with no promise that it still is
  */
-struct cmem_block *cmem_block_find_from(s32 id)
+void __init cmem_block_init(void (*name)(struct cmem_block *block))
 {
-	struct cmem_block *block;
-
-	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
-		if (block->id >= id && READ_ONCE(block->present))
-			return block;
-	return NULL;
-}
-
-/**
- * cmem_block_find - find a block by its number
- * @id: the number, as users say it
- *
- * Return: the block, which may be removed at any time, or NULL.
- */
-struct cmem_block *cmem_block_find(s32 id)
-{
-	struct cmem_block *block;
-
-	if (id < 0)
-		return id == CMEM_BLOCK_CMA ? cmem_cma_block() : NULL;
-	block = cmem_block_find_from(id);
-	return block && block->id == id ? block : NULL;
-}
-
-/**
- * cmem_block_lock - find a block by its number, and lock it
- * @id: the number
- *
- * Return: the block, to be unlocked by the caller, or NULL.
- */
-struct cmem_block *cmem_block_lock(s32 id)
-{
-	struct cmem_block *block = cmem_block_find(id);
-
-	if (!block)
-		return NULL;
-	mutex_lock(&block->lock);
-	if (block->present)
-		return block;
-	mutex_unlock(&block->lock);
-	return NULL;
-}
-
-/* Without the lock this is a guess about a block that is removed or added. */
-static bool cmem_block_has(const struct cmem_block *block, unsigned long pfn)
-{
-	return pfn - READ_ONCE(block->base_pfn) < READ_ONCE(block->num_pages);
-}
-
-/**
- * cmem_block_lock_pfn - find the block that has a page, and lock it
- * @pfn: page frame number
- *
- * Return: the block, to be unlocked by the caller, or NULL.
- */
-struct cmem_block *cmem_block_lock_pfn(unsigned long pfn)
-{
-	struct cmem_block *block;
-
-	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
-		if (!cmem_block_has(block, pfn))
-			continue;
-		mutex_lock(&block->lock);
-		if (block->present && cmem_block_has(block, pfn))
-			return block;
-		mutex_unlock(&block->lock);
-	}
-	block = cmem_cma_find_pfn(pfn);
-	if (block)
-		mutex_lock(&block->lock);
-	return block;
-}
-
-/**
- * cmem_block_length - how long a block is
- * @block: the block
- *
- * Return: bytes.
- */
-u64 cmem_block_length(struct cmem_block *block)
-{
-	if (block->kind == CMEM_KIND_CMA)
-		return cmem_cma_length(block);
-	return (u64)block->num_pages << PAGE_SHIFT;
-}
-
-/**
- * cmem_block_for_each - do something with each block
- * @fn: called with a block, block -1 among them, that is not locked and need not be
- *	present. Other than 0 ends it.
- *
- * Return: what @fn returned last, 0 without blocks.
- */
-int cmem_block_for_each(int (*fn)(struct cmem_block *block))
-{
-	struct cmem_block *block = cmem_cma_block();
-	int ret = block ? fn(block) : 0;
-
-	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
-		if (ret)
-			break;
-		ret = fn(block);
-	}
-	return ret;
-}
-
-/**
- * cmem_block_count - sum up the blocks
- * @count: where to put how many there are
- * @limit: where to put one more than the highest number, 0 without blocks
- */
-void cmem_block_count(u32 *count, u32 *limit)
-{
-	const struct cmem_block *block;
-
-	*count = 0;
-	*limit = 0;
-	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks) {
-		if (!READ_ONCE(block->present))
-			continue;
-		(*count)++;
-		*limit = block->id + 1;
-	}
-}
-
-/**
- * cmem_block_best_pool - find the pool that fits a buffer best
- * @block: the block, locked
- * @length: of the buffer, in bytes
- *
- * Return: the number of the pool with the smallest buffers that are long enough
- * and of which one is free; -ENOENT when no pool has buffers that long, -ENOMEM
- * when none of them is free.
- */
-int cmem_block_best_pool(struct cmem_block *block, u64 length)
-{
-	int ret = -ENOENT;
-	unsigned int i;
-
-	for (i = 0; i < block->num_pools && ret < 0; i++) {
-		const struct cmem_carved_pool *pool;
-
-		pool = &block->pools[block->by_size[i]];
-		if ((u64)pool->pages << PAGE_SHIFT < length ||
-		    !pool->slots.count)
-			continue;
-		ret = cmem_pool_free(&pool->slots) ? (int)pool->number : -ENOMEM;
-		/* An area is not left for a larger one. */
-		if (block->kind == CMEM_KIND_CMA)
-			break;
-	}
-	return ret;
+	cmem_block_name = name;
 }
 
 /* The last byte that this machine can address */
@@ -224,8 +59,9 @@ static int cmem_block_check_free(struct device *dev,
 		return -EINVAL;
 	}
 
-	list_for_each_entry(other, &cmem_blocks, in_blocks) {
-		if (!other->present)
+	cmem_for_each_block(other) {
+		/* Where CMA areas are, memory.c finds System RAM. */
+		if (other->id < 0 || !other->present)
 			continue;
 		if (other->id == config->id) {
 			dev_err(dev, "block %d: there is a block of this number already\n",
@@ -243,17 +79,6 @@ static int cmem_block_check_free(struct device *dev,
 	return 0;
 }
 
-/* Where a number is in the list, or would be before. What is there need not be present. */
-static struct cmem_block *cmem_block_place(s32 id)
-{
-	struct cmem_block *block;
-
-	list_for_each_entry(block, &cmem_blocks, in_blocks)
-		if (block->id >= id)
-			return block;
-	return NULL;
-}
-
 /*
  * Give a block its names in debugfs and in /dev/dma_heap. Who lists such a directory
  * keeps it locked while a page of his comes from where it is, be it for ever: so this is
@@ -264,8 +89,7 @@ static void cmem_block_make_names(struct work_struct *work)
 	struct cmem_block *block = container_of(work, struct cmem_block,
 						names_work);
 
-	cmem_debugfs_add_block(block);
-	cmem_dma_heap_add(block);
+	cmem_block_name(block);
 	complete_all(&block->named);
 }
 
@@ -278,18 +102,22 @@ void cmem_block_wait_for_names(void)
 {
 	struct cmem_block *block;
 
-	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
+	cmem_for_each_block(block)
 		if (wait_for_completion_killable(&block->named))
 			return;
 }
 
-static struct cmem_block *cmem_block_alloc(s32 id)
+/**
+ * cmem_block_prepare - make a struct of a block ready to be filled
+ * @block: the struct, zeroed
+ * @id: the block's number
+ * @ops: where its memory comes from
+ */
+void cmem_block_prepare(struct cmem_block *block, s32 id,
+			const struct cmem_block_ops *ops)
 {
-	struct cmem_block *block = kzalloc(sizeof(*block), GFP_KERNEL);
-
-	if (!block)
-		return NULL;
 	block->id = id;
+	block->ops = ops;
 	mutex_init(&block->lock);
 	init_waitqueue_head(&block->scrub_wait);
 	cmem_quarantine_init(block);
@@ -297,7 +125,28 @@ static struct cmem_block *cmem_block_alloc(s32 id)
 	init_completion(&block->named);
 	cmem_quota_init(block);
 	INIT_LIST_HEAD(&block->failed);
-	return block;
+}
+
+/**
+ * cmem_block_publish - let everybody find a block
+ * @block: a block that has been filled and is not present. It is in the table only if
+ *	there was a block of its number before.
+ *
+ * The caller holds cmem_blocks_lock.
+ */
+void cmem_block_publish(struct cmem_block *block)
+{
+	/* Nobody has it before it has one; a new cmem.quota= does not find it yet. */
+	cmem_quota_apply(block);
+	mutex_lock(&block->lock);
+	WRITE_ONCE(block->present, true);
+	mutex_unlock(&block->lock);
+	if (cmem_block_find_id(block->id) != block)
+		cmem_block_enter(block);
+	cmem_quota_apply(block);
+	/* It may have other names than the one before. */
+	reinit_completion(&block->named);
+	queue_work(system_unbound_wq, &block->names_work);
 }
 
 /* Put what has been checked in its place, for everybody. */
@@ -305,41 +154,33 @@ static int cmem_block_make(struct device *dev,
 			   const struct cmem_block_config *config,
 			   bool coherent, bool added)
 {
-	struct cmem_block *place = cmem_block_place(config->id);
-	bool again = place && place->id == config->id;
-	struct cmem_block *block;
+	struct cmem_block *before = cmem_block_find_id(config->id);
+	struct cmem_block *block = before;
 	int ret;
 
-	block = again ? place : cmem_block_alloc(config->id);
-	if (!block)
-		return -ENOMEM;
+	if (!before) {
+		block = kzalloc(sizeof(*block), GFP_KERNEL);
+		if (!block)
+			return -ENOMEM;
+		cmem_block_prepare(block, config->id, &cmem_carved_ops);
+	}
 	ret = cmem_block_fill(dev, block, config, coherent);
 	if (ret) {
-		if (!again) {
+		if (!before) {
 			mutex_destroy(&block->lock);
 			kfree(block);
 		}
 		return ret;
 	}
 
-	/* Nobody has it before it has one; a new cmem.quota= does not find it yet. */
-	cmem_quota_apply(block);
-	mutex_lock(&block->lock);
 	block->added = added;
-	WRITE_ONCE(block->present, true);
+	cmem_block_publish(block);
+	mutex_lock(&block->lock);
 	cmem_scrub_kick(block);
 	mutex_unlock(&block->lock);
-	if (!again)
-		list_add_tail_rcu(&block->in_blocks, place ? &place->in_blocks :
-							     &cmem_blocks);
-	cmem_quota_apply(block);
-
 	dev_info(dev, "block %d: %#llx bytes at %pa, %u pools, heap of %#llx bytes\n",
 		 block->id, config->length, &config->base, block->num_pools,
 		 (u64)block->heap.size << PAGE_SHIFT);
-	/* It may have other names than the one before. */
-	reinit_completion(&block->named);
-	queue_work(system_unbound_wq, &block->names_work);
 	return 0;
 }
 

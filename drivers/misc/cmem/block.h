@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A range of memory, carved into pools and a heap (block.c, block_fill.c) */
+/*
+ * Memory out of which buffers come, in pools and a heap: block_table.c has all blocks,
+ * block.c how they come and go, block_fill.c what is in one, carved.c how memory of one
+ * is taken.
+ */
 #ifndef _CMEM_BLOCK_H
 #define _CMEM_BLOCK_H
 
@@ -8,6 +12,7 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/rculist.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -20,7 +25,10 @@
 #include "pool.h"
 
 struct cmem_account;
+struct cmem_block;
 struct cmem_buffer;
+struct cmem_file;
+struct cmem_request;
 struct cmem_rproc;
 struct dentry;
 struct device;
@@ -51,9 +59,38 @@ struct cmem_carved_pool {
 };
 
 /**
- * struct cmem_block - a range of memory
+ * struct cmem_block_ops - what differs between memory that is all ours and CMA areas
+ * @lends_free: what is free of the block is lent to the kernel: only buffers are ours
+ * @one_pool: the smallest pool whose buffers are long enough is the only one that serves
+ * @alloc: as cmem_buffer_alloc(); the block is not locked
+ * @put: give back the memory of a buffer that nobody holds. The block is locked. The last
+ *	owner must not have it back as it is if the last argument is true.
+ * @has: tell if a page within @base_pfn and @num_pages is the block's, NULL if each is.
+ *	The block need not be locked.
+ * @length: bytes that buffers can have. The block need not be locked.
+ * @largest: pages in the longest run that a buffer of the heap could have. The block is
+ *	locked.
+ * @place: tell where the buffers of a pool can be, or with CMEM_MAX_POOLS for its number
+ *	those of the heap: page offset of the first page, and how many pages
+ */
+struct cmem_block_ops {
+	bool lends_free;
+	bool one_pool;
+	int (*alloc)(struct cmem_file *file, struct cmem_block *block,
+		     struct cmem_request *request);
+	void (*put)(struct cmem_buffer *buffer, bool shared);
+	bool (*has)(const struct cmem_block *block, unsigned long pfn);
+	u64 (*length)(const struct cmem_block *block);
+	unsigned long (*largest)(struct cmem_block *block);
+	void (*place)(const struct cmem_block *block, unsigned int number,
+		      unsigned long *start, unsigned long *pages);
+};
+
+/**
+ * struct cmem_block - a range of memory, or the CMA areas
  * @in_blocks: in the list of all blocks, for good once it is there
  * @id: the block's number, as users know it: never another one
+ * @ops: where its memory comes from: never others
  * @lock: covers what follows, and the state of every buffer of this block
  * @present: there is a block of this number. Without, nothing that follows means
  *	anything: it has been removed, or is being made.
@@ -77,6 +114,8 @@ struct cmem_carved_pool {
  *	those who work with it
  * @alias_cost: pages that were mapped for work because it was not there
  * @num_pools: how many of @pools are there
+ * @num_carved: how many of these have a slot for each buffer: all, but none of CMA, whose
+ *	pools' buffers are in @heap.extents like those of the heap
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
  * @heap: the rest of the memory
@@ -110,9 +149,10 @@ struct cmem_carved_pool {
  * @quarantined_pages: and how long in all
  * @quarantine_work: lets them go
  * @incarnation: counts removals
+ * @shown_in_use: /proc/cmem shows it only while buffers of it are in use
  * @dma_heap_config: it as DMA-BUF heaps
  * @debugfs: its directory there, for good once it is there, which nothing but
- *	@names_work and cma_create.c touches
+ *	@names_work touches
  * @names_work: gives it names there and as DMA-BUF heaps
  * @named: this has been done since it was made
  *
@@ -125,6 +165,7 @@ struct cmem_carved_pool {
 struct cmem_block {
 	struct list_head in_blocks;
 	s32 id;
+	const struct cmem_block_ops *ops;
 
 	struct mutex lock;
 	bool present;
@@ -143,6 +184,7 @@ struct cmem_block {
 	unsigned long alias_users;
 	unsigned long alias_cost;
 	unsigned int num_pools;
+	unsigned int num_carved;
 	struct cmem_carved_pool *pools;
 	u8 by_size[CMEM_MAX_POOLS];
 	struct cmem_heap heap;
@@ -173,12 +215,40 @@ struct cmem_block {
 	unsigned long quarantined_pages;
 	struct delayed_work quarantine_work;
 	unsigned int incarnation;
+	bool shown_in_use;
 	struct cmem_dma_heap_config dma_heap_config;
 	struct dentry *debugfs;
 	struct work_struct names_work;
 	struct completion named;
 };
 
+extern const struct cmem_block_ops cmem_carved_ops;
+
+/* block_table.c */
+extern struct mutex cmem_blocks_lock;
+extern struct list_head cmem_blocks;
+
+/*
+ * Go through all blocks. They are not locked, need not be present, and the list only
+ * grows.
+ */
+#define cmem_for_each_block(block) \
+	list_for_each_entry_lockless(block, &cmem_blocks, in_blocks)
+
+void cmem_block_enter(struct cmem_block *block);
+struct cmem_block *cmem_block_find_id(s32 id);
+struct cmem_block *cmem_block_find(s32 id);
+struct cmem_block *cmem_block_find_from(s32 id);
+struct cmem_block *cmem_block_lock(s32 id);
+struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
+void cmem_block_count(u32 *count, u32 *limit);
+int cmem_block_best_pool(struct cmem_block *block, u64 length);
+
+/* block.c */
+void cmem_block_init(void (*name)(struct cmem_block *block));
+void cmem_block_prepare(struct cmem_block *block, s32 id,
+			const struct cmem_block_ops *ops);
+void cmem_block_publish(struct cmem_block *block);
 int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 		      bool coherent);
 void cmem_block_reserve(struct device *dev, struct cmem_block_config *config,
@@ -186,13 +256,6 @@ void cmem_block_reserve(struct device *dev, struct cmem_block_config *config,
 int cmem_block_add(struct device *dev, struct cmem_block_config *config);
 int cmem_block_remove(struct device *dev, s32 id);
 void cmem_block_wait_for_names(void);
-struct cmem_block *cmem_block_find(s32 id);
-struct cmem_block *cmem_block_find_from(s32 id);
-struct cmem_block *cmem_block_lock(s32 id);
-struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
-int cmem_block_for_each(int (*fn)(struct cmem_block *block));
-void cmem_block_count(u32 *count, u32 *limit);
-int cmem_block_best_pool(struct cmem_block *block, u64 length);
 
 /* block_fill.c, for block.c and, to sort pools, cma_create.c */
 int cmem_block_fill(struct device *dev, struct cmem_block *block,
@@ -200,7 +263,35 @@ int cmem_block_fill(struct device *dev, struct cmem_block *block,
 void cmem_block_empty(struct cmem_block *block);
 void cmem_block_sort_pools(struct cmem_block *block);
 
-u64 cmem_block_length(struct cmem_block *block);
+/* carved.c */
+int cmem_carved_init(void);
+void cmem_carved_exit(void);
+
+/**
+ * cmem_block_length - how long a block is
+ * @block: the block
+ *
+ * Return: bytes.
+ */
+static inline u64 cmem_block_length(const struct cmem_block *block)
+{
+	return block->ops->length(block);
+}
+
+/* The pool that has a slot for a page of a block, or NULL */
+static inline struct cmem_carved_pool *
+cmem_block_pool_at(const struct cmem_block *block, unsigned long page)
+{
+	unsigned int i;
+
+	for (i = 0; i < block->num_carved; i++) {
+		struct cmem_carved_pool *pool = &block->pools[i];
+
+		if (page - pool->start < pool->slots.count * pool->pages)
+			return pool;
+	}
+	return NULL;
+}
 
 /* Where a page of a block is */
 static inline phys_addr_t cmem_block_phys(const struct cmem_block *block,

@@ -127,6 +127,7 @@ static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 		slack -= config->pools[i].count * pool->pages;
 	}
 	block->num_pools = config->num_pools;
+	block->num_carved = config->num_pools;
 	cmem_block_sort_pools(block);
 
 	cmem_heap_init(&block->heap, block->base_pfn, block->num_pages,
@@ -182,6 +183,7 @@ void cmem_block_empty(struct cmem_block *block)
 	kfree(block->pools);
 	block->pools = NULL;
 	block->num_pools = 0;
+	block->num_carved = 0;
 	WRITE_ONCE(block->num_pages, 0);
 	mutex_unlock(&block->lock);
 }

@@ -156,6 +156,27 @@ cmem_buffer_block(const struct cmem_buffer *buffer)
 	       cmem_heap_buffer(buffer)->block;
 }
 
+/**
+ * cmem_buffer_at - find what has a page of a block
+ * @block: the block, locked
+ * @page: page offset in it
+ *
+ * Inline: freeing a buffer is little more than this.
+ *
+ * Return: the buffer, which need not be live, or NULL.
+ */
+static inline struct cmem_buffer *cmem_buffer_at(struct cmem_block *block,
+						 unsigned long page)
+{
+	struct cmem_carved_pool *pool = cmem_block_pool_at(block, page);
+	struct cmem_heap_buffer *from;
+
+	if (pool)
+		return &pool->buffers[(page - pool->start) / pool->pages];
+	from = cmem_heap_find(&block->heap, page);
+	return from ? &from->buffer : NULL;
+}
+
 /* Bytes in a buffer */
 static inline u64 cmem_buffer_length(const struct cmem_buffer *buffer)
 {
@@ -213,6 +234,19 @@ static inline bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
 	if (block->kind == CMEM_KIND_SRAM)
 		return false;
 	return block->coherent || READ_ONCE(buffer->flags) & CMEM_BUFFER_CACHED;
+}
+
+/**
+ * cmem_buffer_is_registered - tell if any file is registered for a buffer
+ * @buffer: a buffer of a block that is locked
+ *
+ * Return: false for what is only mapped, or a DMA-BUF: that has no owner any more, and
+ * gets none by its address.
+ */
+static inline bool
+cmem_buffer_is_registered(const struct cmem_buffer *buffer)
+{
+	return buffer->first.file || buffer->first.next;
 }
 
 u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer);

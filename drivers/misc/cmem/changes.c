@@ -24,7 +24,6 @@
 
 #include "changes.h"
 #include "file.h"
-#include "main.h"
 
 /* What others read. The kernel's own zero page is not for mappings of files. */
 static struct page *cmem_changes_unknown;

@@ -30,10 +30,10 @@
 #include "alloc.h"
 #include "block.h"
 #include "buffer.h"
-#include "cma.h"
 #include "cma_area.h"
 #include "cmem.h"
 #include "dmem.h"
+#include "failure.h"
 #include "heap.h"
 #include "quota.h"
 #include "scrub.h"
@@ -50,38 +50,15 @@ struct cmem_cma_buffer {
 	bool remapped;
 };
 
-/* Written once, by cmem_cma_publish() */
-struct cmem_cma *cmem_cma;
-
-/**
- * cmem_cma_block - the block of CMA areas
- *
- * Return: the block, or NULL if there is none.
- */
-struct cmem_block *cmem_cma_block(void)
+static bool cmem_cma_has(const struct cmem_block *block, unsigned long pfn)
 {
-	/* With all that cmem_cma_publish() has put into it */
-	struct cmem_cma *cma = smp_load_acquire(&cmem_cma);
-
-	return cma ? &cma->block : NULL;
-}
-
-/**
- * cmem_cma_find_pfn - find out if a page is in a CMA area of ours
- * @pfn: page frame number
- *
- * Return: the block or NULL.
- */
-struct cmem_block *cmem_cma_find_pfn(unsigned long pfn)
-{
-	/* As above */
-	struct cmem_cma *cma = smp_load_acquire(&cmem_cma);
+	const struct cmem_cma *cma = cmem_cma_of(block);
 	unsigned int i;
 
-	for (i = 0; cma && i < ARRAY_SIZE(cma->areas); i++)
+	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
 		if (pfn - cma->areas[i].base_pfn < cma->areas[i].num_pages)
-			return &cma->block;
-	return NULL;
+			return true;
+	return false;
 }
 
 /* What our buffers can still get of an area. The share may be less than they have. */
@@ -90,15 +67,10 @@ static unsigned long cmem_cma_left(const struct cmem_cma_area *area)
 	return area->limit - min(area->used, area->limit);
 }
 
-/**
- * cmem_cma_length - bytes that buffers can have in all areas
- * @block: the block
- *
- * Return: the sum, that of the global area included.
- */
-u64 cmem_cma_length(struct cmem_block *block)
+/* That of the global area included */
+static u64 cmem_cma_length(const struct cmem_block *block)
 {
-	struct cmem_cma *cma = cmem_cma_of(block);
+	const struct cmem_cma *cma = cmem_cma_of(block);
 	u64 pages = 0;
 	unsigned int i;
 
@@ -108,13 +80,8 @@ u64 cmem_cma_length(struct cmem_block *block)
 	return pages << PAGE_SHIFT;
 }
 
-/**
- * cmem_cma_largest - the longest run of pages that no buffer of ours is in
- * @block: the block, locked
- *
- * Return: its length in pages, in the heap's area, and no more than can be had of it.
- */
-unsigned long cmem_cma_largest(struct cmem_block *block)
+/* The longest run that no buffer of ours is in, and no more than can be had of it */
+static unsigned long cmem_cma_largest(struct cmem_block *block)
 {
 	struct cmem_cma_area *area = &cmem_cma_of(block)->areas[CMEM_CMA_HEAP];
 	unsigned long end = area->base_pfn + area->num_pages;
@@ -129,26 +96,8 @@ unsigned long cmem_cma_largest(struct cmem_block *block)
 	return min(max(largest, end - run), cmem_cma_left(area));
 }
 
-/**
- * cmem_cma_is_ours - tell if there is memory for nobody but us
- * @block: the block
- *
- * Return: true if there is a pool or a heap that is not the global area.
- */
-bool cmem_cma_is_ours(struct cmem_block *block)
-{
-	return block->num_pools || cmem_cma_of(block)->own_heap;
-}
-
-/**
- * cmem_cma_area - where an area is
- * @block: the block
- * @number: of the pool, or CMEM_MAX_POOLS for the heap
- * @start: where to put the page frame number of its first page
- * @pages: where to put its length
- */
-void cmem_cma_area(struct cmem_block *block, unsigned int number,
-		   unsigned long *start, unsigned long *pages)
+static void cmem_cma_place(const struct cmem_block *block, unsigned int number,
+			   unsigned long *start, unsigned long *pages)
 {
 	const struct cmem_cma_area *area = &cmem_cma_of(block)->areas[number];
 
@@ -230,8 +179,9 @@ static void cmem_cma_remap(struct page *page, unsigned long pages, bool cached)
  * Buffers that huge pages can map begin on a boundary of such if there is one
  * free. In a pool, all of them do, or a pool of n would not have room for n.
  */
-static struct page *cmem_cma_alloc(const struct cmem_cma_area *area, bool heap,
-				   unsigned long pages, unsigned int order)
+static struct page *cmem_cma_get_pages(const struct cmem_cma_area *area,
+				       bool heap, unsigned long pages,
+				       unsigned int order)
 {
 	unsigned long huge = CMEM_HUGE_SIZE >> PAGE_SHIFT;
 	unsigned int preferred = ilog2(huge);
@@ -306,9 +256,9 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 			       (u64)pages << PAGE_SHIFT);
 	if (ret)
 		goto err_free;
-	page = cmem_cma_alloc(area, heap, pages,
-			      min_t(unsigned int, ilog2(align) - PAGE_SHIFT,
-				    BITS_PER_LONG - 2));
+	page = cmem_cma_get_pages(area, heap, pages,
+				  min_t(unsigned int, ilog2(align) - PAGE_SHIFT,
+					BITS_PER_LONG - 2));
 	if (!page) {
 		ret = fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 		goto err_dmem;
@@ -461,20 +411,13 @@ static int cmem_cma_take_chosen(struct cmem_block *block,
 	return ret;
 }
 
-/**
- * cmem_cma_take - take memory out of a CMA area
- * @block: the block
- * @request: what is wanted. A pool that is named gives a longer buffer than its
- *	own as well, in place of some of these.
- * @from: where to put the buffer, which has no user yet
- *
- * The memory is clean. May sleep for long: others' pages are moved away. Called
- * without the block's lock.
- *
- * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
+/*
+ * Take clean memory, for a buffer that nobody holds yet. A pool that is named gives a
+ * longer buffer than its own as well, in place of some of these. May sleep for long:
+ * others' pages are moved away.
  */
-int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
-		  struct cmem_heap_buffer **from)
+static int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
+			 struct cmem_heap_buffer **from)
 {
 	int ret = cmem_cma_take_chosen(block, request, from);
 
@@ -485,18 +428,51 @@ int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
 	return cmem_cma_take_chosen(block, request, from);
 }
 
-/**
- * cmem_cma_put - give memory back to its CMA area
- * @from: a buffer that nobody holds. The block is locked.
- */
-void cmem_cma_put(struct cmem_heap_buffer *from)
+static int cmem_cma_alloc(struct cmem_file *file, struct cmem_block *block,
+			  struct cmem_request *request)
 {
-	struct cmem_cma_buffer *buffer = container_of(from, struct cmem_cma_buffer,
-						      buffer);
-	struct cmem_cma *cma = cmem_cma_of(from->block);
+	struct cmem_heap_buffer *from;
+	int ret;
 
-	cmem_heap_erase(&cma->block.heap, from->start, from->pages);
-	cmem_cma_uncharge(cma, buffer->area, from->user, from->pages);
-	cmem_cma_release(buffer);
-	kfree(buffer);
+	ret = cmem_cma_take(block, request, &from);
+	if (ret)
+		return ret;
+
+	mutex_lock(&block->lock);
+	from->tag = cmem_request_tag(file, block, request);
+	cmem_failure_check(block);
+	/* While it was on its way, the failure may have been seen, or not. */
+	if (from->buffer.flags & CMEM_BUFFER_FAILED ||
+	    cmem_failure_in_new(block, from->start, from->pages)) {
+		cmem_buffer_return(&from->buffer, true);
+		ret = -EHWPOISON;
+	} else {
+		cmem_buffer_admit(file, &from->buffer, request);
+	}
+	mutex_unlock(&block->lock);
+	return ret;
 }
+
+static void cmem_cma_put(struct cmem_buffer *buffer, bool shared)
+{
+	struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
+	struct cmem_cma *cma = cmem_cma_of(from->block);
+	struct cmem_cma_buffer *taken;
+
+	taken = container_of(from, struct cmem_cma_buffer, buffer);
+	cmem_heap_erase(&cma->block.heap, from->start, from->pages);
+	cmem_cma_uncharge(cma, taken->area, from->user, from->pages);
+	cmem_cma_release(taken);
+	kfree(taken);
+}
+
+const struct cmem_block_ops cmem_cma_ops = {
+	.lends_free = true,
+	.one_pool = true,
+	.alloc = cmem_cma_alloc,
+	.put = cmem_cma_put,
+	.has = cmem_cma_has,
+	.length = cmem_cma_length,
+	.largest = cmem_cma_largest,
+	.place = cmem_cma_place,
+};

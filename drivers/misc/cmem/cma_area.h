@@ -45,12 +45,9 @@ struct cmem_cma {
 	bool no_heap;
 };
 
-static inline struct cmem_cma *cmem_cma_of(struct cmem_block *block)
-{
-	return container_of(block, struct cmem_cma, block);
-}
+#define cmem_cma_of(_block)	container_of(_block, struct cmem_cma, block)
 
-extern struct cmem_cma *cmem_cma;
+extern const struct cmem_block_ops cmem_cma_ops;
 
 void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *area);
 

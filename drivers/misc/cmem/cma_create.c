@@ -21,8 +21,6 @@
 #include "cma_area.h"
 #include "cmem.h"
 #include "config.h"
-#include "debugfs.h"
-#include "dmabuf.h"
 #include "dmem.h"
 #include "early.h"
 #include "heap.h"
@@ -59,7 +57,7 @@ static void cmem_cma_set_share(struct cmem_cma_area *heap, struct cma *cma)
 
 static int cmem_cma_share_set(const char *val, const struct kernel_param *kp)
 {
-	struct cmem_block *block = cmem_cma_block();
+	struct cmem_block *block = cmem_block_find(CMEM_BLOCK_CMA);
 	size_t length = strcspn(val, "\n");
 	struct cmem_amount share;
 	struct cmem_cma_area *heap;
@@ -177,13 +175,13 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 		return;
 	}
 
-	mutex_init(&block->lock);
-	cmem_quarantine_init(block);
-	cmem_quota_init(block);
-	block->id = CMEM_BLOCK_CMA;
+	guard(mutex)(&cmem_blocks_lock);
+
+	cmem_block_prepare(block, CMEM_BLOCK_CMA, &cmem_cma_ops);
 	block->kind = CMEM_KIND_CMA;
 	block->coherent = coherent;
 	block->has_pages = true;
+	block->shown_in_use = !block->num_pools && !cma->own_heap;
 	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
 		block->num_pages = max(block->num_pages, cma->areas[i].base_pfn +
 				       cma->areas[i].num_pages);
@@ -196,22 +194,17 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 	/* Without memory for it, what is in quarantine waits for a supervisor. */
 	if (cmem_quarantine_configure(dev, block, quarantine))
 		block->quarantine_config.num_rprocs = 0;
-	block->present = true;
 	mutex_unlock(&block->lock);
 	/* With all that the share may become */
-	if (cmem_dmem_register(&block->dmem, block->id, cmem_cma_length(block) +
+	if (cmem_dmem_register(&block->dmem, block->id, cmem_block_length(block) +
 			       ((u64)(heap->num_pages - heap->limit) << PAGE_SHIFT)))
 		pr_err("block %d: no memory for its region of the dmem cgroup controller\n",
 		       block->id);
-	/* From here on, cmem_cma_block() finds all of it. */
-	smp_store_release(&cmem_cma, cma);
-	cmem_quota_apply(block);
+	cmem_block_publish(block);
 
 	pr_info("block %d: %u pools, heap of %#llx bytes in %s CMA area\n",
 		block->id, block->num_pools, (u64)heap->limit << PAGE_SHIFT,
 		cma->own_heap ? "its own" : heap->cma ? "the global" : "no");
-	cmem_debugfs_add_block(block);
-	cmem_dma_heap_add(block);
 }
 
 /* What programs do not free of it goes into quarantine, for so many milliseconds. */
@@ -428,7 +421,7 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 			CMEM_BLOCK_CMA);
 		return -EEXIST;
 	}
-	if (cmem_cma_block()) {
+	if (cmem_block_find(CMEM_BLOCK_CMA)) {
 		dev_err(dev, "block %d: it is there already: its node in the device tree came too late\n",
 			CMEM_BLOCK_CMA);
 		return -EBUSY;

@@ -8,39 +8,41 @@
  *	       -> sram -> block                           -> quarantine
  *	early  -> cma
  *
- * What blocks there are to be: config.c, config_of*.c (device tree), config_params.c and
- * params*.c (parameters), config_user.c (an ioctl), early.c (areas that are reserved while
- * the kernel boots), region.c (what was reserved), memory.c (whether a range of memory may
- * be a block).
+ * Configuration says which blocks there will be: config.c, config_of*.c (device tree),
+ * config_params.c and params*.c (parameters), config_user.c (an ioctl), early.c (areas
+ * that are reserved while the kernel boots), region.c (what was reserved), memory.c
+ * (whether a range of memory may be a block).
  *
- * Blocks: block.c has the table, and how they come and go, block_fill.c what is in one.
- * pool.c and heap*.c keep books of what is free. cma.c and cma_create.c have the block of
- * CMA areas, sram.c those in on-chip memory. scrub.c cleans free memory. quota.c
- * counts how much each user has. failure.c takes memory that has failed out of use.
- * power.c takes care of blocks while the machine sleeps.
+ * Blocks have the memory. block_table.c has all of them, block.c makes and removes them,
+ * block_fill.c fills one. pool.c and heap*.c keep books of what is free. Memory comes from
+ * carved.c if it is all ours, and from cma.c if the kernel uses it meanwhile: these are
+ * the two struct cmem_block_ops. cma_create.c makes the block of CMA areas, sram.c those
+ * in on-chip memory. scrub.c cleans free memory. quota.c counts what each user has.
+ * failure.c takes memory that has failed out of use. power.c takes care of blocks while
+ * the machine sleeps.
  *
- * Buffers: alloc.c chooses memory, buffer.c has a buffer's life. registration*.c has who
- * holds it, file.c what an open file holds. quarantine.c keeps what its owner did not
- * free, remoteproc.c knows if a processor may still use that.
+ * Buffers are made of memory. alloc.c begins and ends one, buffer.c counts who holds it.
+ * registration*.c has the files that hold it, file.c what an open file holds.
+ * quarantine.c keeps what its owner did not free, remoteproc.c knows whether a processor
+ * may still use that.
  *
- * What is done with them: vma.c maps a buffer, and changes.c tells a program when a
- * mapping has ended. alias.c has the kernel's own mapping, and sync.c maintains caches
- * through it. dmabuf.c exports a buffer, exports.c knows all DMA-BUFs of one, dmabuf_map.c
- * what a device is told, dma_heap*.c make DMA-BUF heaps, import.c finds the address of
- * anybody's DMA-BUF.
+ * Programs and devices use buffers. vma.c maps one, space.c has the address space of all
+ * mappings, changes.c tells a program when a mapping has ended. alias.c has the kernel's
+ * own mapping, cache.c maintains caches, and sync.c does so for programs. dmabuf.c exports
+ * a buffer, exports.c knows all DMA-BUFs of one, dmabuf_map.c what a device is told,
+ * dma_heap*.c make DMA-BUF heaps, import.c finds the address of anybody's DMA-BUF.
  *
- * Programs: ioctl*.c has what they ask, legacy*.c the ioctls of the out-of-tree driver.
- * main.c has /dev/cmem, procfs.c and debugfs.c what one sees.
+ * Programs ask through ioctl*.c, those of the out-of-tree driver through legacy*.c.
+ * main.c puts /dev/cmem together, procfs.c and debugfs.c show what there is.
  *
  * Each file has a header of its name with what the others may use. Where several files
- * make one thing, the header has the name of the first one. Calls go against the arrows
- * in a few places: a block starts what works on its free memory, which looks blocks up;
- * a buffer that nobody holds goes back to alloc.c or quarantine.c; the last
- * registration that ends has exports.c forget DMA-BUFs; vma.c tells dmabuf.c that a program ends.
+ * make one thing, the header has the name of the first one. No file calls one that is
+ * above it: where that is needed, the upper one passes a pointer down (struct
+ * cmem_block_ops, cmem_block_init()).
  *
  * Locks nest in this order:
  *
- *	cmem_blocks_lock	(a mutex, in block.c, while a block is made or removed)
+ *	cmem_blocks_lock	(a mutex, in block_table.c, while a block is made or removed)
  *	cmem_quota_lock		(a mutex, in quota.c, while quotas are set)
  *	cmem_file.sync_lock	(a mutex, for SYNC_ALL alone)
  *	mmap_lock		(taken by the callers of vma.c, and in sync.c)

@@ -130,20 +130,13 @@ static void cmem_debugfs_heap(struct cmem_block *block, unsigned long page,
 static struct cmem_debugfs_extent cmem_debugfs_look(struct cmem_block *block,
 						    unsigned long page)
 {
+	const struct cmem_carved_pool *pool = cmem_block_pool_at(block, page);
 	struct cmem_debugfs_extent extent = { .start = page };
-	unsigned int i, pools = block->num_pools;
 
-	if (block->kind == CMEM_KIND_CMA)
-		pools = 0;
-	for (i = 0; i < pools; i++) {
-		const struct cmem_carved_pool *pool = &block->pools[i];
-
-		if (page - pool->start < pool->slots.count * pool->pages) {
-			cmem_debugfs_pool(pool, page, &extent);
-			return extent;
-		}
-	}
-	cmem_debugfs_heap(block, page, &extent);
+	if (pool)
+		cmem_debugfs_pool(pool, page, &extent);
+	else
+		cmem_debugfs_heap(block, page, &extent);
 	return extent;
 }
 
@@ -168,8 +161,8 @@ static void cmem_debugfs_print(struct seq_file *m,
 	const struct cmem_buffer *buffer = extent->buffer;
 	unsigned int owners;
 
-	/* What is not ours of the CMA block is others' business. */
-	if (block->kind == CMEM_KIND_CMA && !buffer)
+	/* What is lent is others' business. */
+	if (block->ops->lends_free && !buffer)
 		return;
 
 	seq_printf(m, "phys=%#llx length=%#llx",

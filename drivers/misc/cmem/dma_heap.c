@@ -26,6 +26,7 @@
 #include "alloc.h"
 #include "block.h"
 #include "buffer.h"
+#include "dma_heap.h"
 #include "dmabuf.h"
 #include "params.h"
 

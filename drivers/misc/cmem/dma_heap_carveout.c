@@ -22,7 +22,7 @@
 #include "block.h"
 #include "cmem.h"
 #include "config.h"
-#include "dmabuf.h"
+#include "dma_heap.h"
 #include "import.h"
 #include "params.h"
 

@@ -42,6 +42,7 @@
 #include "failure.h"
 #include "file.h"
 #include "registration.h"
+#include "space.h"
 #include "sync.h"
 #include "vma.h"
 
@@ -257,23 +258,6 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 	kfree(exported);
 }
 
-/**
- * cmem_dmabuf_die - a program ends that has a DMA-BUF of ours mapped
- * @file: the DMA-BUF's, which that mapping holds still
- *
- * exec() calls this as well. The caller may be another process, which was reading the
- * memory of the program that ends (ps, a debugger). cmem_dmabuf_release() then runs in
- * that process, and can't tell that a program has ended.
- */
-void cmem_dmabuf_die(struct file *file)
-{
-	struct dma_buf *dmabuf = file->private_data;
-	struct cmem_dmabuf *exported = dmabuf->priv;
-
-	if (exported->heap && file_count(file) == 1)
-		cmem_buffer_abandon(exported->buffer);
-}
-
 static const struct dma_buf_ops cmem_dmabuf_ops = {
 	.attach = cmem_dmabuf_attach,
 	.detach = cmem_dmabuf_detach,
@@ -317,7 +301,7 @@ static struct dma_buf *cmem_dmabuf_make(struct cmem_buffer *buffer,
 		kfree(exported);
 		return dmabuf;
 	}
-	cmem_vma_set_space(dmabuf->file);
+	cmem_space_join(dmabuf->file);
 	exported->inode = file_inode(dmabuf->file)->i_ino;
 	guard(mutex)(&cmem_buffer_block(buffer)->lock);
 	list_add_tail(&exported->in_exports, &exports->dmabufs);

@@ -7,6 +7,7 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/hashtable.h>
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
@@ -17,7 +18,6 @@
 
 #include "buffer.h"
 #include "exports.h"
-#include "registration.h"
 
 static DEFINE_HASHTABLE(cmem_exports_hash, 6);
 static DEFINE_SPINLOCK(cmem_exports_lock);
@@ -210,4 +210,21 @@ void cmem_exports_count(struct cmem_exports *exports, bool unsnooped, int change
 		flags |= CMEM_BUFFER_SNOOPED;
 	/* At once: who syncs meanwhile looks at it without the lock. */
 	WRITE_ONCE(buffer->flags, flags);
+}
+
+/**
+ * cmem_dmabuf_die - a program ends that has a DMA-BUF of ours mapped
+ * @file: the DMA-BUF's, which that mapping holds still
+ *
+ * exec() calls this as well. The caller may be another process, which was reading the
+ * memory of the program that ends (ps, a debugger). cmem_dmabuf_release() then runs in
+ * that process, and can't tell that a program has ended.
+ */
+void cmem_dmabuf_die(struct file *file)
+{
+	struct dma_buf *dmabuf = file->private_data;
+	struct cmem_dmabuf *exported = dmabuf->priv;
+
+	if (exported->heap && file_count(file) == 1)
+		cmem_buffer_abandon(exported->buffer);
 }

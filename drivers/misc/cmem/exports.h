@@ -11,6 +11,7 @@
 #include "buffer.h"
 
 struct dma_buf;
+struct file;
 
 /**
  * struct cmem_exports - the DMA-BUFs of a buffer
@@ -62,6 +63,7 @@ struct dma_buf *cmem_exports_keep(struct cmem_exports *exports, int access,
 void cmem_exports_forget(struct cmem_buffer *buffer);
 void cmem_exports_inodes(const struct cmem_buffer *buffer,
 			 void (*fn)(u64 inode, void *arg), void *arg);
+void cmem_dmabuf_die(struct file *file);
 void cmem_exports_count(struct cmem_exports *exports, bool unsnooped, int change);
 
 #endif /* _CMEM_EXPORTS_H */

@@ -40,7 +40,7 @@
 #include "heap.h"
 #include "memory.h"
 #include "pool.h"
-#include "vma.h"
+#include "space.h"
 
 /* No number of failed pages in the machine: whatever that is, look again. */
 #define CMEM_FAILURES_UNKNOWN	-1
@@ -187,25 +187,18 @@ static bool cmem_failure_in_heap(struct cmem_block *block, unsigned long page)
 /* If not all is done, it is being cleaned. */
 static bool cmem_failure_handle(struct cmem_block *block, unsigned long page)
 {
-	unsigned int i, pools = block->num_pools;
+	struct cmem_carved_pool *pool = cmem_block_pool_at(block, page);
 
 	WRITE_ONCE(block->has_failed, true);
-	if (block->kind == CMEM_KIND_CMA)
-		pools = 0;
-	for (i = 0; i < pools; i++) {
-		struct cmem_carved_pool *pool = &block->pools[i];
-
-		if (page - pool->start < pool->slots.count * pool->pages)
-			return cmem_failure_in_pool(pool, page);
-	}
-	return cmem_failure_in_heap(block, page);
+	return pool ? cmem_failure_in_pool(pool, page) :
+		      cmem_failure_in_heap(block, page);
 }
 
 /* Called for a page that has failed; returns whether all is done about it */
 typedef bool (*cmem_failure_fn)(struct cmem_block *block, unsigned long page);
 
-/* Of CMA, what is in use: the rest is the kernel's. */
-static void cmem_failure_walk_cma(struct cmem_block *block, cmem_failure_fn fn)
+/* Where what is free is the kernel's: what is in use */
+static void cmem_failure_walk_used(struct cmem_block *block, cmem_failure_fn fn)
 {
 	struct cmem_heap_buffer *from;
 	unsigned long page = 0, i;
@@ -231,8 +224,8 @@ static bool cmem_failure_walk(struct cmem_block *block, cmem_failure_fn fn)
 	unsigned long page, next, pfn, steps = 0;
 	bool ret = true;
 
-	if (block->kind == CMEM_KIND_CMA) {
-		cmem_failure_walk_cma(block, fn);
+	if (block->ops->lends_free) {
+		cmem_failure_walk_used(block, fn);
 		return true;
 	}
 	for (page = 0; page < block->num_pages; page = next) {
@@ -275,7 +268,7 @@ void cmem_failure_return(struct cmem_block *block, unsigned long start,
 {
 	unsigned long i;
 
-	if (block->kind == CMEM_KIND_CMA)
+	if (block->ops->lends_free)
 		return;
 	for (i = start; i < start + pages; i++)
 		if (cmem_failure_at(block, block->base_pfn + i))
@@ -300,34 +293,36 @@ void cmem_failure_forget(struct cmem_block *block)
 	WRITE_ONCE(block->has_failed, false);
 }
 
-static int cmem_failure_look_again(struct cmem_block *block)
+static void cmem_failure_look_again(struct cmem_block *block)
 {
 	guard(mutex)(&block->lock);
 	if (block->present)
 		cmem_failure_look(block);
-	return 0;
 }
 
 static bool cmem_failure_unmap(struct cmem_block *block, unsigned long page)
 {
-	cmem_vma_unmap(block->base_pfn + page, 1);
+	cmem_space_unmap(block->base_pfn + page, 1);
 	return true;
 }
 
-static int cmem_failure_unmap_all(struct cmem_block *block)
+static void cmem_failure_unmap_all(struct cmem_block *block)
 {
 	guard(mutex)(&block->lock);
 	if (block->present && block->has_failed)
 		cmem_failure_walk(block, cmem_failure_unmap);
-	return 0;
 }
 
 static void cmem_failure_work_fn(struct work_struct *work)
 {
-	cmem_block_for_each(cmem_failure_look_again);
+	struct cmem_block *block;
+
+	cmem_for_each_block(block)
+		cmem_failure_look_again(block);
 	/* Faults that saw no failure have mapped what they are going to. */
 	synchronize_srcu(&cmem_failure_srcu);
-	cmem_block_for_each(cmem_failure_unmap_all);
+	cmem_for_each_block(block)
+		cmem_failure_unmap_all(block);
 }
 
 /* It is noted in the struct page already, but not in the number of failed pages. */

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* An open file of /dev/cmem, which owns buffers. */
+/* /dev/cmem, and an open file of it, which owns buffers. */
+#define pr_fmt(fmt) "cmem: " fmt
+
 #include <linux/fs.h>
+#include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
@@ -10,6 +14,18 @@
 #include "quota.h"
 #include "registration.h"
 #include "trace.h"
+
+/* Programs that name no pool want the heap where no pool can serve. */
+bool cmem_heap_fallback;
+module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
+MODULE_PARM_DESC(useHeapIfPoolUnavailable, "programs that name no pool get memory from the heap when no pool can serve (default: no)");
+
+/* main.c, which knows all that is done with a file, gives it its file operations. */
+struct miscdevice cmem_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "cmem",
+	.mode = 0660,
+};
 
 static atomic64_t cmem_last_owner;
 

@@ -3,14 +3,17 @@
 #ifndef _CMEM_FILE_H
 #define _CMEM_FILE_H
 
+#include <linux/errno.h>
+#include <linux/fs.h>
 #include <linux/list.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
 struct cmem_buffer;
-struct file;
 struct mm_struct;
 struct page;
 
@@ -47,6 +50,23 @@ struct cmem_file {
 	struct mm_struct *changes_mm;
 	unsigned int changes_maps;
 };
+
+extern struct miscdevice cmem_misc;
+extern bool cmem_heap_fallback;
+
+/* The owner behind an open file of /dev/cmem */
+static inline struct cmem_file *cmem_file_of(const struct file *filp)
+{
+	return filp->private_data;
+}
+
+/* A physical address that users name: of a page that this machine may have */
+static inline int cmem_check_phys(u64 phys)
+{
+	if (!PAGE_ALIGNED(phys))
+		return -EINVAL;
+	return phys >> PAGE_SHIFT > ULONG_MAX ? -ENOENT : 0;
+}
 
 unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
 				   struct cmem_buffer **buffers,

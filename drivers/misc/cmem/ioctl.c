@@ -23,7 +23,6 @@
 #include "import.h"
 #include "ioctl.h"
 #include "legacy.h"
-#include "main.h"
 #include "registration.h"
 #include "sync.h"
 #include "vma.h"

@@ -19,7 +19,6 @@
 #include "file.h"
 #include "heap.h"
 #include "ioctl.h"
-#include "main.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "quota.h"
@@ -100,9 +99,7 @@ int cmem_get_block(struct cmem_command *command)
 	info->heap_free = (u64)heap->free << PAGE_SHIFT;
 	info->heap_clean = (u64)(heap->free - heap->dirty - heap->scrubbing) <<
 			   PAGE_SHIFT;
-	info->heap_largest = (u64)(block->kind == CMEM_KIND_CMA ?
-				   cmem_cma_largest(block) :
-				   cmem_heap_largest(heap)) << PAGE_SHIFT;
+	info->heap_largest = (u64)block->ops->largest(block) << PAGE_SHIFT;
 	info->quarantined = (u64)block->quarantined_pages << PAGE_SHIFT;
 	info->quarantined_buffers = block->quarantined;
 	info->quarantine_ms = block->quarantine_config.ms;
@@ -170,7 +167,7 @@ int cmem_find_pool(struct cmem_command *command)
 int cmem_add_block(struct cmem_command *command)
 {
 	const struct cmem_block_add *add = command->data;
-	struct device *dev = cmem_device();
+	struct device *dev = cmem_misc.this_device;
 	struct cmem_block_config *config;
 	int ret;
 
@@ -205,7 +202,7 @@ int cmem_remove_block(struct cmem_command *command)
 		return -EOPNOTSUPP;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	return cmem_block_remove(cmem_device(), remove->block);
+	return cmem_block_remove(cmem_misc.this_device, remove->block);
 }
 
 int cmem_release_quarantined(struct cmem_command *command)

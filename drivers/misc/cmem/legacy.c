@@ -34,7 +34,6 @@
 #include "file.h"
 #include "legacy.h"
 #include "legacy_layout.h"
-#include "main.h"
 #include "registration.h"
 #include "sync.h"
 #include "vma.h"
@@ -42,32 +41,6 @@
 /* What FREE and GETPOOL say in place of the number of a pool */
 #define CMEM_LEGACY_FROM_HEAP		(-1)
 #define CMEM_LEGACY_TRY_HEAP		(-2)
-
-/**
- * cmem_legacy_pgoff - the offset that an old program meant with mmap()
- * @pgoff: of the mapping, in pages
- *
- * Whether the file may map what is there, the caller of this finds out.
- *
- * Return: the offset in pages: @pgoff, unless it is a negative one of a 32-bit
- * program, and no memory of ours is there.
- */
-unsigned long cmem_legacy_pgoff(unsigned long pgoff)
-{
-	u64 offset = (u64)pgoff << PAGE_SHIFT;
-	u64 meant = cmem_legacy_offset(offset);
-	struct cmem_block *block;
-
-	if (meant == offset)
-		return pgoff;
-	if (IS_ENABLED(CONFIG_64BIT) && !in_compat_syscall())
-		return pgoff;
-	block = cmem_block_lock_pfn(pgoff);
-	if (!block)
-		return meant >> PAGE_SHIFT;
-	mutex_unlock(&block->lock);
-	return pgoff;
-}
 
 /**
  * struct cmem_legacy_call - an ioctl on its way

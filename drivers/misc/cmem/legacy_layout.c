@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What programs that were built for the out-of-tree driver take for granted: its version,
- * how the structures of its ioctls lie in memory, and what becomes of an address in them.
+ * how the structures of its ioctls lie in memory, and what becomes of an address in them
+ * and of one that is an offset for mmap().
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
 #include <linux/align.h>
+#include <linux/compat.h>
 #include <linux/kernel.h>
 #include <linux/kstrtox.h>
 #include <linux/moduleparam.h>
@@ -13,6 +15,8 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
+#include "block.h"
+#include "legacy.h"
 #include "legacy_layout.h"
 
 /* The layouts are those of versions from the first one here on. */
@@ -162,4 +166,30 @@ u64 cmem_legacy_address(u64 phys, unsigned int long_size)
 	if (long_size < sizeof(phys) && phys >> 31 == 0x1ffffffff)
 		return lower_32_bits(phys);
 	return phys;
+}
+
+/**
+ * cmem_legacy_pgoff - the offset that an old program meant with mmap()
+ * @pgoff: of the mapping, in pages
+ *
+ * Whether the file may map what is there, the caller of this finds out.
+ *
+ * Return: the offset in pages: @pgoff, unless it is a negative one of a 32-bit
+ * program, and no memory of ours is there.
+ */
+unsigned long cmem_legacy_pgoff(unsigned long pgoff)
+{
+	u64 offset = (u64)pgoff << PAGE_SHIFT;
+	u64 meant = cmem_legacy_offset(offset);
+	struct cmem_block *block;
+
+	if (meant == offset)
+		return pgoff;
+	if (IS_ENABLED(CONFIG_64BIT) && !in_compat_syscall())
+		return pgoff;
+	block = cmem_block_lock_pfn(pgoff);
+	if (!block)
+		return meant >> PAGE_SHIFT;
+	mutex_unlock(&block->lock);
+	return pgoff;
 }

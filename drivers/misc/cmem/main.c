@@ -23,64 +23,33 @@
 #include <linux/cacheinfo.h>
 #include <linux/fs.h>
 #include <linux/init.h>
-#include <linux/kdev_t.h>
-#include <linux/major.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/of.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
 #include <linux/slab.h>
 
-#include "alloc.h"
 #include "block.h"
 #include "changes.h"
 #include "cma.h"
 #include "cmem.h"
 #include "config.h"
 #include "debugfs.h"
-#include "dmabuf.h"
+#include "dma_heap.h"
 #include "early.h"
 #include "failure.h"
 #include "file.h"
 #include "import.h"
 #include "ioctl.h"
-#include "main.h"
 #include "params.h"
 #include "power.h"
 #include "procfs.h"
 #include "registration.h"
 #include "remoteproc.h"
+#include "space.h"
 #include "sram.h"
 #include "vma.h"
-
-bool cmem_heap_fallback;
-module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
-MODULE_PARM_DESC(useHeapIfPoolUnavailable, "programs that name no pool get memory from the heap when no pool can serve (default: no)");
-
-static struct miscdevice cmem_misc;
-
-/**
- * cmem_is_device - tell if a number is that of /dev/cmem
- * @dev: number of a device
- *
- * Return: true if it is.
- */
-bool cmem_is_device(dev_t dev)
-{
-	return dev == MKDEV(MISC_MAJOR, cmem_misc.minor);
-}
-
-/**
- * cmem_device - the device of /dev/cmem, for messages
- *
- * Return: its device.
- */
-struct device *cmem_device(void)
-{
-	return cmem_misc.this_device;
-}
 
 static int cmem_open(struct inode *inode, struct file *filp)
 {
@@ -89,7 +58,7 @@ static int cmem_open(struct inode *inode, struct file *filp)
 	file = kmalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return -ENOMEM;
-	cmem_vma_set_space(filp);
+	cmem_space_join(filp);
 
 	cmem_file_init(file, filp);
 	filp->private_data = file;
@@ -106,17 +75,6 @@ static int cmem_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-/**
- * cmem_file_of - the owner behind an open file
- * @filp: an open file of /dev/cmem
- *
- * Return: the owner.
- */
-struct cmem_file *cmem_file_of(const struct file *filp)
-{
-	return filp->private_data;
-}
-
 static const struct file_operations cmem_fops = {
 	.owner = THIS_MODULE,
 	.open = cmem_open,
@@ -131,12 +89,12 @@ static const struct file_operations cmem_fops = {
 	.fop_flags = FOP_UNSIGNED_OFFSET,
 };
 
-static struct miscdevice cmem_misc = {
-	.minor = MISC_DYNAMIC_MINOR,
-	.name = "cmem",
-	.fops = &cmem_fops,
-	.mode = 0660,
-};
+/* Without a name, a block is still a block. */
+static void cmem_name_block(struct cmem_block *block)
+{
+	cmem_debugfs_add_block(block);
+	cmem_dma_heap_add(block);
+}
 
 static int cmem_probe(struct platform_device *pdev)
 {
@@ -211,18 +169,19 @@ static int __init cmem_init(void)
 		return -ENODEV;
 	}
 
-	ret = cmem_alloc_init();
+	cmem_block_init(cmem_name_block);
+	ret = cmem_carved_init();
 	if (ret)
 		return ret;
 	ret = cmem_registration_init();
 	if (ret)
-		goto err_alloc;
-	ret = cmem_vma_init();
+		goto err_carved;
+	ret = cmem_space_init();
 	if (ret)
 		goto err_registration;
 	ret = cmem_changes_init();
 	if (ret)
-		goto err_vma;
+		goto err_space;
 	ret = cmem_procfs_init();
 	if (ret)
 		goto err_changes;
@@ -230,6 +189,7 @@ static int __init cmem_init(void)
 	ret = cmem_rproc_init();
 	if (ret)
 		goto err_procfs;
+	cmem_misc.fops = &cmem_fops;
 	ret = misc_register(&cmem_misc);
 	if (ret)
 		goto err_rproc;
@@ -273,12 +233,12 @@ err_procfs:
 	cmem_procfs_exit();
 err_changes:
 	cmem_changes_exit();
-err_vma:
-	cmem_vma_exit();
+err_space:
+	cmem_space_exit();
 err_registration:
 	cmem_registration_exit();
-err_alloc:
-	cmem_alloc_exit();
+err_carved:
+	cmem_carved_exit();
 	return ret;
 }
 device_initcall(cmem_init);

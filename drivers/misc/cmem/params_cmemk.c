@@ -7,7 +7,7 @@
 #include <linux/moduleparam.h>
 
 #include "config.h"
-#include "main.h"
+#include "file.h"
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "cmemk."

@@ -62,14 +62,12 @@ cmem_power_walk(struct cmem_block *block,
 		bool (*fn)(const struct cmem_block *block,
 			   struct cmem_buffer *buffer))
 {
-	unsigned int i, pools = block->num_pools;
 	struct cmem_heap_buffer *from;
 	unsigned long page = 0;
+	unsigned int i;
 	u32 slot;
 
-	if (block->kind == CMEM_KIND_CMA)
-		pools = 0;
-	for (i = 0; i < pools; i++) {
+	for (i = 0; i < block->num_carved; i++) {
 		const struct cmem_carved_pool *pool = &block->pools[i];
 
 		for (slot = 0; slot < pool->slots.count; slot++)
@@ -114,22 +112,33 @@ static int cmem_power_check_block(struct cmem_block *block)
 	return -EBUSY;
 }
 
-static int cmem_power_rest_block(struct cmem_block *block)
-{
-	cmem_scrub_rest(block);
-	return 0;
-}
-
 /* Processes are frozen, and no device is suspended yet. */
 static int cmem_power_prepare(struct device *dev)
 {
-	return cmem_block_for_each(cmem_power_rest_block);
+	struct cmem_block *block;
+
+	cmem_for_each_block(block)
+		cmem_scrub_rest(block);
+	return 0;
+}
+
+static int cmem_power_check(void)
+{
+	struct cmem_block *block;
+	int ret;
+
+	cmem_for_each_block(block) {
+		ret = cmem_power_check_block(block);
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 /* Once more: programs went on after they were asked for the first time. */
 static int cmem_power_freeze(struct device *dev)
 {
-	return cmem_hibernating ? cmem_block_for_each(cmem_power_check_block) : 0;
+	return cmem_hibernating ? cmem_power_check() : 0;
 }
 
 /* The log has told of memory that failed. */
@@ -153,30 +162,30 @@ static bool cmem_power_write_back(const struct cmem_block *block,
 	return false;
 }
 
-static int cmem_power_soil_block(struct cmem_block *block)
+static void cmem_power_soil_block(struct cmem_block *block)
 {
 	guard(mutex)(&block->lock);
 	block->soiled = block->present;
 	if (block->present)
 		cmem_power_walk(block, cmem_power_write_back);
-	return 0;
 }
 
 /* The image is in memory again. Processes are still frozen. */
 static int cmem_power_restore(struct device *dev)
 {
-	return cmem_block_for_each(cmem_power_soil_block);
-}
+	struct cmem_block *block;
 
-static int cmem_power_wake_block(struct cmem_block *block)
-{
-	cmem_scrub_wake(block);
+	cmem_for_each_block(block)
+		cmem_power_soil_block(block);
 	return 0;
 }
 
 static void cmem_power_complete(struct device *dev)
 {
-	cmem_block_for_each(cmem_power_wake_block);
+	struct cmem_block *block;
+
+	cmem_for_each_block(block)
+		cmem_scrub_wake(block);
 }
 
 static struct dev_pm_domain cmem_power_domain = {
@@ -195,7 +204,7 @@ static int cmem_power_notify(struct notifier_block *notifier,
 
 	switch (event) {
 	case PM_HIBERNATION_PREPARE:
-		ret = cmem_block_for_each(cmem_power_check_block);
+		ret = cmem_power_check();
 		cmem_hibernating = !ret;
 		break;
 	case PM_POST_HIBERNATION:

@@ -15,6 +15,8 @@
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/init.h>
+#include <linux/kdev_t.h>
+#include <linux/major.h>
 #include <linux/mm.h>
 #include <linux/namei.h>
 #include <linux/path.h>
@@ -24,10 +26,8 @@
 
 #include "block.h"
 #include "buffer.h"
-#include "cma.h"
 #include "file.h"
 #include "heap.h"
-#include "main.h"
 #include "pool.h"
 #include "procfs.h"
 #include "registration.h"
@@ -89,12 +89,11 @@ static u32 cmem_proc_chunks(unsigned long count)
 	return min(DIV_ROUND_UP(count, CMEM_PROC_CHUNK), 0x1000000UL);
 }
 
-/* The global CMA area alone is told of only while something of it is ours. */
 static struct cmem_block *cmem_proc_cma_block(void)
 {
-	struct cmem_block *block = cmem_cma_block();
+	struct cmem_block *block = cmem_block_find(CMEM_BLOCK_CMA);
 
-	if (block && !cmem_cma_is_ours(block) &&
+	if (block && block->shown_in_use &&
 	    READ_ONCE(block->heap.free) == block->heap.size)
 		return NULL;
 	return block;
@@ -149,12 +148,10 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 	mutex_lock(&block->lock);
 	if (!block->present)
 		place.pool = CMEM_PROC_HEAP;
-	else if (place.cma)
-		cmem_cma_area(block, place.pool, &start, &count);
-	else if (place.pool == CMEM_PROC_HEAP)
-		count = block->num_pages;
-	else if (place.pool < block->num_pools)
+	else if (place.pool < block->num_carved)
 		count = block->pools[place.pool].slots.count;
+	else if (place.pool < block->num_pools || place.pool == CMEM_PROC_HEAP)
+		block->ops->place(block, place.pool, &start, &count);
 	mutex_unlock(&block->lock);
 	if (++place.chunk < cmem_proc_chunks(count)) {
 		*pos = cmem_proc_pos(&place);
@@ -213,11 +210,12 @@ static void cmem_proc_separate(struct seq_file *m, const struct cmem_block *bloc
 		seq_putc(m, '\n');
 }
 
-/* Where free buffers of CMA will be, nobody knows yet: only how many there are. */
-static void cmem_proc_show_cma_pool(struct seq_file *m,
+/* Where its free buffers will be, nobody knows yet: only how many there are. */
+static void cmem_proc_show_uncarved(struct seq_file *m,
 				    const struct cmem_carved_pool *pool,
 				    const struct cmem_proc_place *place)
 {
+	struct cmem_block *block = pool->block;
 	unsigned long start, pages, page, end;
 	struct cmem_heap_buffer *from;
 
@@ -227,11 +225,11 @@ static void cmem_proc_show_cma_pool(struct seq_file *m,
 		return;
 	}
 
-	cmem_cma_area(pool->block, pool->number, &start, &pages);
+	block->ops->place(block, pool->number, &start, &pages);
 	page = start + place->chunk * CMEM_PROC_CHUNK;
 	end = min(page + CMEM_PROC_CHUNK, start + pages);
 	for (; page < end; page += from->pages) {
-		from = cmem_heap_next(&pool->block->heap, &page, end - 1);
+		from = cmem_heap_next(&block->heap, &page, end - 1);
 		if (!from)
 			break;
 		seq_printf(m, "id %lu: ", (page - start) / pool->pages);
@@ -260,8 +258,8 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 		seq_printf(m, "\nPool %u free bufs:\n", pool->number);
 	}
 
-	if (place->cma) {
-		cmem_proc_show_cma_pool(m, pool, place);
+	if (place->pool >= block->num_carved) {
+		cmem_proc_show_uncarved(m, pool, place);
 		return;
 	}
 	for (; slot < end; slot++) {
@@ -284,7 +282,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 				const struct cmem_proc_place *place)
 {
 	unsigned long page = (unsigned long)place->chunk * CMEM_PROC_CHUNK;
-	unsigned long end, start = 0, pages = block->num_pages;
+	unsigned long end, start, pages;
 	struct cmem_heap *heap = &block->heap;
 	struct cmem_heap_buffer *from;
 
@@ -301,8 +299,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 			   (u64)heap->free << PAGE_SHIFT);
 	}
 
-	if (place->cma)
-		cmem_cma_area(block, CMEM_PROC_HEAP, &start, &pages);
+	block->ops->place(block, CMEM_PROC_HEAP, &start, &pages);
 	page += start;
 	end = min(page + CMEM_PROC_CHUNK, start + pages);
 	for (; page < end; page += from->pages) {
@@ -354,7 +351,8 @@ static bool cmem_proc_has_device(void)
 	if (kern_path("/dev/cmem", LOOKUP_FOLLOW, &path))
 		return false;
 	inode = d_backing_inode(path.dentry);
-	has = S_ISCHR(inode->i_mode) && cmem_is_device(inode->i_rdev) &&
+	has = S_ISCHR(inode->i_mode) &&
+	      inode->i_rdev == MKDEV(MISC_MAJOR, cmem_misc.minor) &&
 	      may_open_dev(&path) && !path_permission(&path, MAY_READ);
 	path_put(&path);
 	return has;

@@ -32,7 +32,6 @@
 #include "buffer.h"
 #include "config.h"
 #include "quarantine.h"
-#include "registration.h"
 #include "remoteproc.h"
 #include "trace.h"
 
@@ -171,15 +170,6 @@ static void cmem_quarantine_work(struct work_struct *work)
 			cmem_quarantine_pause(block);
 	}
 	mutex_unlock(&block->lock);
-}
-
-/**
- * cmem_quarantine_check - see what of a block may go now
- * @block: the block, locked or not, present or not
- */
-void cmem_quarantine_check(struct cmem_block *block)
-{
-	mod_delayed_work(system_unbound_wq, &block->quarantine_work, 0);
 }
 
 /**

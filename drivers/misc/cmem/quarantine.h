@@ -4,8 +4,10 @@
 #define _CMEM_QUARANTINE_H
 
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
-struct cmem_block;
+#include "block.h"
+
 struct cmem_buffer;
 struct cmem_quarantine_config;
 struct device;
@@ -15,8 +17,16 @@ int cmem_quarantine_configure(struct device *dev, struct cmem_block *block,
 			      const struct cmem_quarantine_config *config);
 void cmem_quarantine_add(struct cmem_buffer *buffer);
 u64 cmem_quarantine_since(const struct cmem_buffer *buffer);
-void cmem_quarantine_check(struct cmem_block *block);
 int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages);
 int cmem_quarantine_release_buffer(s32 id, unsigned long pfn, u64 *pages);
+
+/**
+ * cmem_quarantine_check - see what of a block may go now
+ * @block: the block, locked or not, present or not
+ */
+static inline void cmem_quarantine_check(struct cmem_block *block)
+{
+	mod_delayed_work(system_unbound_wq, &block->quarantine_work, 0);
+}
 
 #endif /* _CMEM_QUARANTINE_H */

@@ -27,7 +27,6 @@
 
 #include "alloc.h"
 #include "block.h"
-#include "cma.h"
 #include "config.h"
 #include "quota.h"
 
@@ -237,14 +236,8 @@ void cmem_quota_apply(struct cmem_block *block)
 static void cmem_quota_apply_all(void)
 {
 	struct cmem_block *block;
-	s32 id = 0;
 
-	while (id >= 0 && (block = cmem_block_find_from(id))) {
-		cmem_quota_apply(block);
-		id = block->id == S32_MAX ? -1 : block->id + 1;
-	}
-	block = cmem_cma_block();
-	if (block)
+	cmem_for_each_block(block)
 		cmem_quota_apply(block);
 }
 

@@ -71,59 +71,13 @@ void __init cmem_registration_exit(void)
 	kmem_cache_destroy(cmem_sharer_cache);
 }
 
-/* Find what has a page of a block. Inline: freeing a buffer is little more than this. */
-static inline struct cmem_buffer *cmem_buffer_find(struct cmem_block *block,
-						   unsigned long page)
-{
-	unsigned int i, pools = block->num_pools;
-	struct cmem_heap_buffer *from;
-
-	if (block->kind == CMEM_KIND_CMA)
-		pools = 0;
-	for (i = 0; i < pools; i++) {
-		struct cmem_carved_pool *pool = &block->pools[i];
-		unsigned long offset = page - pool->start;
-
-		if (offset >= pool->slots.count * pool->pages)
-			continue;
-		return &pool->buffers[offset / pool->pages];
-	}
-
-	from = cmem_heap_find(&block->heap, page);
-	return from ? &from->buffer : NULL;
-}
-
-/**
- * cmem_buffer_at - find what has a page of a block
- * @block: the block, locked
- * @page: page offset in it
- *
- * Return: the buffer, which need not be live, or NULL.
- */
-struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page)
-{
-	return cmem_buffer_find(block, page);
-}
-
 /* Find the live buffer that has a page of a block. The block is locked. */
 static inline struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
 						     unsigned long page)
 {
-	struct cmem_buffer *buffer = cmem_buffer_find(block, page);
+	struct cmem_buffer *buffer = cmem_buffer_at(block, page);
 
 	return buffer && buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
-}
-
-/**
- * cmem_buffer_is_registered - tell if any file is registered for a buffer
- * @buffer: a buffer of a block that is locked
- *
- * Return: false for what is only mapped, or a DMA-BUF: that has no owner any more, and
- * gets none by its address.
- */
-bool cmem_buffer_is_registered(const struct cmem_buffer *buffer)
-{
-	return buffer->first.file || buffer->first.next;
 }
 
 /* Find the live buffer that starts at a page frame, for its registrants. */

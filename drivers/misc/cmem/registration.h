@@ -18,8 +18,6 @@ bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 			  const struct file *filp);
 unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 				cmem_owner_fn fn, void *arg);
-bool cmem_buffer_is_registered(const struct cmem_buffer *buffer);
-struct cmem_buffer *cmem_buffer_at(struct cmem_block *block, unsigned long page);
 void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer);
 int cmem_buffer_free(struct cmem_file *file, unsigned long pfn);
 struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,

@@ -30,7 +30,6 @@
 #include <linux/workqueue.h>
 
 #include "block.h"
-#include "cma.h"
 #include "config.h"
 #include "quarantine.h"
 #include "remoteproc.h"
@@ -167,18 +166,11 @@ static void cmem_rproc_tell(struct cmem_rproc *named)
 {
 	struct cmem_block *block;
 	bool waiting = false;
-	s32 id = 0;
 
-	while ((block = cmem_block_find_from(id))) {
+	cmem_for_each_block(block) {
 		waiting |= READ_ONCE(block->quarantined);
 		cmem_quarantine_check(block);
-		if (block->id == S32_MAX)
-			break;
-		id = block->id + 1;
 	}
-	block = cmem_cma_block();
-	if (block)
-		cmem_quarantine_check(block);
 	if (waiting && !named->rproc && !named->missed) {
 		struct device_node *node = of_find_node_by_phandle(named->phandle);
 

@@ -28,12 +28,12 @@
 
 #include "alias.h"
 #include "block.h"
+#include "cache.h"
 #include "cmem.h"
 #include "failure.h"
 #include "heap.h"
 #include "pool.h"
 #include "scrub.h"
-#include "sync.h"
 #include "trace.h"
 
 /* An hour: that long, a board may keep buffers for their last owner. */
@@ -51,18 +51,18 @@ static unsigned long cmem_scrub_delay(void)
 }
 
 /* What waits already waits as long as what will. */
-static int cmem_scrub_requeue(struct cmem_block *block)
+static void cmem_scrub_requeue(struct cmem_block *block)
 {
 	mutex_lock(&block->lock);
 	if (block->present && block->scrub_queued && !block->scrub_urgent)
 		kthread_mod_delayed_work(block->scrubber, &block->scrub_work,
 					 cmem_scrub_delay());
 	mutex_unlock(&block->lock);
-	return 0;
 }
 
 static int cmem_scrub_delay_set(const char *val, const struct kernel_param *kp)
 {
+	struct cmem_block *block;
 	unsigned int ms;
 
 	if (kstrtouint(val, 0, &ms) || ms > CMEM_SCRUB_DELAY_MAX) {
@@ -71,7 +71,9 @@ static int cmem_scrub_delay_set(const char *val, const struct kernel_param *kp)
 		return -EINVAL;
 	}
 	WRITE_ONCE(cmem_scrub_delay_ms, ms);
-	return cmem_block_for_each(cmem_scrub_requeue);
+	cmem_for_each_block(block)
+		cmem_scrub_requeue(block);
+	return 0;
 }
 
 static int cmem_scrub_delay_get(char *buffer, const struct kernel_param *kp)

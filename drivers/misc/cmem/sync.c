@@ -5,19 +5,15 @@
  * What programs ask for is found under mmap_lock, held by a reference, and worked on
  * with no lock held.
  */
-#include <linux/cacheflush.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#ifdef CONFIG_ARM
-#include <asm/dcache_poc.h>
-#endif
-
 #include "alias.h"
 #include "block.h"
 #include "buffer.h"
+#include "cache.h"
 #include "cmem.h"
 #include "failure.h"
 #include "file.h"
@@ -25,49 +21,6 @@
 #include "sync.h"
 #include "trace.h"
 #include "vma.h"
-
-/**
- * cmem_cache_maintain - maintain the CPU's caches over a run of memory
- * @va: its first byte in a cached alias
- * @phys: its physical address
- * @length: in bytes
- * @op: what to do
- *
- * Lines at the ends that reach beyond the run are written back before they are
- * invalidated: the architectures' primitives see to that.
- */
-void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
-			 enum cmem_sync_op op)
-{
-#if defined(CONFIG_ARM64)
-	unsigned long start = (unsigned long)va;
-	unsigned long end = start + length;
-
-	switch (op) {
-	case CMEM_SYNC_WRITE_BACK:
-		dcache_clean_poc(start, end);
-		break;
-	case CMEM_SYNC_INVALIDATE:
-		dcache_inval_poc(start, end);
-		break;
-	case CMEM_SYNC_WRITE_BACK_INVALIDATE:
-		dcache_clean_inval_poc(start, end);
-		break;
-	}
-#elif defined(CONFIG_ARM)
-	switch (op) {
-	case CMEM_SYNC_WRITE_BACK:
-		arm_dcache_clean_poc(va, phys, length);
-		break;
-	case CMEM_SYNC_INVALIDATE:
-		arm_dcache_inval_poc(va, phys, length);
-		break;
-	case CMEM_SYNC_WRITE_BACK_INVALIDATE:
-		arm_dcache_clean_inval_poc(va, phys, length);
-		break;
-	}
-#endif
-}
 
 static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
 			  size_t length, void *arg)

@@ -9,8 +9,6 @@
 struct cmem_buffer;
 struct cmem_file;
 
-void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
-			 enum cmem_sync_op op);
 bool cmem_buffer_must_sync(const struct cmem_buffer *buffer);
 int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		     bool killable, enum cmem_sync_op op);

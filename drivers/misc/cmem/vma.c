@@ -4,12 +4,7 @@
  *
  * A mapping holds its buffer, and through vm_file the file that was registered
  * for it, or the DMA-BUF, so that nothing in it can become somebody else's while
- * it is there. All mappings, be they of /dev/cmem by whatever name, of a file that is
- * registered no more or of a DMA-BUF, are in one address space, in which vm_pgoff is
- * a page frame number: a page can be taken out of all of them at once. Of /dev/cmem,
- * programs name that offset, a physical address; that of a DMA-BUF they count from 0.
- * /proc/<pid>/maps shows it, and who has but a DMA-BUF is not to learn addresses there: so
- * DMA-BUFs are in a second place of the address space, a different one in each boot.
+ * it is there. All are in one address space (space.c).
  *
  * Parts that are as long and as aligned as a huge page (2 MiB, where pages are 4
  * KiB) are mapped by huge faults where the architecture can, with one entry
@@ -22,12 +17,8 @@
  */
 #include <linux/err.h>
 #include <linux/fs.h>
-#include <linux/init.h>
 #include <linux/mm.h>
-#include <linux/mount.h>
 #include <linux/personality.h>
-#include <linux/pseudo_fs.h>
-#include <linux/random.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
@@ -35,12 +26,12 @@
 #include "block.h"
 #include "buffer.h"
 #include "changes.h"
-#include "dmabuf.h"
+#include "exports.h"
 #include "failure.h"
 #include "file.h"
 #include "legacy.h"
-#include "main.h"
 #include "registration.h"
+#include "space.h"
 #include "trace.h"
 #include "vma.h"
 
@@ -50,88 +41,10 @@
 /* What mmap() maps, page by page, before others may run */
 #define CMEM_VMA_STEP		(512 * PAGE_SIZE)
 
-/* Of a file system that nobody sees, whose inode has the address space */
-#define CMEM_VMA_FS_MAGIC	0x434d454d
-
-/*
- * In pages: page frame numbers are smaller, and the sum of both is an offset that a file
- * may have. What is aligned for huge pages in one place is so in the other: that much of
- * an address is to be seen.
- */
-#define CMEM_VMA_PFN_BITS	(BITS_PER_LONG == 64 ? 52 - PAGE_SHIFT : 28)
-#define CMEM_VMA_OFFSET_BITS	(BITS_PER_LONG == 64 ? 62 - PAGE_SHIFT : 31)
-#define CMEM_VMA_ALIGN_BITS	(PMD_SHIFT - PAGE_SHIFT)
-
-/* What is added to the page frame numbers of DMA-BUFs */
-static unsigned long cmem_vma_dmabuf_offset __ro_after_init;
-static struct vfsmount *cmem_vma_mount;
-static struct inode *cmem_vma_inode;
-
-static int cmem_vma_fs_init(struct fs_context *fc)
-{
-	return init_pseudo(fc, CMEM_VMA_FS_MAGIC) ? 0 : -ENOMEM;
-}
-
-static struct file_system_type cmem_vma_fs = {
-	.name = "cmem",
-	.init_fs_context = cmem_vma_fs_init,
-	.kill_sb = kill_anon_super,
-};
-
-int __init cmem_vma_init(void)
-{
-	cmem_vma_dmabuf_offset = BIT(CMEM_VMA_PFN_BITS) +
-				 (get_random_long() &
-				  GENMASK(CMEM_VMA_OFFSET_BITS - 1,
-					  CMEM_VMA_ALIGN_BITS));
-	cmem_vma_mount = kern_mount(&cmem_vma_fs);
-	if (IS_ERR(cmem_vma_mount))
-		return PTR_ERR(cmem_vma_mount);
-
-	cmem_vma_inode = alloc_anon_inode(cmem_vma_mount->mnt_sb);
-	if (IS_ERR(cmem_vma_inode)) {
-		kern_unmount(cmem_vma_mount);
-		return PTR_ERR(cmem_vma_inode);
-	}
-	return 0;
-}
-
-void __init cmem_vma_exit(void)
-{
-	iput(cmem_vma_inode);
-	kern_unmount(cmem_vma_mount);
-}
-
-/**
- * cmem_vma_set_space - have the mappings of a file in the address space of all
- * @file: of /dev/cmem or of a DMA-BUF, that nobody has mapped yet
- */
-void cmem_vma_set_space(struct file *file)
-{
-	file->f_mapping = cmem_vma_inode->i_mapping;
-}
-
-/**
- * cmem_vma_unmap - take pages out of all mappings
- * @pfn: page frame number of the first page
- * @pages: how many
- *
- * May sleep. Who touches them faults again.
- */
-void cmem_vma_unmap(unsigned long pfn, unsigned long pages)
-{
-	struct address_space *space = cmem_vma_inode->i_mapping;
-
-	unmap_mapping_pages(space, pfn, pages, false);
-	unmap_mapping_pages(space, cmem_vma_dmabuf_offset + pfn, pages, false);
-}
-
 static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 				  unsigned long address)
 {
-	unsigned long pfn = vma->vm_pgoff + PHYS_PFN(address - vma->vm_start);
-
-	return pfn < cmem_vma_dmabuf_offset ? pfn : pfn - cmem_vma_dmabuf_offset;
+	return cmem_space_pfn(vma->vm_pgoff + PHYS_PFN(address - vma->vm_start));
 }
 
 /**
@@ -186,7 +99,7 @@ static void cmem_vma_open(struct vm_area_struct *vma)
 
 static bool cmem_vma_is_dmabuf(const struct vm_area_struct *vma)
 {
-	return vma->vm_pgoff >= cmem_vma_dmabuf_offset;
+	return cmem_space_is_dmabuf(vma->vm_pgoff);
 }
 
 /* It is not unmapped: its address space is at its end, whoever that lets go of it. */
@@ -576,7 +489,7 @@ int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
 		return ret;
 
 	cmem_buffer_locate(buffer, &extent);
-	vma->vm_pgoff += cmem_vma_dmabuf_offset + extent.pfn;
+	vma->vm_pgoff += cmem_space_dmabuf_offset + extent.pfn;
 	cmem_buffer_get(buffer);
 	return cmem_vma_map(vma, buffer, &cmem_vm_ops);
 }

@@ -9,10 +9,6 @@ struct cmem_buffer;
 struct file;
 struct vm_area_struct;
 
-int cmem_vma_init(void);
-void cmem_vma_exit(void);
-void cmem_vma_set_space(struct file *file);
-void cmem_vma_unmap(unsigned long pfn, unsigned long pages);
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma);
 int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma);
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma);

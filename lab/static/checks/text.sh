@@ -61,6 +61,11 @@ check_properties()
 	"$static/properties"
 }
 
+check_calls()
+{
+	"$static/calls"
+}
+
 # A mistake that changes nothing is found by nobody, and only the hours of check-all tell. A
 # reason for what is not there any more tells nobody anything.
 check_mistakes()
