@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's half of "make bench": what CMEM's operations cost, and what the
- * kernel's other allocators of shareable memory take for the same.
+ * The guest's half of "make bench": the cost of CMEM's operations, and of the same
+ * operations with the kernel's other allocators of shareable memory.
  *
- * It is made for QEMU's -icount shift=0 on one CPU, where a nanosecond is an
- * instruction; lab/bench/run starts it so, and a loop whose instructions are known
- * tells if it is true. arm64's clock ticks once in 16 instructions, x86's with each, so
- * many operations are timed at once. Each result is one line of JSON on the standard
- * output; what is a good one, lab/bench/limits.json knows.
+ * It needs QEMU's -icount shift=0 on one CPU, where a nanosecond is an instruction.
+ * lab/bench/run starts it so, and a loop with a known instruction count checks this.
+ * arm64's clock ticks once in 16 instructions, x86's with each, so many operations are
+ * timed at once. Each result is one line of JSON on standard output;
+ * lab/bench/limits.json has the limits.
  *
- *	instructions	of all there is, while this thread was at it, RCU and timer
- *			ticks included, but without those of
- *	worker		the kernel threads that clear freed buffers, counted until they
- *			have caught up
- *	thread		of this thread alone, the kernel's on its behalf included
+ *	instructions	of the whole machine while this thread worked, with RCU and
+ *			timer ticks, but without those of
+ *	worker		the kernel threads that zero freed buffers, counted until they
+ *			catch up
+ *	thread		of this thread alone, with the kernel's work for it
  *	faults		page faults of this thread
- *	waits		how often this thread went to sleep
+ *	waits		how often this thread slept
  *
- * all of them for one operation: the median of the samples.
+ * each for one operation: the median of the samples.
  *
  *	bench [SAMPLES]		measure all rows
- *	bench memory		tell how much memory is free, which of two boots, one of them
- *				without a pool, tells what the pool takes; and measure what
- *				is for a board whose devices snoop the caches
- *	bench ROW:COUNT		only run one row's operation that often, for lab/bench/profile
+ *	bench memory		report the free memory (the difference between boots with
+ *				and without a pool is the pool's cost); and measure the
+ *				rows for a board whose devices snoop the caches
+ *	bench ROW:COUNT		run one row's operation COUNT times, for lab/bench/profile
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -53,8 +53,8 @@
 #define MIB			(1024 * KIB)
 #define PAGE			(4 * KIB)
 
-#define LEAST_OPERATIONS	64		/* a sample, because of the clock's tick */
-#define SAMPLE_INSTRUCTIONS	(8 * 1000000.0)	/* is a sample of fewer operations long enough */
+#define LEAST_OPERATIONS	64		/* per sample, due to the clock's tick */
+#define SAMPLE_INSTRUCTIONS	(8 * 1000000.0)	/* enough for a shorter sample */
 #define MOST_WORKERS		64
 #define LIVE_BUFFERS		100000
 #define WEIGHED_BUFFERS		50000
@@ -62,10 +62,10 @@
 #define LIBRARY_BUFFERS		10000
 #define ENOUGH_WORK		2048		/* SYNCs: for a block of 1 GiB, see cmem_alias_pays() */
 
-static int cmem;		/* the owner of all buffers, but for the rows with two owners */
+static int cmem;		/* owner of all buffers, except in two-owner rows */
 static int samples = 11;
-static const char *only_row;	/* to be run, not measured, */
-static long only_count;		/* this often */
+static const char *only_row;	/* the row to run, not measure */
+static long only_count;		/* this many times */
 
 static void __attribute__((noreturn, format(printf, 1, 2)))
 fail(const char *format, ...)
@@ -89,7 +89,7 @@ static void *checked(void *memory)
 
 /* CMEM */
 
-struct source {		/* where buffers come from, and how long they are */
+struct source {		/* a source of buffers, and their length */
 	int block;
 	int pool;
 	size_t length;
@@ -149,7 +149,7 @@ static struct cmem_pool_info get_pool(int block, int number)
 	return pool;
 }
 
-/* The pool of buffers of this length that has most of them. */
+/* The largest pool with buffers of this length. */
 static struct source find_pool(size_t length, uint32_t least)
 {
 	struct source found = { .length = length };
@@ -186,7 +186,7 @@ static struct source find_heap(size_t length)
 			found.block = b;
 			largest = block.heap_largest;
 		}
-	/* Twice as many pages as there will be fragments, and room behind them. */
+	/* Twice as many pages as fragments, and room behind them. */
 	if (largest < 2 * FRAGMENTS * PAGE + 2 * MIB)
 		fail("no block has a heap of %lu MiB: start the board qemu-arm64 or qemu-x86_64, or make its heap larger",
 		     2 * FRAGMENTS * PAGE / MIB + 2);
@@ -198,7 +198,7 @@ static bool all_clean(void)
 	struct cmem_block_info block;
 
 	for (uint32_t b = 0; b < get_info().block_limit; b++) {
-		/* On-chip memory is left alone until somebody has had it. */
+		/* On-chip memory is not cleaned before its first use. */
 		if (!get_block(b, &block) || block.out_flags & CMEM_BLOCK_KEEP_CONTENTS ||
 		    block.kind == CMEM_KIND_SRAM)
 			continue;
@@ -214,7 +214,7 @@ static bool all_clean(void)
 	return true;
 }
 
-/* Free memory is cleared in the background: at boot all of it, later what was freed. */
+/* The kernel zeroes free memory in the background: at boot all, later freed memory. */
 static void settle(void)
 {
 	const struct timespec pause = { .tv_nsec = 10 * 1000000 };
@@ -232,7 +232,7 @@ static void settle(void)
 static clockid_t workers[MOST_WORKERS];
 static int num_workers;
 
-/* Any process's CPU clock can be read, a kernel thread's too. */
+/* Works for any process's CPU clock, also a kernel thread's. */
 static void find_workers(void)
 {
 	DIR *processes = opendir("/proc");
@@ -269,7 +269,7 @@ static double read_clock(clockid_t clock)
 	return now.tv_sec * 1e9 + now.tv_nsec;
 }
 
-/* 2 instructions a turn, and nothing else */
+/* 2 instructions per iteration, and nothing more */
 static void turn(unsigned long turns)
 {
 #if defined(__aarch64__)
@@ -288,7 +288,7 @@ static void check_clock(void)
 
 	turn(known / 2);
 	counted = read_clock(CLOCK_MONOTONIC_RAW) - start;
-	/* Some ticks of the timer come on top. */
+	/* Some timer ticks are included. */
 	if (counted < 0.999 * known || counted > 1.01 * known)
 		fail("%.0f instructions took %.0f ns: the clock does not count instructions", known,
 		     counted);
@@ -315,7 +315,7 @@ struct reading {
 	double column[NUM_COLUMNS];
 };
 
-/* All but WORKER, which is read when they have caught up. */
+/* All but WORKER, which is read when the workers have caught up. */
 static struct reading read_counters(void)
 {
 	struct rusage usage;
@@ -329,7 +329,7 @@ static struct reading read_counters(void)
 	return now;
 }
 
-/* What reading the counters adds to what they count. */
+/* The cost of reading the counters, included in their values. */
 static struct reading own_cost;
 
 typedef void (*operation)(void *context);
@@ -375,8 +375,8 @@ static void calibrate(void)
 }
 
 /*
- * The rows. Between two batches of at most @batch operations all freed memory is
- * cleared, so that an operation that needs clean memory finds some.
+ * The rows. Between two batches of at most @batch operations all freed memory is zeroed,
+ * so that an operation that needs clean memory finds some.
  */
 static void measure_in_batches(const char *row, operation operate, void *context, long batch)
 {
@@ -397,7 +397,7 @@ static void measure_in_batches(const char *row, operation operate, void *context
 		exit(EXIT_SUCCESS);
 	}
 
-	/* Once to warm up, and once to see how long one is. */
+	/* Once to warm up, and once to measure the length of one. */
 	operate(context);
 	settle();
 	run_batch(operate, context, 1, &first);
@@ -436,7 +436,7 @@ static void measure(const char *row, operation operate, void *context)
 static void empty_ioctl(void *context)
 {
 	(void)context;
-	/* A number of CMEM's type that no kernel has. */
+	/* An ioctl number of CMEM's type that no kernel has. */
 	if (ioctl(cmem, _IO(CMEM_IOCTL_TYPE, 0xff), 0) != -1)
 		fail("an unknown ioctl of /dev/cmem did not fail");
 }
@@ -446,7 +446,7 @@ static void allocate_free(void *context)
 	release(cmem, allocate(cmem, context));
 }
 
-/* For a program that maps nothing: the kernel has to, where it does not map a block. */
+/* Without a user mapping: the kernel maps the memory if its block is not mapped. */
 static void allocate_sync_free(void *context)
 {
 	const struct source *from = context;
@@ -478,7 +478,7 @@ static void take_turns(void *context)
 	release(owner, allocate(owner, &two->from));
 }
 
-/* One store a page. */
+/* One store per page. */
 static void touch(void *memory, size_t length)
 {
 	for (volatile char *page = memory, *end = page + length; page < end; page += PAGE)
@@ -541,7 +541,7 @@ static void write_back(void *context)
 		fail("CMEM_IOCTL_SYNC: %s", strerror(errno));
 }
 
-/* The library, and the same by bare ioctls, from the best pool of a block */
+/* The library, and the same with direct ioctls, from the best pool of a block */
 
 static CMEM_AllocParams cached_pool = { .type = CMEM_POOL, .flags = CMEM_CACHED };
 
@@ -587,7 +587,7 @@ struct library_buffers {
 	unsigned int next;
 };
 
-/* Of one buffer after the other, somewhere in it */
+/* Each buffer in turn, at an offset inside it */
 static void get_phys(void *context)
 {
 	struct library_buffers *live = context;
@@ -606,7 +606,7 @@ static void library_write_back(void *context)
 		fail("CMEM_cacheWb: %s", strerror(errno));
 }
 
-/* The peers: each gives a dma-buf, closing it frees the memory. */
+/* The peers: each returns a dma-buf; closing it frees the memory. */
 
 struct peer {
 	const char *name;
@@ -679,7 +679,7 @@ static void peer_sync(void *context)
 		fail("DMA_BUF_IOCTL_SYNC of a buffer of %s: %s", peer->name, strerror(errno));
 }
 
-/* What is done with one buffer, of which there is a DMA-BUF all the time */
+/* Operations on one buffer with a permanent DMA-BUF */
 static void measure_buffer(const char *row, operation operate, struct peer *peer)
 {
 	peer->buffer = peer->allocate(peer, peer->length);
@@ -735,12 +735,12 @@ static void measure_dma_heap(void)
 		struct peer heap = open_heap_of(&pool);
 		uint64_t *others;
 
-		/* As above, a clean buffer is left. */
+		/* As above, one clean buffer remains. */
 		snprintf(row, sizeof(row), "dmaheap-%s-ready", sizes[i].name);
 		measure_in_batches(row, peer_allocate_free, &heap, count > 1 ? count / 2 : 1);
 
 		if (sizes[i].dirty) {
-			/* There is one buffer only, which was just freed. */
+			/* Only one buffer exists, which was just freed. */
 			others = checked(malloc(count * sizeof(*others)));
 			while (held < count - 1)
 				others[held++] = allocate(cmem, &pool);
@@ -757,7 +757,7 @@ static void measure_dma_heap(void)
 	}
 }
 
-/* With devices that snoop the caches, or that are told nothing of our buffers */
+/* With devices that snoop the caches, or that do not access our buffers */
 static void measure_coherent(void)
 {
 	struct source pool = find_pool(MIB, 1);
@@ -804,7 +804,7 @@ static void measure_pools(void)
 	settle();
 	free(live);
 
-	/* The same by length instead of the pool's number. */
+	/* The same by length instead of the pool number. */
 	from.pool = CMEM_POOL_BEST;
 	measure("pool-best-4k", allocate_free, &from);
 }
@@ -827,14 +827,14 @@ static void measure_two_owners(const char *row, size_t length, bool uncached)
 	struct cmem_pool_info pool = get_pool(two.from.block, two.from.pool);
 
 	two.from.uncached = uncached;
-	/* Half of a pool at a time: there is always a clean buffer left. */
+	/* Half of a pool at a time: one clean buffer always remains. */
 	measure_in_batches(row, take_turns, &two, pool.count / 2);
 	close(two.owner[0]);
 	close(two.owner[1]);
 	settle();
 }
 
-/* What it takes that the kernel maps a block no longer than it has to */
+/* The cost of the kernel mapping a block only as long as needed */
 static void measure_mapped_by_kernel(void)
 {
 	struct source from = find_pool(64 * KIB, 2);
@@ -842,7 +842,7 @@ static void measure_mapped_by_kernel(void)
 
 	measure("alone-64k", allocate_sync_free, &from);
 	other = allocate(cmem, &from);
-	/* It is mapped when there has been enough work. */
+	/* The kernel maps it after enough work. */
 	for (int i = 0; i < ENOUGH_WORK; i++)
 		allocate_sync_free(&from);
 	measure("beside-64k", allocate_sync_free, &from);
@@ -887,7 +887,7 @@ static void measure_mapped(void)
 	if (buffer.mapping == MAP_FAILED)
 		fail("mmap of %zu bytes: %s", from.length, strerror(errno));
 	touch(buffer.mapping, from.length);
-	/* The kernel maps all of a block when there has been enough work. */
+	/* The kernel maps the whole block after enough work. */
 	buffer.length = 64;
 	for (int i = 0; i < ENOUGH_WORK; i++)
 		write_back(&buffer);
@@ -906,8 +906,8 @@ static void measure_mapped(void)
 }
 
 /*
- * Free memory, with the pages that wait in the CPUs' own lists, which can be
- * thousands and which MemFree of /proc/meminfo leaves out.
+ * Free memory, with the pages in the per-CPU lists: these can be thousands, and MemFree
+ * of /proc/meminfo omits them.
  */
 static void measure_library(void)
 {
@@ -958,8 +958,8 @@ static long free_kib(void)
 }
 
 /*
- * The buffers themselves lie outside of the kernel's free memory, so all that
- * disappears while they are allocated is the kernel's own.
+ * The buffers are outside of the kernel's free memory, so any decrease while they are
+ * allocated is the kernel's own use.
  */
 static void weigh_live_buffers(const char *row, struct source from, int count)
 {
@@ -994,7 +994,7 @@ static void measure_peers(void)
 	};
 	char row[32];
 
-	/* The CMA heap has the name of its area, which later kernels changed. */
+	/* The CMA heap has its area's name, which later kernels changed. */
 	if (peers[1].device < 0)
 		peers[1].device = open_peer("/dev/dma_heap/default_cma_region",
 					    "CONFIG_DMABUF_HEAPS_CMA=y and cma=128M");
@@ -1031,7 +1031,7 @@ int main(int argc, char **argv)
 	cmem = open_cmem();
 	settle();
 	printf("{\"row\": \"memory-at-boot\", \"kib\": %ld}\n", free_kib());
-	/* Before anything else could have left kernel memory behind for reuse. */
+	/* First, before other code leaves kernel memory for reuse. */
 	if (!only_row && !memory_only) {
 		weigh_live_buffers("memory-live", find_pool(4 * KIB, WEIGHED_BUFFERS),
 				   WEIGHED_BUFFERS);

@@ -179,6 +179,30 @@ static inline bool filled(const struct buffer *buffer, const uint8_t *mapping, s
 	return true;
 }
 
+/**
+ * struct frame - how a frame lies in a buffer
+ * @width: pixels in a row
+ * @height: rows
+ * @pitch: bytes from one row to the next
+ * @step: bytes from one pixel to the next
+ * @rgb: which bytes of a pixel are red, green and blue
+ */
+struct frame {
+	unsigned int width, height, pitch, step;
+	uint8_t rgb[3];
+};
+
+/* Whether what is right of a frame's rows and below them is as fill() left it */
+static inline bool margin_untouched(const struct buffer *buffer, const uint8_t *mapping,
+				    const struct frame *frame)
+{
+	for (unsigned int y = 0; y < frame->height; y++)
+		if (!filled(buffer, mapping, y * frame->pitch + frame->width * frame->step,
+			    (y + 1) * frame->pitch))
+			return false;
+	return filled(buffer, mapping, frame->height * frame->pitch, buffer->length);
+}
+
 /* The same of all of a buffer as memory has it: what a device wrote there is seen */
 static inline bool untouched(const struct buffer *buffer)
 {
@@ -351,21 +375,18 @@ static inline FILE *open_pictures(void)
 	fail("there is no virtio-serial port org.ti-cmem.pictures: lab/consumers/check makes it");
 }
 
-/*
- * Three bytes a pixel, red, green and blue, which are the bytes of @order in each of the
- * pixels, @step bytes apart
- */
-static inline void send_picture(const char *name, const uint8_t *pixels, unsigned int width,
-				unsigned int height, size_t pitch, size_t step,
-				const uint8_t order[3])
+/* Three bytes a pixel: red, green and blue */
+static inline void send_picture(const char *name, const uint8_t *pixels,
+				const struct frame *frame)
 {
 	FILE *port = open_pictures();
 
-	fprintf(port, "picture %s %u %u\n", name, width, height);
-	for (unsigned int y = 0; y < height; y++)
-		for (unsigned int x = 0; x < width; x++)
+	fprintf(port, "picture %s %u %u\n", name, frame->width, frame->height);
+	for (unsigned int y = 0; y < frame->height; y++)
+		for (unsigned int x = 0; x < frame->width; x++)
 			for (int c = 0; c < 3; c++)
-				fputc(pixels[y * pitch + x * step + order[c]], port);
+				fputc(pixels[y * frame->pitch + x * frame->step + frame->rgb[c]],
+				      port);
 	if (fclose(port))
 		fail("the picture did not get through: %s", strerror(errno));
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A GPU and a display that work on CMEM buffers: DRM's test drivers vgem and vkms import
- * them by PRIME. What is drawn through one side is read on the other; what vkms scans out
- * of one buffer, its writeback connector writes into another, and that is the picture.
+ * A GPU and a display that use CMEM buffers: DRM's test drivers vgem and vkms import
+ * them by PRIME. The test draws through one side and reads on the other. vkms scans out
+ * one buffer, and its writeback connector writes another, which must be the picture.
  *
  *	drm [picture]
  *
- * With an argument only one picture by vkms, which goes to the host.
+ * With an argument it sends one picture of vkms to the host, and nothing more.
  */
 #include <drm/drm.h>
 #include <drm/drm_fourcc.h>
@@ -21,7 +21,7 @@
 #define HEIGHT		480
 #define BYTES_PER_PIXEL	4
 #define ROW		(WIDTH * BYTES_PER_PIXEL)
-#define PITCH		(ROW + 64)	/* longer than a row: there is something beside it */
+#define PITCH		(ROW + 64)	/* longer than a row: leaves a gap */
 #define SIZE		(PITCH * HEIGHT)
 #define VGEM_CHECKS	9
 #define VKMS_CHECKS	5
@@ -38,16 +38,16 @@ static const struct vgem_case {
 
 static const struct vkms_case {
 	int block, flags;
-	const char *heap;	/* where the buffers of the second picture are from */
+	const char *heap;	/* the source of the second picture's buffers */
 } vkms_cases[] = {
 	{ 1, CMEM_CACHED, "/dev/dma_heap/cmem-1" },
 	{ 2, CMEM_NONCACHED, "/dev/dma_heap/cmem-cma" },
 };
 
 /* Blue, green, red and something unused: the bytes of DRM_FORMAT_XRGB8888 */
-static const uint8_t rgb[] = { 2, 1, 0 };
+static const struct frame layout = { WIDTH, HEIGHT, PITCH, BYTES_PER_PIXEL, { 2, 1, 0 } };
 
-/* The picture: two ramps, in which rings are inverted, about another point each */
+/* The picture: two ramps, with inverted rings around a different point each */
 static uint32_t pixel(int x, int y, int which)
 {
 	int dx = x - WIDTH / 2 + which * 40, dy = y - HEIGHT / 2;
@@ -80,15 +80,6 @@ static bool is_drawn(const uint8_t *frame, int which)
 			}
 		}
 	return true;
-}
-
-/* What is right of the rows and below them */
-static bool margin_untouched(const struct buffer *buffer, const uint8_t *frame)
-{
-	for (unsigned int y = 0; y < HEIGHT; y++)
-		if (!filled(buffer, frame, y * PITCH + ROW, (y + 1) * PITCH))
-			return false;
-	return filled(buffer, frame, SIZE, buffer->length);
 }
 
 /* Whether a fence, or all fences of a DMA-BUF that matter to a reader, have signalled */
@@ -241,8 +232,8 @@ static void share_with_vgem(const struct vgem_case *this)
 }
 
 /*
- * What has no struct pages can't be attached. With vivid that is not to be tried: V4L2
- * never lets go of a DMA-BUF that it could not attach (in __prepare_dmabuf()).
+ * Memory without struct pages can't be attached. Do not try this with vivid: V4L2 never
+ * releases a DMA-BUF that it failed to attach (in __prepare_dmabuf()).
  */
 static void refuse_without_pages(void)
 {
@@ -275,7 +266,7 @@ struct request {
 	uint64_t value[MAX_PROPERTIES];
 };
 
-/* Find a property of an object by its name, and its value. */
+/* Find a property of an object by name, and its value. */
 static uint32_t find_property(int card, uint32_t object, uint32_t type, const char *name,
 			      uint64_t *value)
 {
@@ -302,7 +293,7 @@ static uint32_t find_property(int card, uint32_t object, uint32_t type, const ch
 	fail("object %u of vkms has no property %s", object, name);
 }
 
-/* Add to a request that an object shall have a property. */
+/* Add a property of an object to a request. */
 static void set(const struct display *display, struct request *request, uint32_t object,
 		uint32_t type, const char *name, uint64_t value)
 {
@@ -332,13 +323,13 @@ static void commit(const struct display *display, struct request *request, uint3
 	must_ioctl(display->card, DRM_IOCTL_MODE_ATOMIC, &atomic, "DRM_IOCTL_MODE_ATOMIC");
 }
 
-/* The connector's type; and the mode of our size becomes a blob if there is one. */
+/* The connector's type; the mode of our size, if any, becomes a blob. */
 static uint32_t look_at_connector(struct display *display, uint32_t id)
 {
 	struct drm_mode_get_connector get = { .connector_id = id };
 	struct drm_mode_modeinfo *modes;
 
-	/* Asked without room for modes, the driver looks which ones there are. */
+	/* Called without room for modes, the driver probes the modes. */
 	must_ioctl(display->card, DRM_IOCTL_MODE_GETCONNECTOR, &get, "DRM_IOCTL_MODE_GETCONNECTOR");
 	get.count_props = 0;
 	get.count_encoders = 0;
@@ -384,7 +375,7 @@ static struct display open_display(void)
 	if (resources.count_crtcs != 1)
 		fail("vkms has %u CRTCs, not one", resources.count_crtcs);
 	display.crtc = crtcs[0];
-	/* The virtual monitor stays off: newer kernels want it to be the only connector. */
+	/* The virtual monitor stays off: newer kernels allow only one connector. */
 	for (uint32_t i = 0; i < resources.count_connectors && i < MAX_OBJECTS; i++)
 		if (look_at_connector(&display, connectors[i]) == DRM_MODE_CONNECTOR_WRITEBACK)
 			display.writeback = connectors[i];
@@ -402,7 +393,7 @@ static struct display open_display(void)
 	return display;
 }
 
-/* A framebuffer that has the only handle of a DMA-BUF, and thereby the DMA-BUF */
+/* A framebuffer with the only handle, and so the only reference, to a DMA-BUF */
 static uint32_t make_framebuffer(const struct display *display, int fd)
 {
 	struct drm_mode_fb_cmd2 command = {
@@ -416,8 +407,8 @@ static uint32_t make_framebuffer(const struct display *display, int fd)
 }
 
 /*
- * Begin to scan out one framebuffer, and to write what is seen then into another. Returns
- * a fence, which has signalled when it is there.
+ * Begin to scan out one framebuffer, and to write the output into another. Returns a
+ * fence, which signals when it is written.
  */
 static int show(const struct display *display, uint32_t from, uint32_t to, uint32_t flags)
 {
@@ -478,9 +469,8 @@ static int allocate_from_heap(const char *path)
 }
 
 /*
- * The second picture is in buffers that nobody but the DMA-BUF heap has allocated. vgem
- * draws it, as a GPU does, while vkms has the order to show it already: that has to wait
- * for the fence.
+ * The second picture is in buffers allocated only by the DMA-BUF heap. vgem draws it,
+ * like a GPU, after vkms is told to show it: vkms must wait for the fence.
  */
 static void show_in_time(const struct display *display, const struct vkms_case *this,
 			 const char *what)
@@ -493,7 +483,7 @@ static void show_in_time(const struct display *display, const struct vkms_case *
 			   make_framebuffer(display, target), DRM_MODE_ATOMIC_NONBLOCK);
 	bool waits = !ready(written, 0);
 
-	/* Who is behind the fence does not wait for it, as begin_access() would. */
+	/* The fence's owner does not wait for it, as begin_access() would. */
 	draw(drawn, 1);
 	end_access(source, DMA_BUF_SYNC_WRITE);
 	signal_fence(vgem, fence);
@@ -537,18 +527,18 @@ static void show_pictures(const struct vkms_case *this, bool picture)
 	check(is_drawn(shown, 0) && is_drawn(target->mapping, 0),
 	      "%s: what is drawn in one buffer is written back into the other, each pixel of it",
 	      what);
-	check(is_drawn(source->mapping, 0) && margin_untouched(source, source->mapping) &&
-	      margin_untouched(target, shown) && neighbours_untouched(&hoard),
+	check(is_drawn(source->mapping, 0) && margin_untouched(source, source->mapping, &layout) &&
+	      margin_untouched(target, shown, &layout) && neighbours_untouched(&hoard),
 	      "%s: nothing was written beside that", what);
 	if (picture)
-		send_picture("vkms", shown, WIDTH, HEIGHT, PITCH, BYTES_PER_PIXEL, rgb);
+		send_picture("vkms", shown, &layout);
 	end_access(target_fd, DMA_BUF_SYNC_READ);
 
 	munmap(shown, target->length);
 	close(source_fd);
 	close(target_fd);
 	free_pool(&hoard);
-	/* The framebuffers are all that has them now. */
+	/* Now only the framebuffers hold them. */
 	check(in_use(&hoard, 2), "%s: the buffers are not free as long as vkms has them", what);
 	if (this->heap)
 		show_in_time(&display, this, what);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A PCI DMA engine that is told physical addresses of CMEM: QEMU's device "edu", driven
- * from user space. It copies between two buffers, through memory of its own, and all that
- * it knows of them is what CMEM_getPhys() returned. Every byte has to arrive, and none
- * beside them.
+ * A PCI DMA engine that uses physical addresses of CMEM: QEMU's device "edu", driven
+ * from user space. It copies between two buffers, through its own memory, and gets only
+ * the addresses from CMEM_getPhys(). Every byte must arrive, and no byte outside of the
+ * target may change.
  *
  * QEMU's docs/specs/edu.rst describes the device.
  */
@@ -16,8 +16,8 @@
 #define EDU_DEVICE	0x11e8
 
 /* Registers, in bytes from the start of BAR 0 */
-#define EDU_ID		0x00	/* 0x010000ed, the upper half being the version */
-#define EDU_LIVENESS	0x04	/* reads as the inverse of what was written */
+#define EDU_ID		0x00	/* 0x010000ed, the upper half is the version */
+#define EDU_LIVENESS	0x04	/* reads as the inverse of the written value */
 #define EDU_DMA_SOURCE	0x80
 #define EDU_DMA_TARGET	0x88
 #define EDU_DMA_COUNT	0x90
@@ -26,18 +26,18 @@
 #define EDU_DMA_TO_RAM	0x02
 
 #define EDU_MEMORY	0x40000	/* the device's own, in its addresses */
-#define EDU_LARGEST	4095	/* bytes it moves at most in one go */
+#define EDU_LARGEST	4095	/* maximum bytes per transfer */
 
 #define PCI_COMMAND		4
 #define PCI_COMMAND_MASTER	0x0004
 #define PCI_COMMAND_NO_INTX	0x0400
 
-/* Odd ones, over pages, and more than the device's memory holds */
+/* Odd lengths, across pages, and longer than the device's memory */
 #define SOURCE_OFFSET	4099
 #define TARGET_OFFSET	12345
 #define LENGTH		9001
 #define BUFFER_SIZE	(64 << 10)
-#define CHECKS		3	/* that each case makes */
+#define CHECKS		3	/* of each case */
 
 static const struct edu_case {
 	int from, from_flags, to, to_flags;
@@ -62,7 +62,7 @@ static void write_register(unsigned int offset, uint32_t value)
 	*(volatile uint32_t *)(registers + offset) = value;
 }
 
-/* Those from EDU_DMA_SOURCE on have 64 bits. */
+/* Registers from EDU_DMA_SOURCE on are 64-bit. */
 static void write_register64(unsigned int offset, uint64_t value)
 {
 	*(volatile uint64_t *)(registers + offset) = value;
@@ -84,7 +84,7 @@ static unsigned int read_number(const char *device, const char *name)
 	return number;
 }
 
-/* Let the device reach memory, or not. */
+/* Allow the device to access memory, or not. */
 static void set_bus_master(bool on)
 {
 	uint16_t command;
@@ -151,7 +151,7 @@ static void transfer(uint64_t source, uint64_t target, size_t count, uint32_t di
 		sched_yield();
 }
 
-/* From one physical address to another; the device's memory holds only a part at a time. */
+/* Copies between physical addresses, in parts that fit the device's memory. */
 static void copy(uint64_t source, uint64_t target, size_t length)
 {
 	while (length) {
@@ -173,7 +173,7 @@ static void copy_between(const struct edu_case *this)
 	char what[96];
 	bool same;
 
-	/* Two buffers of one pool, or one each of two */
+	/* Two buffers of one pool, or of two pools */
 	take_pool(&from, this->from, BUFFER_SIZE, this->from_flags, 5);
 	same = this->from == this->to;
 	if (!same)
@@ -185,7 +185,7 @@ static void copy_between(const struct edu_case *this)
 	snprintf(what + strlen(what), sizeof(what) - strlen(what), "%s, %s", block_name(this->to),
 		 flags_name(this->to_flags));
 
-	/* fill() has left other bytes at the target than there are at the source. */
+	/* fill() wrote different bytes to the target than to the source. */
 	data = malloc(LENGTH);
 	if (!data)
 		fail("no memory");

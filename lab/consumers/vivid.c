@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A camera that captures into CMEM buffers: V4L2's test driver vivid, given DMA-BUFs
- * (V4L2_MEMORY_DMABUF). Each frame has to be the test pattern, in every pixel, and
- * nothing beside the pixels may be written.
+ * A camera that captures into CMEM buffers: V4L2's test driver vivid, with DMA-BUFs
+ * (V4L2_MEMORY_DMABUF). Each frame must match the test pattern in every pixel, and
+ * vivid must write nothing outside of the pixels.
  *
  *	vivid [picture]
  *
- * With an argument only one case, whose last frame goes to the host as a picture.
+ * With an argument it runs one case only and sends its last frame to the host.
  *
- * The kernel was booted with vivid.n_devs=2 vivid.allocators=1,0: /dev/video0 takes
- * buffers for a device, which attaches to the DMA-BUF and maps it for DMA (dma-contig);
- * /dev/video1 those that the kernel maps for itself (vmalloc).
+ * The kernel was booted with vivid.n_devs=2 vivid.allocators=1,0: /dev/video0 attaches a
+ * device to the DMA-BUF and maps it for DMA (dma-contig); for /dev/video1 the kernel
+ * maps it for itself (vmalloc).
  */
 #include <linux/videodev2.h>
 
@@ -19,12 +19,11 @@
 #define WIDTH		640
 #define HEIGHT		360
 #define BYTES_PER_PIXEL	3
-#define ROW		(WIDTH * BYTES_PER_PIXEL)
 #define PITCH		2048	/* longer than a row: there is something beside it */
 #define BUFFERS		3	/* that the camera has */
 #define FRAMES		6	/* each buffer is used more than once */
 #define BARS		8
-#define CHECKS		4	/* that each case makes */
+#define CHECKS		4	/* of each case */
 
 struct kind {
 	const char *device, *allocator;
@@ -52,19 +51,19 @@ static const struct camera_case {
 	{ VMALLOC,	2,		CMEM_NONCACHED },
 	{ VMALLOC,	CMEM_BLOCK_CMA,	CMEM_CACHED },
 	{ VMALLOC,	CMEM_BLOCK_CMA,	CMEM_NONCACHED },
-	/* In on-chip memory, which has no struct pages */
+	/* In on-chip memory, without struct pages */
 	{ VMALLOC,	5,		CMEM_NONCACHED },
 };
 
-/* The colour bars of 100 %, in RGB of full range: there is nothing to be rounded. */
+/* The 100 % colour bars, in full-range RGB: no rounding. */
 static const uint8_t bars[BARS][BYTES_PER_PIXEL] = {
 	{ 255, 255, 255 }, { 255, 255, 0 }, { 0, 255, 255 }, { 0, 255, 0 },
 	{ 255, 0, 255 }, { 255, 0, 0 }, { 0, 0, 255 }, { 0, 0, 0 },
 };
 
-static const uint8_t rgb[] = { 0, 1, 2 };
+static const struct frame layout = { WIDTH, HEIGHT, PITCH, BYTES_PER_PIXEL, { 0, 1, 2 } };
 
-/* Set a menu control to what has a name in its menu. */
+/* Set a menu control to the menu item with a given name. */
 static void set_menu(int video, const char *control, const char *entry)
 {
 	struct v4l2_queryctrl query = { .id = V4L2_CTRL_FLAG_NEXT_CTRL };
@@ -145,15 +144,6 @@ static bool is_test_pattern(const uint8_t *frame)
 	return true;
 }
 
-/* What is right of the rows and below them */
-static bool margin_untouched(const struct buffer *buffer, const uint8_t *frame)
-{
-	for (unsigned int y = 0; y < HEIGHT; y++)
-		if (!filled(buffer, frame, y * PITCH + ROW, (y + 1) * PITCH))
-			return false;
-	return filled(buffer, frame, HEIGHT * PITCH, buffer->length);
-}
-
 static void stream(int video, unsigned int command)
 {
 	int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
@@ -206,13 +196,12 @@ static void capture(const struct camera_case *this, bool picture)
 			pixels = false;
 		}
 		begin_access(fds[i], DMA_BUF_SYNC_READ);
-		/* As the DMA-BUF shows it, and as the one who allocated it sees it */
+		/* Through the DMA-BUF, and through the owner's mapping */
 		pixels &= is_test_pattern(mappings[i]) && is_test_pattern(buffer->mapping);
-		margins &= margin_untouched(buffer, mappings[i]) &&
-			   margin_untouched(buffer, buffer->mapping);
+		margins &= margin_untouched(buffer, mappings[i], &layout) &&
+			   margin_untouched(buffer, buffer->mapping, &layout);
 		if (picture && n == FRAMES - 1)
-			send_picture("vivid", mappings[i], WIDTH, HEIGHT, PITCH, BYTES_PER_PIXEL,
-				     rgb);
+			send_picture("vivid", mappings[i], &layout);
 		end_access(fds[i], DMA_BUF_SYNC_READ);
 		if (n + BUFFERS < FRAMES) {
 			fill(buffer);
@@ -223,7 +212,7 @@ static void capture(const struct camera_case *this, bool picture)
 	check(margins && neighbours_untouched(&hoard), "%s: nothing was written beside the frames",
 	      what);
 
-	/* The camera has what the program lets go of. */
+	/* The camera holds the buffers that the program releases. */
 	for (int i = 0; i < BUFFERS; i++) {
 		munmap(mappings[i], hoard.buffers[2 * i + 1].length);
 		close(fds[i]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's half of "make demo": a program that works on a picture together
- * with another processor, to which it tells nothing but physical addresses.
+ * The guest's half of "make demo": a program that processes a picture together
+ * with another processor, which gets only physical addresses.
  *
  * The other processor (the "DSP", lab/demo/dsp) is a program on the host that
  * maps the guest's RAM. Three lines go each way over the virtio-serial port
@@ -12,15 +12,14 @@
  *	continue (or stop)			->
  *						<-	done (or stopped)
  *
- * The picture itself comes over the port org.ti-cmem.picture, and goes back
- * over it as this program reads it through its own mapping: once as the DSP left it,
- * and once as another program in the guest did, the "filter", which does the same work
- * and is told no address at all: it gets a DMA-BUF over a socket. All that is reported
- * goes to the standard output, a line each; the exit status is the verdict.
+ * The picture itself comes over the port org.ti-cmem.picture. This program sends it
+ * back as read through its own mapping: once as the DSP left it, and once as the
+ * "filter" left it. The filter is another program in the guest, which does the same work
+ * without an address: it gets a DMA-BUF over a socket. All reports go to standard output,
+ * one per line; the exit status is the verdict.
  *
- * It works with libcmem. What it looks at to judge that (counts of free buffers, the
- * kernel's own idea of an address), it reads with the ioctls of /dev/cmem, through a
- * file that owns nothing.
+ * It uses libcmem. To check the results (counts of free buffers, the kernel's value of
+ * an address), it uses the ioctls of /dev/cmem, through a file that owns nothing.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -46,10 +45,10 @@
 
 #define BLOCK			0
 #define BYTES_PER_PIXEL		4
-#define FRAMES			2	/* the picture, and one that nobody may touch */
-#define KILLED_FRAMES		3	/* what the program holds that gets killed */
+#define FRAMES			2	/* the picture, and one that must not change */
+#define KILLED_FRAMES		3	/* of the program that is killed */
 #define MAP_COLUMNS		64
-#define FREE_LINES		2	/* of a list in /proc/cmem, before it is cut */
+#define FREE_LINES		2	/* of a list in /proc/cmem; the rest is cut */
 
 struct port {
 	FILE *from, *to;
@@ -93,7 +92,7 @@ static void *checked(void *memory)
 	return memory;
 }
 
-/* Ports: the host names them, the kernel numbers them. */
+/* Ports: the host sets names, the kernel numbers. */
 
 static struct port open_port(const char *name)
 {
@@ -226,7 +225,7 @@ static void expect_free(const struct free_counts *before, const struct free_coun
 		     (unsigned long long)now->heap, (unsigned long long)before->heap);
 }
 
-/* Each time that this is called after end_ownership(), for a new owner. */
+/* Each call after end_ownership() creates a new owner. */
 static void begin_ownership(void)
 {
 	if (CMEM_init())
@@ -241,7 +240,7 @@ static void end_ownership(void)
 
 static CMEM_AllocParams cached = { .type = CMEM_POOL, .flags = CMEM_CACHED };
 
-/* A buffer of a pool or of CMEM_POOL_BEST, with its address checked twice. */
+/* A buffer of a pool or of CMEM_POOL_BEST; checks its address twice. */
 static struct frame allocate_frame(int cmem, int pool, size_t length)
 {
 	struct cmem_resolve resolve = { .size = sizeof(resolve) };
@@ -274,7 +273,7 @@ static void free_frame(struct frame *frame)
 		     (unsigned long long)frame->phys_addr, strerror(errno));
 }
 
-/* Before the DSP looks */
+/* Before the DSP reads */
 static void write_back(const struct frame *frame, size_t length)
 {
 	if (CMEM_cacheWb(frame->mapping, length))
@@ -300,12 +299,12 @@ static bool all_zero(const struct frame *frame)
 	return true;
 }
 
-/* What one sees: the map of the block, and /proc/cmem. */
+/* Output for people: the map of the block, and /proc/cmem. */
 
 /*
- * One bar a pool: '#' where all buffers behind a column are held, '+' where some
- * are, '.' where none is. Who is held is read off /proc/cmem, and has to be as many as
- * the pool says.
+ * One bar per pool: '#' if all buffers behind a column are held, '+' if some are, '.' if
+ * none is. /proc/cmem tells which buffers are held; their number must match the pool's
+ * count.
  */
 static void print_map(int cmem)
 {
@@ -362,7 +361,7 @@ static void print_map(int cmem)
 		       (unsigned long long)block.heap_free >> 10);
 }
 
-/* /proc/cmem of this block, long lists of free buffers cut. */
+/* /proc/cmem of this block; cuts long lists of free buffers. */
 static void print_proc(void)
 {
 	FILE *proc = fopen("/proc/cmem", "r");
@@ -396,8 +395,8 @@ static void print_proc(void)
 }
 
 /*
- * What the DSP is to do, computed here on the picture as it was: the outlines
- * (Sobel) of each colour on white. Beyond its edge a picture goes on as at the edge.
+ * The expected result of the DSP, computed from the original picture: the outlines
+ * (Sobel) of each colour on white. Outside the picture, the edge pixels repeat.
  */
 static uint8_t *sketch(const struct picture *picture)
 {
@@ -514,7 +513,7 @@ static void share_picture(int cmem, struct port *dsp, struct port *pictures, con
 	free(right);
 }
 
-/* The filter: another process, which has nothing but its end of a socket. */
+/* The filter: another process, which has only its end of a socket. */
 
 struct filter_job {
 	uint32_t width, height;
@@ -608,7 +607,7 @@ static pid_t start_filter(int *socket)
 	if (child < 0)
 		fail("fork: %s", strerror(errno));
 	if (!child) {
-		/* All that the parent has open, /dev/cmem among it, but this and the output */
+		/* All files of the parent, also /dev/cmem, but this and the output */
 		if (dup2(ends[1], STDIN_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0U, 0))
 			fail("the filter cannot close its parent's files: %s", strerror(errno));
 		run_filter(STDIN_FILENO);
@@ -635,7 +634,7 @@ static void share_dmabuf(int cmem, struct port *pictures, const struct picture *
 	dmabuf = CMEM_export_dmabuf(frame.mapping);
 	if (dmabuf < 0)
 		fail("CMEM_export_dmabuf: %s", strerror(errno));
-	/* What another processor or device is to see, the CPU has written. */
+	/* The CPU has written data for another processor or device. */
 	access_dmabuf(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_WRITE);
 	printf("The guest writes the picture into another frame, and sends a DMA-BUF of it over a socket.\n");
 	fflush(stdout);
@@ -650,7 +649,7 @@ static void share_dmabuf(int cmem, struct port *pictures, const struct picture *
 	printf("What the guest reads through its own mapping is what it computes itself.\n");
 	send_picture(pictures, picture, result);
 
-	/* The DMA-BUF holds the frame alone for a while. */
+	/* For a while, only the DMA-BUF holds the frame. */
 	free_frame(&frame);
 	end_ownership();
 	after = count_free(cmem);
@@ -665,7 +664,7 @@ static void share_dmabuf(int cmem, struct port *pictures, const struct picture *
 	free(right);
 }
 
-/* The program that gets killed: its frames are mapped, the DSP works on one. */
+/* The program to be killed: it maps its frames, the DSP works on one. */
 static void __attribute__((noreturn))
 hold_frames(int cmem, struct port *dsp, int ready, const struct picture *picture, size_t pitch)
 {
@@ -714,7 +713,7 @@ static void kill_half_way(int cmem, struct port *dsp, const struct picture *pict
 	if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status))
 		fail("the second program ended before it was killed");
 	after = count_free(cmem);
-	/* CMEM can't stop a DSP. Whoever kills the program has to, before he goes on. */
+	/* CMEM can't stop a DSP: the program's killer must stop it first. */
 	tell(dsp, "stop\n");
 	expect(dsp, "stopped");
 
@@ -727,8 +726,9 @@ static void kill_half_way(int cmem, struct port *dsp, const struct picture *pict
 	expect_free(&before, &after);
 
 	/*
-	 * Whoever gets its memory next must not see its picture: take all there is, as
-	 * a new owner, because an old one may get back what he had, as he left it.
+	 * The next owner of its memory must not see its picture. Allocate all free
+	 * buffers as a new owner: a previous owner may get its own buffers back, not
+	 * zeroed.
 	 */
 	begin_ownership();
 	again = checked(calloc(after.free[pool], sizeof(*again)));
@@ -768,7 +768,7 @@ int main(void)
 	if (ioctl(cmem, CMEM_IOCTL_GET_INFO, &info))
 		fail("CMEM_IOCTL_GET_INFO: %s", strerror(errno));
 	at_start = count_free(cmem);
-	/* Rows begin at a cache line, as accelerators want it. */
+	/* Rows begin at a cache line, as accelerators need. */
 	pitch = ((size_t)picture.width * BYTES_PER_PIXEL + info.cache_line - 1) &
 		~((size_t)info.cache_line - 1);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The blocks as they were at boot. After a program that made or removed blocks they are
- * made anew, and then all of their memory must be free: what is not has been lost.
+ * The blocks as they were at boot. After a program that created or removed blocks they
+ * are created again, and then all of their memory must be free: other memory is lost.
  */
 #include "fuzz.h"
 
@@ -49,7 +49,7 @@ static bool look(int fd, int number, struct block *block)
 	return true;
 }
 
-/* Removes what is in the way, and tells if the block is as it was at boot, and idle. */
+/* Removes conflicting blocks, and tells if the block is as at boot, and idle. */
 static bool same(const struct block *was, const struct block *is)
 {
 	if (was->info.base != is->info.base || was->info.length != is->info.length ||
@@ -116,7 +116,7 @@ static bool try_restore(int fd, char *what, size_t size)
 	struct block is;
 	int ret;
 
-	/* Whatever is not as it was goes first: it may have another's memory. */
+	/* Remove changed blocks first: they may use another block's memory. */
 	for (int number = 0; number < MAX_BLOCKS; number++) {
 		const struct block *was = NULL;
 
@@ -156,12 +156,12 @@ static bool try_restore(int fd, char *what, size_t size)
 }
 
 /**
- * blocks_restore - have the blocks as they were at boot, all free
- * @what: where to put what is wrong
- * @size: of that
- * @tries: how often to look, ten milliseconds apart
+ * blocks_restore - restore the blocks as at boot, all free
+ * @what: buffer for the error description
+ * @size: of @what
+ * @tries: how often to check, ten milliseconds apart
  *
- * io_uring and the network let go of files some time after the process is gone.
+ * io_uring and the network close files some time after the process is gone.
  *
  * Return: false if something was lost.
  */
@@ -172,7 +172,7 @@ bool blocks_restore(char *what, size_t size, unsigned int tries)
 	int fd = open("/dev/cmem", O_RDWR | O_CLOEXEC);
 	bool good = false;
 
-	/* What a program said, or else each block would have another one than at boot. */
+	/* Undo a program's quota, or each block would differ from its state at boot. */
 	if (quota >= 0 && write(quota, "\n", 1) != 1)
 		return false;
 	close(quota);
@@ -180,7 +180,7 @@ bool blocks_restore(char *what, size_t size, unsigned int tries)
 		good = try_restore(fd, what, size);
 		if (good)
 			break;
-		/* What is in quarantine is nobody's, and not free. */
+		/* Quarantined memory has no holder, but is not free. */
 		for (int number = CMEM_BLOCK_CMA; number < MAX_BLOCKS; number++)
 			release(fd, number);
 		if (i)

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A fuzzer for CMEM: runs programs (program.c) of operations (operations.c), watches with KCOV what of the driver and of the DMA-BUF core they
- * reach, and keeps those that reach something new to make others of them.
+ * A fuzzer for CMEM: it runs programs (program.c) of operations (operations.c), and
+ * records with KCOV which code of the driver and of the DMA-BUF core they reach. It keeps
+ * programs that reach new code, and mutates them.
  *
  *	fuzz [options] [file...]
  *
- *	--calls N	until so many operations were done
- *	--seconds N	at most so long
+ *	--calls N	stop after so many operations
+ *	--seconds N	run at most so long
  *	--seed N	of the random numbers
- *	--port FILE	where each program goes before it runs, and what was found
- *	--replay	only run the programs of the files, and tell what they do
- *	--times N	with --replay: so often
+ *	--port FILE	output for each program before it runs, and for findings
+ *	--replay	only run the programs of the files, and report on them
+ *	--times N	with --replay: how often
  *	--print		only print them
- *	--corpus	at the end, make the corpus as small as it gets
+ *	--corpus	at the end, minimize the corpus
  *
- * The files have programs as text. On the port there are records: a letter, the length in
- * four bytes, and text: P a program that is about to run, N one that did something new, K
- * addresses of code that was reached, since the last time; R how many calls and programs
- * there were; C a program of the corpus as small as it gets. A program has a number, which is
- * in the name of its processes, too: fuzz/<number> is what the kernel's log then says.
+ * The files contain programs as text. The port gets records: a letter, the length in four
+ * bytes, and text: P a program about to run; N a program that did something new; K
+ * addresses of code reached since the last time; R the number of calls and programs; C a
+ * program of the minimized corpus. A program has a number, which is also in the name of
+ * its processes: the kernel's log shows fuzz/<number>.
  *
- * Ends with 1 when memory was lost, when memory was not what it has to be, or when a program
- * does not end. All else that may go wrong
- * the kernel's log tells.
+ * Exits with 1 if memory is lost, if memory has wrong contents, or if a program does not
+ * end. The kernel's log reports all other errors.
  */
 #include "fuzz.h"
 
@@ -35,7 +35,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-/* The kernel's word, also for a program of 32 bits */
+/* The kernel's word size, also for a 32-bit program */
 #define KCOV_INIT		_IOC(_IOC_READ, 'c', 1, 8)
 #define PCS			(1 << 16)
 #define FEATURES		(1 << 18)
@@ -44,7 +44,7 @@
 #define RESTORE_EACH		200	/* programs */
 #define WORKER_PROGRAMS		50	/* in one process */
 #define REPORT_S		10
-#define QUEUE			16	/* programs that the host is told of at once */
+#define QUEUE			16	/* programs reported to the host at once */
 
 struct input {
 	uint16_t size;
@@ -91,8 +91,8 @@ static void __attribute__((noreturn)) fail(const char *what)
 /* Records on the port */
 
 /*
- * In as few writes as there can be: each waits for the host. A record that is begun is put
- * with those before it when the next one finds no room.
+ * Use as few writes as possible: each waits for the host. If the next record finds no
+ * room, the current one is sent with those before it.
  */
 static char records[24 << 10];
 static size_t records_length;
@@ -211,8 +211,8 @@ static bool add_feature(uint64_t feature)
 }
 
 /*
- * Whether the program that just ended did something new: code that was not reached before,
- * or not after that which came before it; or an operation that ended in another way.
+ * Whether the program that just ended did something new: reached new code, or reached
+ * code after other code than before; or an operation ended in another way.
  */
 static bool collect(void)
 {
@@ -255,7 +255,7 @@ static void hangs(void)
 	printf("fuzz: a program does not end:\n");
 	print_program(stdout, shared->program, shared->size);
 	fflush(stdout);
-	/* What is blocked, and where, for the log */
+	/* Blocked tasks, with their stacks, for the log */
 	if (fd >= 0 && write(fd, "w", 1) != 1)
 		printf("fuzz: and no SysRq\n");
 	sleep(2);
@@ -263,8 +263,8 @@ static void hangs(void)
 }
 
 /*
- * The worker: a process that runs programs, some dozens, when it is told to. It says on the
- * other pipe that one has ended.
+ * The worker: a process that runs some dozens of programs on request. It reports the end
+ * of each on the other pipe.
  */
 static pid_t worker;
 static int to_worker = -1, from_worker = -1;
@@ -279,7 +279,7 @@ static void end_worker(void)
 	close(to_worker);
 	close(from_worker);
 	kill(-worker, SIGKILL);
-	/* And whatever its programs have left: they are ours now. */
+	/* Also reap its programs' remaining processes: they are our children now. */
 	while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {
 		usleep(1000);
 		if (now() - since > PATIENCE_S)
@@ -380,7 +380,7 @@ static void keep(const uint8_t *program, size_t size)
 	put_program('N', 0, program, size);
 }
 
-/* Those that were chosen least go first, mostly. */
+/* Mostly choose the least chosen programs. */
 static struct input *choose(void)
 {
 	struct input *best = corpus[random_below(corpus_size)];
@@ -401,12 +401,12 @@ static void restore(void)
 	char what[100];
 	bool good;
 
-	/* Between two programs nothing is left. */
+	/* Nothing remains between two programs. */
 	good = blocks_restore(what, sizeof(what), 2);
 	if (!good) {
 		/*
-		 * An ioctl of DMA-BUF heaps that could not tell the number of the file which
-		 * it had opened leaves that to the process.
+		 * If an ioctl of DMA-BUF heaps could not return the number of the file
+		 * that it opened, the file stays open in the process.
 		 */
 		end_worker();
 		good = blocks_restore(what, sizeof(what), 3000);
@@ -418,7 +418,7 @@ static void restore(void)
 	exit(EXIT_FAILURE);
 }
 
-/* What the host is to know even of a guest that does not reach its end */
+/* Send this to the host even if the guest does not reach its end */
 static void put_progress(void)
 {
 	char *text;
@@ -446,8 +446,8 @@ static void report(double since)
 }
 
 /*
- * The few programs that reach all there is: those first that reach most that no other did.
- * What was reached by chance once and is not again, is left out.
+ * A minimal set of programs that reaches all code: first those that reach most code that
+ * no other reached. Code reached once by chance and not again is left out.
  */
 static void put_corpus(void)
 {
@@ -502,7 +502,7 @@ static void put_corpus(void)
 	printf("# a corpus of %u programs reaches %u places of code again\n", kept, num_pcs);
 }
 
-/* Where the time went, for whoever wants more calls in it */
+/* The time of each operation, to find room for more calls */
 static void report_operations(double since)
 {
 	uint64_t sum = 0;
@@ -633,7 +633,7 @@ int main(int argc, char **argv)
 	}
 
 	while (!replay && calls < wanted && (!seconds || now() - start < seconds)) {
-		/* Some at a time, so that the host is asked once for all of them */
+		/* Some at a time, to contact the host once for all of them */
 		for (unsigned int i = 0; i < QUEUE; i++) {
 			queue[i].size = next_program(queue[i].program);
 			put_program('P', programs + 1 + i, queue[i].program, queue[i].size);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a program can do. An operation takes six bytes, of which each chooses among few
- * things; slots that are empty are filled on the way, so that each operation does
- * something wherever it comes.
+ * The operations of a program. An operation takes six bytes, and each selects one of a
+ * few options. An operation fills empty slots on the way, so that it does something
+ * anywhere in a program.
  */
 #include "fuzz.h"
 
@@ -30,7 +30,7 @@
 
 #define NOTE(ret, ...)	do { if (tracing) trace_result(ret, __VA_ARGS__); } while (0)
 
-/* An access to memory that may not be there, or not allow it */
+/* An access to memory that may not exist, or not allow it */
 #define FRAGILE(strand, code) do {			\
 	if (!sigsetjmp((strand)->escape, 0)) {		\
 		(strand)->fragile = 1;			\
@@ -66,13 +66,13 @@ static long result(long ret)
 	return ret < 0 ? -errno : ret;
 }
 
-/* One more system call of what is under test */
+/* Count one more system call under test */
 static void count_call(void)
 {
 	__atomic_add_fetch(&shared->calls, 1, __ATOMIC_RELAXED);
 }
 
-/* The same, of a call that was just made */
+/* The same, for a call that was just made */
 static long call(long ret)
 {
 	count_call();
@@ -81,7 +81,7 @@ static long call(long ret)
 
 /* Files */
 
-/* Two ends of a socket, and of a pipe, once they are wanted */
+/* Two ends of a socket, and of a pipe, created on demand */
 int *sockets(struct strand *strand)
 {
 	struct process *process = strand->process;
@@ -152,7 +152,7 @@ static int cmem_file(struct strand *strand, uint8_t choice)
 	fd = process->files[CMEM_FILE][choice % FILES];
 	if (fd >= 0)
 		return fd;
-	/* Mostly one that is there: files are to share. */
+	/* Mostly an existing one: strands share files. */
 	if (choice < 128)
 		for (unsigned int i = 0; i < FILES; i++)
 			if (process->files[CMEM_FILE][i] >= 0)
@@ -181,12 +181,12 @@ static int32_t pool_number(uint8_t choice)
 	return choice >= 240 ? PICK(odd, choice) : PICK(pools, choice);
 }
 
-/* Where the next ioctl() finds its structure, see op_place() */
+/* The location of the next ioctl()'s structure, see op_place() */
 static __thread unsigned int place;
 
 static struct map *map_slot(struct strand *strand, uint8_t choice);
 
-/* An ioctl() whose structure is at a place where it should or should not be. */
+/* An ioctl() with its structure at a valid or invalid location. */
 static long do_ioctl(struct strand *strand, int fd, unsigned long command, void *data, size_t size)
 {
 	unsigned int where = place;
@@ -198,22 +198,22 @@ static long do_ioctl(struct strand *strand, int fd, unsigned long command, void 
 	if (where) {
 		map = map_slot(strand, where >> 8);
 		switch (where & 7) {
-		case 1:		/* in a mapping, at its begin */
+		case 1:		/* at the start of a mapping */
 			at = (char *)map->addr;
 			break;
 		case 2:		/* at its end */
 			at = (char *)map->addr + map->length - size;
 			break;
-		case 3:		/* over its end */
+		case 3:		/* beyond its end */
 			at = (char *)map->addr + map->length - 4;
 			break;
-		case 4:		/* nowhere */
+		case 4:		/* unmapped */
 			at = NULL;
 			break;
-		case 5:		/* in what is not to be written */
+		case 5:		/* in read-only memory */
 			at = (char *)ioctl;
 			break;
-		case 6:		/* over a boundary in it */
+		case 6:		/* across a boundary in it */
 			at = (char *)map->addr + (map->length > HUGE ? HUGE : PAGE) - 8;
 			break;
 		default:	/* unaligned */
@@ -269,7 +269,7 @@ static struct known_buffer *buffer_slot(struct strand *strand, uint8_t choice)
 	return &shared->buffers[(shared->next_buffer - 1) % BUFFERS];
 }
 
-/* An address: mostly where a buffer begins */
+/* An address: mostly the start of a buffer */
 static uint64_t buffer_address(struct strand *strand, uint8_t choice, uint8_t odd)
 {
 	static const uint64_t wrong[] = {
@@ -316,7 +316,7 @@ static int dmabuf_file(struct strand *strand, uint8_t choice)
 
 /* Mappings */
 
-/* No mapping goes beyond its buffer, whatever it was asked for. */
+/* No mapping extends beyond its buffer, whatever the request was. */
 static void check_resolved(const struct cmem_resolve *resolve)
 {
 	if (resolve->phys_addr < resolve->buffer_addr ||
@@ -327,7 +327,7 @@ static void check_resolved(const struct cmem_resolve *resolve)
 		      (long long)resolve->buffer_length, (long long)resolve->buffer_addr);
 }
 
-/* What is mapped there by now may be somebody else's, of which the same is true. */
+/* Another mapping may be there by now; the same holds for it. */
 static void check_mapping(const struct process *process, const void *addr)
 {
 	struct cmem_resolve resolve = { .size = sizeof(resolve), .user_addr = (uintptr_t)addr };
@@ -353,7 +353,7 @@ static long map_file(struct strand *strand, int fd, uint64_t offset, uint64_t le
 	uintptr_t wanted = window(slot);
 	void *addr;
 
-	/* As huge pages want it; or not; or wherever the kernel likes it, once. */
+	/* Aligned for huge pages; or not; or once wherever the kernel chooses. */
 	if (where < 160)
 		wanted += offset % HUGE;
 	else if (where < 224)
@@ -372,7 +372,7 @@ static long map_file(struct strand *strand, int fd, uint64_t offset, uint64_t le
 	if (addr == MAP_FAILED)
 		return -errno;
 	if (where >= 240) {
-		/* Move it to where it belongs, if it fits. */
+		/* Move it to its place, if it fits. */
 		void *moved = mremap(addr, length, length, MREMAP_MAYMOVE | MREMAP_FIXED,
 				     (void *)window(slot));
 
@@ -407,7 +407,7 @@ static struct map *map_slot(struct strand *strand, uint8_t choice)
 	return &process->maps[(process->next_map - 1) % MAPS];
 }
 
-/* A part of a mapping, or something near it */
+/* A part of a mapping, or an address near it */
 static void part_of(struct strand *strand, uint8_t choice, uint8_t part, uintptr_t *addr,
 		    size_t *length)
 {
@@ -444,7 +444,7 @@ static void part_of(struct strand *strand, uint8_t choice, uint8_t part, uintptr
 		*addr += map.length > HUGE ? HUGE : 0;
 		*length = PAGE;
 		break;
-	case 12:	/* over its end */
+	case 12:	/* beyond its end */
 		*addr += half;
 		break;
 	case 13:
@@ -488,7 +488,7 @@ static long op_place(struct strand *strand, const uint8_t *a)
 	return 0;
 }
 
-/* Until the other strands are here, too, or almost */
+/* Wait until the other strands are here too, or almost */
 static long op_meet(struct strand *strand, const uint8_t *a)
 {
 	unsigned int me_at = __atomic_add_fetch(&shared->meetings, 1, __ATOMIC_SEQ_CST);
@@ -503,7 +503,7 @@ static long op_meet(struct strand *strand, const uint8_t *a)
 
 static long op_sleep(struct strand *strand, const uint8_t *a)
 {
-	/* Longer than memory is kept for its last owner, if it has to be */
+	/* At most, longer than the driver keeps memory for its last owner */
 	struct timespec time = { .tv_nsec = a[0] < 240 ? a[0] * 10000 : 50000000 };
 
 	return result(nanosleep(&time, NULL));
@@ -728,7 +728,7 @@ static long op_export(struct strand *strand, const uint8_t *a)
 			   PICK(flags, a[3]));
 }
 
-/* Any bytes, as any command of ours */
+/* Arbitrary bytes, as any of our commands */
 static long op_raw(struct strand *strand, const uint8_t *a)
 {
 	static const uint32_t lengths[] = { 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 4, 0, 4096, 4097, ~0U };
@@ -747,7 +747,7 @@ static long op_raw(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
-/* Never more than the memory that blocks had at boot: what is beside it is somebody's. */
+/* Never beyond the memory of the blocks at boot: other memory is in use. */
 static long op_block_add(struct strand *strand, const uint8_t *a)
 {
 	static const struct { uint32_t count; uint64_t length; } layouts[][4] = {
@@ -775,7 +775,7 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 		CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_ADDED, CMEM_BLOCK_RPROC,
 		CMEM_BLOCK_COHERENT, CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_DMA_HEAP_POOLS,
 	};
-	/* 0: for as long as nobody says RELEASE */
+	/* 0: until RELEASE */
 	static const uint32_t times[] = { 0, 30, 0, 1, CMEM_MAX_QUARANTINE_MS, UINT32_MAX };
 	struct cmem_block_pool pools[33] = { 0 };
 	const struct cmem_block_info *of = block_info(a[1]);
@@ -790,7 +790,7 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 	int fd = cmem_file(strand, a[5]);
 	long ret;
 
-	/* blocks_restore() looks at these only. */
+	/* blocks_restore() checks only these. */
 	if (add.block >= MAX_BLOCKS)
 		add.block = MAX_BLOCKS - 1;
 	switch (a[2] % 12) {
@@ -831,7 +831,7 @@ static long op_block_add(struct strand *strand, const uint8_t *a)
 		pools[i].length = (*layout)[i].length;
 		sum += pools[i].count * pools[i].length;
 	}
-	/* As many as there is room for, as a rule */
+	/* Usually as many as fit */
 	if (a[4] < 200 && add.num_pools == 1 && sum > length && pools[0].length &&
 	    pools[0].length <= length)
 		pools[0].count = length / pools[0].length;
@@ -861,7 +861,7 @@ static long op_block_remove(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
-/* The same memory as another block: one of the two alone seldom finds what it needs. */
+/* The same memory as another block: remove alone or add alone rarely succeeds. */
 static long op_block_again(struct strand *strand, const uint8_t *a)
 {
 	uint8_t with[] = { block_info(a[1])->block, a[1], a[2], a[3], a[4], a[5] };
@@ -873,7 +873,7 @@ static long op_block_again(struct strand *strand, const uint8_t *a)
 	return op_block_add(strand, with);
 }
 
-/* Waits until a buffer of a pool is being cleaned: so short a while is hard to hit. */
+/* Waits until a buffer of a pool is being cleaned: this state is short. */
 static long op_scrub_wait(struct strand *strand, const uint8_t *a)
 {
 	struct timespec pause = { .tv_nsec = 100000 };
@@ -894,7 +894,7 @@ static long op_scrub_wait(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
-/* All of a pool, and back again: what others then allocate is dirty, or being cleaned. */
+/* Allocate and free all of a pool: what others then allocate is dirty or in cleaning. */
 static long op_churn(struct strand *strand, const uint8_t *a)
 {
 	struct cmem_alloc allocs[32];
@@ -921,10 +921,7 @@ static long op_churn(struct strand *strand, const uint8_t *a)
 	return count;
 }
 
-/*
- * A buffer that nobody else can have: it is zero, and nobody else writes to it, whatever
- * the other strands do.
- */
+/* A private buffer: it is zero, and no other strand can write to it. */
 static long op_private(struct strand *strand, const uint8_t *a)
 {
 	struct cmem_alloc alloc = {
@@ -945,7 +942,7 @@ static long op_private(struct strand *strand, const uint8_t *a)
 	ret = call(ioctl(fd, CMEM_IOCTL_ALLOC, &alloc));
 	if (ret)
 		goto out;
-	/* Its copy is one of those that may be made to fail. */
+	/* This call's copy to user space may be made to fail. */
 	ret = call(ioctl(fd, CMEM_IOCTL_GET_BLOCK, &info));
 	if (ret)
 		goto out;
@@ -958,7 +955,7 @@ static long op_private(struct strand *strand, const uint8_t *a)
 	if (a[5] & 128) {
 		struct cmem_free free = { .size = sizeof(free), .phys_addr = alloc.phys_addr };
 
-		/* The mapping holds it. */
+		/* The mapping holds the buffer. */
 		call(ioctl(fd, CMEM_IOCTL_FREE, &free));
 		close(fd);
 		fd = -1;
@@ -1136,12 +1133,12 @@ static long op_mmap_dmabuf(struct strand *strand, const uint8_t *a)
 	return map_file(strand, fd, offset, length, PICK(prots, a[2]), PICK(flags, a[3]), a[4]);
 }
 
-/* Something else's memory in a window, for calls that go over several mappings */
+/* Other memory in a window, for calls across several mappings */
 static long op_mmap_other(struct strand *strand, const uint8_t *a)
 {
 	uint64_t length = PICK(sizes, a[0]);
 
-	/* The kernel has to clear all of it. */
+	/* The kernel has to zero all of it. */
 	if (length > 4 << 20)
 		length = 4 << 20;
 	return map_file(strand, -1, 0, length, PROT_READ | PROT_WRITE,
@@ -1186,7 +1183,7 @@ static long op_mremap(struct strand *strand, const uint8_t *a)
 		moved = mremap((void *)addr, length, wanted,
 			       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (void *)window(slot));
 		break;
-	default:	/* a copy, as old programs make one of what is shared */
+	default:	/* a copy of a shared mapping, as old programs make one */
 		moved = mremap((void *)addr, 0, length, MREMAP_MAYMOVE | MREMAP_FIXED,
 			       (void *)window(slot));
 		wanted = length;
@@ -1221,10 +1218,7 @@ static long op_mprotect(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
-/*
- * Of the kinds of advice those that take pages out of use for good are left out, but on
- * mappings of ours.
- */
+/* Advice that takes pages out of use for good is left out, except on our mappings. */
 static long op_madvise(struct strand *strand, const uint8_t *a)
 {
 	static const int advice[] = {
@@ -1297,7 +1291,7 @@ static long op_access(struct strand *strand, const uint8_t *a)
 	case 1:
 		FRAGILE(strand, done = base[0] + 1);
 		break;
-	case 2:		/* here and there */
+	case 2:		/* at several offsets */
 		for (at = 0; at < length; at += step)
 			FRAGILE(strand, base[at] = a[3]; done++);
 		break;
@@ -1305,7 +1299,7 @@ static long op_access(struct strand *strand, const uint8_t *a)
 		for (at = 0; at < length; at += step)
 			FRAGILE(strand, (void)base[at]; done++);
 		break;
-	case 4:		/* its end, and over it */
+	case 4:		/* its end, and beyond */
 		FRAGILE(strand, base[length - 1] = 1; done++);
 		FRAGILE(strand, base[length] = 1; done++);
 		break;
@@ -1386,7 +1380,7 @@ static long op_mempolicy(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
-/* The kernel reads and writes a mapping on a program's behalf */
+/* The kernel reads and writes a mapping for a program */
 static long op_kernel_access(struct strand *strand, const uint8_t *a)
 {
 	static char others[STRANDS][8192];
@@ -1491,7 +1485,7 @@ static long op_userfaultfd(struct strand *strand, const uint8_t *a)
 	long ret;
 
 	part_of(strand, a[0], a[1], &addr, &length);
-	/* What another program memory would wait for, nobody would do: ours only. */
+	/* Only our memory: no thread would handle faults in other program memory. */
 	reg.range.start = addr;
 	reg.range.len = length & -PAGE;
 	fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
@@ -1547,7 +1541,7 @@ static long op_pagemap(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
-/* Files in which CMEM, or its mappings, are shown */
+/* Files that show CMEM or its mappings */
 static long op_look(struct strand *strand, const uint8_t *a)
 {
 	static const char *const paths[] = {
@@ -1601,7 +1595,7 @@ static long op_look(struct strand *strand, const uint8_t *a)
 		lseek(fd, PICK(sizes, a[4]), SEEK_SET);
 	if (a[3] == 254)
 		buffer = (char *)map_slot(strand, a[4])->addr;
-	/* Not all of the largest: there are blocks with 100,000 buffers. */
+	/* Not the whole of the largest: some blocks have 100,000 buffers. */
 	for (int i = 0; i < 8; i++) {
 		got = read(fd, buffer, a[3] & 2 ? 100 : sizeof(all[0]));
 		if (got <= 0) {
@@ -1867,8 +1861,8 @@ static long op_drm(struct strand *strand, const uint8_t *a)
 }
 
 /*
- * Whether a device can have a DMA-BUF: DRM finds out. 6.12's videobuf2 keeps the DMA-BUF for
- * ever when attaching to it fails, and all of the buffer's memory with it.
+ * Whether a device can import a DMA-BUF: DRM tells. If attaching fails, videobuf2 of 6.12
+ * keeps the DMA-BUF forever, with all the buffer's memory.
  */
 static bool attaches(int dmabuf)
 {
@@ -1951,8 +1945,8 @@ static long op_release(struct strand *strand, const uint8_t *a)
 }
 
 /*
- * Kills another strand, as soon as it may be waiting for something. The first strand is who
- * waits for it, later: until then its number is its own.
+ * Kills another strand as soon as it may be waiting. The first strand reaps it later, so
+ * its pid is not reused before.
  */
 static long op_kill(struct strand *strand, const uint8_t *a)
 {
@@ -1966,7 +1960,7 @@ static long op_kill(struct strand *strand, const uint8_t *a)
 	return result(kill(process, SIGKILL));
 }
 
-/* What tells addresses of DMA-BUFs, ours and others': /dev/cmem, and what TI's kernels have */
+/* Calls that return addresses of any DMA-BUF: of /dev/cmem, and of TI's kernels */
 static long op_import(struct strand *strand, const uint8_t *a)
 {
 	struct { uint32_t fd; uint64_t phys; } old = { 0 };
@@ -1996,7 +1990,7 @@ static long op_import(struct strand *strand, const uint8_t *a)
 	return ret;
 }
 
-/* New ones go to the end. */
+/* Add new ones at the end. */
 const struct operation operations[] = {
 	{ "start",		op_start,		2 },
 	{ "fail",		op_fail,		8 },

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Programs as bytes: how they come about, and how they run.
+ * Programs as bytes: how they are created, and how they run.
  *
- * The head says how many strands there are, and for each whether it is a thread of the
- * first one's process, a process of its own, one of another user, or one that is killed
- * after a while. What comes before the operation "start" is done by the first strand
- * alone, what comes after it by all of them at the same time.
+ * The head tells how many strands there are. Each is a thread of the first strand's
+ * process, a separate process, one of another user, or one that is killed after a while.
+ * The first strand alone runs the operations before "start"; all strands run the ones
+ * after it at the same time.
  */
 #include "fuzz.h"
 
@@ -23,25 +23,25 @@
 /* Bytes of the head */
 enum { HEAD_STRANDS, HEAD_KINDS, HEAD_KILL, HEAD_FLAGS };
 
-/* What a strand is: two bits each of HEAD_KINDS */
+/* The kind of a strand: two bits each of HEAD_KINDS */
 enum { KIND_THREAD, KIND_PROCESS, KIND_OTHER_USER, KIND_KILLED };
 
 /* Bits of HEAD_FLAGS */
 enum {
-	FLAG_USER	= 1 << 0,	/* no root */
+	FLAG_USER	= 1 << 0,	/* not root */
 	FLAG_FEW_FILES	= 1 << 1,
 	FLAG_NO_THP	= 1 << 2,
-	FLAG_RARE	= 3 << 6,	/* the others count only when both bits are set */
+	FLAG_RARE	= 3 << 6,	/* the others count only if both bits are set */
 };
 
 #define USER			1000
-#define START			0	/* its place in the table of operations */
+#define START			0	/* its index in the table of operations */
 #define STACK			(256 << 10)
 
 static uint64_t random_state;
 __thread struct strand *me;
 
-/* xorshift64*: the same numbers from the same seed, on each machine */
+/* xorshift64*: the same numbers for the same seed, on every machine */
 void random_seed(uint64_t seed)
 {
 	random_state = seed ?: 1;
@@ -72,7 +72,7 @@ static uint8_t random_operation(void)
 	return i;
 }
 
-/* Small numbers are more often right: they name the slot that was used before. */
+/* Small numbers are more often valid: they name the slot used before. */
 static uint8_t random_byte(void)
 {
 	switch (random_below(4)) {
@@ -115,7 +115,7 @@ size_t make_program(uint8_t *program)
  * mutate - change a program a little
  * @program: the program, with room for MAX_PROGRAM bytes
  * @size: its size
- * @other: another one that a part may be taken from
+ * @other: another program, as a source of parts
  * @other_size: its size
  *
  * Return: the new size.
@@ -138,7 +138,7 @@ size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_
 			make_record(record);
 			size += RECORD;
 			break;
-		case 3:		/* leave some out */
+		case 3:		/* delete some */
 			if (at > records)
 				break;
 			count = 1 + random_below(random_below(4) ? 1 : records + 1 - at);
@@ -150,7 +150,7 @@ size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_
 				break;
 			record[1 + random_below(RECORD - 1)] = random_byte();
 			break;
-		case 7:		/* a part of the other */
+		case 7:		/* a part of the other program */
 			if (!room || other_size < 2 * RECORD)
 				break;
 			from = 1 + random_below(other_size / RECORD - 1);
@@ -164,7 +164,7 @@ size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_
 		case 8:		/* the head */
 			program[random_below(4)] = random_below(256);
 			break;
-		case 9:		/* the same again */
+		case 9:		/* repeat a part */
 			if (!room || at > records)
 				break;
 			memmove(record + RECORD, record, size - at * RECORD);
@@ -179,7 +179,7 @@ size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_
 	return size;
 }
 
-/* The bytes of a record from the second on, but for zeroes at its end */
+/* The bytes of a record after the first, without zeroes at its end */
 static void print_bytes(FILE *out, const uint8_t *bytes, unsigned int count)
 {
 	while (count && !bytes[count - 1])
@@ -190,7 +190,7 @@ static void print_bytes(FILE *out, const uint8_t *bytes, unsigned int count)
 }
 
 /**
- * print_program - write a program as read_program() reads it
+ * print_program - write a program in the format of read_program()
  */
 void print_program(FILE *out, const uint8_t *program, size_t size)
 {
@@ -221,8 +221,8 @@ static bool read_bytes(char *text, uint8_t *bytes, unsigned int count)
 /**
  * read_program - read the next program of a text
  * @in: lines: "program" and the bytes of the head; then for each record the operation's
- *	name, the strand, and the arguments. What is left out is zero; # begins a comment.
- * @program: where to put it
+ *	name, the strand, and the arguments. Omitted bytes are zero; # begins a comment.
+ * @program: buffer for the program
  *
  * Return: its size, 0 at the end.
  */
@@ -271,7 +271,7 @@ bool program_changes_blocks(const uint8_t *program, size_t size)
 	return false;
 }
 
-/* Something that no program may be able to do */
+/* An error that no program may cause */
 void wrong(const char *format, ...)
 {
 	va_list arguments;
@@ -307,7 +307,7 @@ static void on_fault(int signal)
 	_exit(100 + signal);
 }
 
-/* Have the nth allocation from now on fail; 0: none */
+/* Make the nth allocation from now on fail; 0: none */
 void arm(struct strand *strand, unsigned int nth)
 {
 	char text[12];
@@ -334,7 +334,7 @@ static void run_record(struct strand *strand, const uint8_t *record)
 	for (strand->iteration = 0; strand->iteration < repeat; strand->iteration++) {
 		long ret;
 
-		/* Each time round the next allocation fails. */
+		/* In each iteration the next allocation fails. */
 		if (nth)
 			arm(strand, nth + strand->iteration);
 		ret = operation->run(strand, record + 2);
@@ -368,7 +368,7 @@ static void disarm(struct strand *strand)
 	strand->nth_fd = -1;
 }
 
-/* Asleep, so that those who are late get the processor; and not for long, if one has died. */
+/* Sleep, so that late strands get the CPU; but not for long, if one has died. */
 static void wait_for_all(unsigned int *count, unsigned int wanted)
 {
 	struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
@@ -403,7 +403,7 @@ struct killer {
 	unsigned int after;
 };
 
-/* The threads of this process are not to wait for it. */
+/* The threads of this process do not wait for it. */
 static void *run_killer(void *arg)
 {
 	const struct killer *killer = arg;
@@ -420,7 +420,7 @@ static void become_user(void)
 {
 	if (setgroups(0, NULL) || setresgid(USER, USER, USER) || setresuid(USER, USER, USER))
 		_exit(98);
-	/* Or its files in /proc are root's. */
+	/* Otherwise root owns its files in /proc. */
 	prctl(PR_SET_DUMPABLE, 1);
 }
 
@@ -431,7 +431,7 @@ static void limit(int resource, unsigned long value)
 	setrlimit(resource, &limits);
 }
 
-/* What the program before has left */
+/* Remains of the last program */
 static void clear_process(struct process *process)
 {
 	for (unsigned int kind = 0; kind < FILE_KINDS; kind++)
@@ -506,7 +506,7 @@ void run_program(void)
 	if (flags & FLAG_USER)
 		become_user();
 
-	/* What comes first */
+	/* The first part */
 	for (at = RECORD; at + RECORD <= size; at += RECORD)
 		if (program[at] % num_operations == START)
 			break;
@@ -520,7 +520,7 @@ void run_program(void)
 		disarm(me);
 	}
 
-	/* Processes before threads: a fork of a program with threads is another matter. */
+	/* Processes before threads: do not fork a multi-threaded process. */
 	for (unsigned int i = 1; i < run.strands; i++) {
 		unsigned int kind = program[HEAD_KINDS] >> (2 * i) & 3;
 
@@ -557,7 +557,7 @@ void run_program(void)
 			pthread_join(threads[i], NULL);
 		if (processes[i] <= 0)
 			continue;
-		/* Its number is its own until it has been waited for. */
+		/* The pid is not reused until it is reaped. */
 		if (is_killed[i]) {
 			waitid(P_PID, processes[i], &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
 			pthread_cancel(killer_threads[i]);
@@ -566,6 +566,6 @@ void run_program(void)
 		waitpid(processes[i], NULL, 0);
 	}
 	me = NULL;
-	/* All that it has is gone when it has ended: what comes next is none of it. */
+	/* The process drops everything at its end: this is not part of the program. */
 	clear_process(&run.process);
 }

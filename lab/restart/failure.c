@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that fails, in buffers and where nobody has it: /sys and debugfs tell the kernel
- * so. Such memory is out of use until the next boot, so this is for a guest.
+ * Memory failures, in buffers and in free memory: /sys and debugfs report them to the
+ * kernel. Such memory is out of use until the next boot, so run this in a guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,7 @@
 
 static int number, failed, device, kmsg;
 
-/* Pages of the block under test that have failed */
+/* The failed pages of the block under test */
 static uint64_t pages[64];
 static unsigned int num_pages;
 
@@ -52,7 +52,7 @@ static void result(int good, const char *format, ...)
 	failed |= !good;
 }
 
-/* Waits until the kernel has said something of an address, and returns what. */
+/* Waits for a kernel message about an address, and returns it. */
 static const char *wait_for(const char *what, uint64_t phys)
 {
 	static char line[1024];
@@ -83,13 +83,13 @@ static int write_to(const char *path, uint64_t value)
 	return ret;
 }
 
-/* What the kernel does with memory that it has no use for says nothing: EBUSY */
+/* The kernel's result for memory that it does not use means nothing: EBUSY */
 static int fails(uint64_t phys)
 {
 	return write_to(SYSFS "hard_offline_page", phys);
 }
 
-/* Has it fail, and waits until the driver knows. Returns what that said. */
+/* Makes it fail, and waits for the driver's message. Returns the message. */
 static const char *fails_in(uint64_t phys, const char *what)
 {
 	const char *said;
@@ -110,7 +110,7 @@ static void on_sigbus(int signal, siginfo_t *why, void *context)
 	siglongjmp(jump, 1);
 }
 
-/* Whether a read gets SIGBUS as it should */
+/* Whether a read gets the expected SIGBUS */
 static int is_gone(volatile char *at)
 {
 	if (sigsetjmp(jump, 1))
@@ -120,7 +120,7 @@ static int is_gone(volatile char *at)
 	return 0;
 }
 
-/* The log comes before the mappings' turn. */
+/* The log message comes before the unmapping. */
 static int will_be_gone(char *at)
 {
 	int i;
@@ -200,7 +200,7 @@ static int sync_range(char *at, uint64_t length)
 	return ioctl(device, CMEM_IOCTL_SYNC, &arg) ? -errno : 0;
 }
 
-/* Caches are maintained here. */
+/* Cache maintenance works here. */
 static int is_incoherent(void)
 {
 	struct cmem_info arg = { .size = sizeof(arg) };
@@ -226,7 +226,7 @@ static struct cmem_block_info block_info(int block)
 	return arg;
 }
 
-/* Whether all that a pool gives leaves out an address */
+/* Whether no buffer of a pool contains an address */
 static int leaves_out(int block, int pool, uint64_t length, uint64_t phys, int *count)
 {
 	struct cmem_alloc alloc[MAX_BUFFERS];
@@ -243,7 +243,7 @@ static int leaves_out(int block, int pool, uint64_t length, uint64_t phys, int *
 	return good;
 }
 
-/* debugfs says of an address: this state */
+/* debugfs reports this state for an address */
 static int shown_as(int block, uint64_t phys, const char *state)
 {
 	char path[64], line[1024], want[64];
@@ -262,7 +262,7 @@ static int shown_as(int block, uint64_t phys, const char *state)
 	return good;
 }
 
-/* How often the kernel's trace has an event of some pages, behind what was said of them */
+/* How often the kernel's trace has an event of some pages after the message about them */
 static int traced(const char *event, uint64_t phys, uint64_t length, int after)
 {
 	unsigned long long at, bytes, marked;
@@ -337,7 +337,7 @@ static void in_use(int block, int pool, uint64_t length, const char *what)
 	       (cma ? 0 : pool < 0 ? PAGE : alloc.length), "%s: GET_BLOCK counts it", what);
 }
 
-/* A device, one of DRM's test drivers, takes a DMA-BUF: without, -ENODEV */
+/* A device (a DRM test driver) imports a DMA-BUF: without one, -ENODEV */
 static int import(int dmabuf)
 {
 	struct drm_prime_handle prime = { .fd = dmabuf };
@@ -354,7 +354,7 @@ static int import(int dmabuf)
 	return ret;
 }
 
-/* What has a buffer mapped: a file, one that frees it then, by another name, and a DMA-BUF */
+/* Mappings of a buffer: by its file, by a file that then frees it, and by a DMA-BUF */
 enum { OWN, OTHER, DMABUF, NUM_MAPPINGS };
 
 static const char *const mappings[NUM_MAPPINGS] = {
@@ -373,7 +373,7 @@ static int other_name(void)
 	return fd;
 }
 
-/* A process that has the same mappings: it has these bits set for those that are gone. */
+/* A process with the same mappings: it returns a bit for each mapping that is gone. */
 static int fork_toucher(char **p, uint64_t at, int *go)
 {
 	int ends[2], pid, i, gone = 0;
@@ -383,7 +383,7 @@ static int fork_toucher(char **p, uint64_t at, int *go)
 		return -1;
 	pid = fork();
 	if (!pid) {
-		/* Each is mapped here as well. */
+		/* Map each one here as well. */
 		for (i = 0; i < NUM_MAPPINGS; i++)
 			if (!is_there(p[i] + at))
 				_exit(64);
@@ -405,7 +405,7 @@ static int exit_of(int pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* A buffer of two huge pages of a heap, by whatever maps it, in two processes */
+/* A buffer of two huge pages in a heap, by each kind of mapping, in two processes */
 static void shared(int block)
 {
 	struct cmem_register reg = { .size = sizeof(reg) };
@@ -497,7 +497,7 @@ static void shared(int block)
 	close(mem);
 }
 
-/* What its owner has not freed, and what nobody may have yet */
+/* Memory in quarantine, and memory that may not be allocated yet */
 static void quarantined(int block)
 {
 	struct cmem_release let_go = { .size = sizeof(let_go), .block = block };
@@ -547,7 +547,7 @@ static void free_in_heap(int block)
 	uint64_t phys;
 	int count;
 
-	/* In the midst of what the largest buffer would have */
+	/* In the middle of the largest possible buffer */
 	if (allocate(block, CMEM_POOL_HEAP, before.heap_largest, &alloc) ||
 	    release(alloc.phys_addr)) {
 		result(0, "a free page of a heap: there is none");
@@ -568,7 +568,7 @@ static void free_in_heap(int block)
 	       "a free page of a heap: debugfs shows it, and it alone");
 }
 
-/* The kernel's means for tests: what is reserved, it takes back as little. */
+/* The kernel's test interface does not restore reserved memory, either. */
 static void by_debugfs(int block)
 {
 	struct cmem_block_info before = block_info(block);
@@ -613,7 +613,7 @@ static int add_block(int block, const struct cmem_block_info *info, uint64_t buf
 	return ioctl(device, CMEM_IOCTL_BLOCK_ADD, &add) ? -errno : 0;
 }
 
-/* A block goes and comes again with what has failed in it. */
+/* A removed block keeps its failed memory when it is added again. */
 static void again(int block)
 {
 	struct cmem_block_info info = block_info(block);
@@ -621,7 +621,7 @@ static void again(int block)
 
 	result(!remove_block(block), "its block can be removed");
 	result(!add_block(block, &info, 0), "and made again, as a heap");
-	/* What has failed is seen before anything is handed out. */
+	/* The driver checks for failures before the first allocation. */
 	(void)allocate(block, CMEM_POOL_HEAP, lost, &(struct cmem_alloc){ 0 });
 	info = block_info(block);
 	result(lost - info.heap_free == (uint64_t)num_pages * PAGE && info.failed == lost - info.heap_free,
@@ -629,7 +629,7 @@ static void again(int block)
 	       (unsigned long long)(lost - info.heap_free));
 }
 
-/* What another owner got: a file that has the buffer, an errno, or nothing yet */
+/* The other owner's result: a file that has the buffer, an errno, or nothing yet */
 #define NOTHING_YET	-1000
 
 static int got;
@@ -649,7 +649,7 @@ static void *allocates(void *arg)
 	return NULL;
 }
 
-/* A part of a block where nothing has failed, at most 16 MiB */
+/* A part of a block without failures, at most 16 MiB */
 static struct cmem_block_info well_part(const struct cmem_block_info *whole)
 {
 	struct cmem_block_info part = { .length = 0 };
@@ -672,7 +672,7 @@ static struct cmem_block_info well_part(const struct cmem_block_info *whole)
 	return part;
 }
 
-/* One large buffer, and its last page fails while the scrubber is at it, or its next owner */
+/* The last page of a large buffer fails while the scrubber or its next owner zeroes it */
 static void being_cleaned(int block, const struct cmem_block_info *whole, int by_owner)
 {
 	const char *what = by_owner ? "what is cleaned for its next owner" : "what is being cleaned";
@@ -733,7 +733,7 @@ static void never_cleaned(void)
 	       "nothing that has failed was written to since: %u pages", num_pages);
 }
 
-/* Programs can't have the kernel believe so: these mappings have no pages for it. */
+/* Programs can't fake a failure: these mappings have no struct pages. */
 static void by_program(int block)
 {
 	struct cmem_alloc alloc;
@@ -755,7 +755,7 @@ static void by_program(int block)
 	       "and nothing is lost");
 }
 
-/* Of memory without struct pages, the kernel knows nothing. */
+/* The kernel does not track memory without struct pages. */
 static void without_pages(int block)
 {
 	struct cmem_alloc alloc;
@@ -772,7 +772,7 @@ static void without_pages(int block)
 	result(!release(alloc.phys_addr), "memory without struct pages: it is freed as ever");
 }
 
-/* Seconds that all processors have spent in the kernel */
+/* Seconds that all CPUs have spent in the kernel */
 static double system_time(void)
 {
 	unsigned long long user, nice, system = 0;
@@ -787,8 +787,8 @@ static double system_time(void)
 }
 
 /*
- * A failure elsewhere is no reason to go through a block of 1 TiB page by page: that is a
- * minute of this machine, and who frees or unmaps waits for it.
+ * A failure elsewhere must not cause a walk over each page of a 1 TiB block: that takes a
+ * minute on this machine, and free and unmap wait for it.
  */
 static void beside_a_vast_block(int block)
 {
@@ -838,7 +838,7 @@ int main(int argc, char **argv)
 		perror("/dev/cmem or /dev/kmsg");
 		return 2;
 	}
-	/* For a message that does not come */
+	/* For a message that must not appear */
 	alarm(600);
 	printf("1..%d\n", is_incoherent() ? 105 : 96);
 	trace("cmem_scrub", 1);

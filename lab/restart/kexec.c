@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads another kernel by kexec_file_load().
+ * Loads another kernel with kexec_file_load().
  *
- *	kexec crash <kernel> <initrd> <command line>	to be booted when this one panics
+ *	kexec crash <kernel> <initrd> <command line>	boots it when this one panics
  *	kexec boot <kernel> <initrd> <command line>	and boots it, without going through
  *							the firmware
  */

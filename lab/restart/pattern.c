@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffers with a pattern in them, each word of which says at which physical address it is.
+ * Buffers with a pattern: each word encodes its physical address.
  *
  *	pattern hold <block>[:cached][:heap-size] ... -- <command> ...
  *		allocates a buffer in each of these blocks (from pool 0, or that many bytes of
  *		the heap), fills it, runs the command with the physical addresses in
- *		$ADDRESSES, and then looks, in the same mappings, if all is still there.
+ *		$ADDRESSES, and then checks the pattern in the same mappings.
  *	pattern look <address> ...
- *		looks for it in memory that is nobody's: /dev/mem
+ *		checks it in unowned memory: /dev/mem
  *	pattern dump <address> ...
- *		looks for it in the memory of the kernel that crashed: /proc/vmcore
+ *		checks it in the memory of the crashed kernel: /proc/vmcore
  *	pattern find <block> <address> ...
- *		looks for it in buffers: allocates all of pool 0, and with it those at these
+ *		checks it in buffers: allocates all of pool 0, including those at these
  *		addresses
  *
  *	pattern zero <block>
- *		allocates all of pool 0, and sees whether all of it is zero
+ *		allocates all of pool 0, and checks that it is all zero
  *
- * A buffer is filled and compared as far as LENGTH goes. Exit status: 0 if all was as it
- * should be, 1 if not, 2 for what went wrong before.
+ * It fills and compares the first LENGTH bytes of a buffer. Exit status: 0 on success,
+ * 1 on a mismatch, 2 on an earlier error.
  */
 #include <elf.h>
 #include <errno.h>
@@ -42,7 +42,7 @@ static uint64_t word_at(uint64_t address)
 	return address ^ 0x636d656d70617474ULL;	/* "cmempatt" */
 }
 
-/* How many words of the pattern there are at what is mapped from an address on */
+/* How many words of the pattern a mapping of an address contains */
 static int compare(const char *what, const volatile uint64_t *words, uint64_t address)
 {
 	unsigned int i, wrong = 0;
@@ -85,7 +85,7 @@ static int look(int argc, char **argv)
 	return wrong;
 }
 
-/* Where in the file an address of the memory is, or -1 */
+/* The file offset of a memory address, or -1 */
 static off_t dump_offset(int fd, uint64_t address)
 {
 	Elf64_Ehdr header;

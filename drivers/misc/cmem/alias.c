@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel's own view of a block's memory.
+ * The kernel's own mapping of a block's memory: its alias.
  *
- * The streaming DMA API wants struct pages that are in the linear map, which a no-map
- * carveout is not. So the architecture's primitives, which work by virtual address, run
- * on a cached alias, in one way for all kinds of memory. On 64 bit, what is in the
- * linear map is found there. The rest is mapped for the work, or for as long as there
- * are buffers that programs have cached themselves; on x86 for good. On 32 bit, memory
- * is mapped page by page. The alias of SRAM is not cached, nor is any buffer in it.
+ * The streaming DMA API needs struct pages in the linear map, but a no-map carveout is
+ * not in it. So the architecture's primitives, which take virtual addresses, run on a
+ * cached alias, in the same way for all kinds of memory. On 64 bit, memory in the linear
+ * map uses that. Other memory is mapped during the work, or while there are cached
+ * buffers. On x86, it stays mapped. On 32 bit, memory is mapped page by page. The alias
+ * of SRAM is not cached, like all buffers in SRAM.
  *
- * The alias of a live buffer that is not cached is neither read nor written: one cached
- * line of it would be a second truth.
+ * The alias of a live non-cached buffer is neither read nor written: a cacheline of it
+ * would conflict with the non-cached mappings.
  */
 #include <linux/cacheflush.h>
 #include <linux/highmem.h>
@@ -32,26 +32,24 @@
 #include "block.h"
 #include "buffer.h"
 
-/* Between two looks at whether somebody else should run */
+/* Size of the work between two cond_resched() calls */
 #define CMEM_ALIAS_CHUNK	SZ_256K
 
-/* What is mapped at a time where it is mapped for the work alone: one huge page, at best */
+/* Size that is mapped at a time during the work: at best, one huge page */
 #define CMEM_ALIAS_RUN		SZ_2M
 
-/* Mapping something, and flushing the TLB after it, takes as long as so many more pages. */
+/* Fixed cost of mapping memory and flushing the TLB afterwards, in mapped pages */
 #define CMEM_ALIAS_OVERHEAD	128
 
 static_assert(CMEM_ALIAS_RUN % CMEM_ALIAS_CHUNK == 0);
 
 /*
- * Whether the kernel has no mapping of a block but as long as it needs one: no-map means
- * that. The CPU may read ahead of time wherever something is mapped, which is wrong where
- * a firewall guards the memory of another processor, and where it is not proved that there
- * is memory.
+ * Whether the kernel maps a block only while needed, as no-map demands. The CPU may read
+ * mapped memory speculatively. It must not where a firewall protects the memory of
+ * another processor, or where it is not certain that there is memory.
  *
- * On x86 a mapping also makes sure that page table entries for this memory are
- * write-back, so it is kept for the block's whole life. On 32 bit there is no room for
- * one.
+ * On x86, the alias also ensures that page table entries for this memory are write-back,
+ * so it is kept for the block's lifetime. On 32 bit, there is no address space for one.
  */
 static bool cmem_alias_is_on_demand(const struct cmem_block *block)
 {
@@ -61,11 +59,11 @@ static bool cmem_alias_is_on_demand(const struct cmem_block *block)
 }
 
 /**
- * cmem_alias_init - map a block for the kernel, where that is done once
+ * cmem_alias_init - make the alias of a block that keeps it for its lifetime
  * @block: the block
  *
- * SRAM is mapped as its driver maps it, and on 32 bit as well: page by page it
- * would be cached, and there is not much of it.
+ * SRAM is mapped write-combining like its driver's mapping, also on 32 bit: page by page,
+ * it would be cached. It is small enough.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -85,13 +83,13 @@ int cmem_alias_init(struct cmem_block *block)
 }
 
 /**
- * cmem_alias_is_uncached - tell whether memory has another type than was asked for
- * @block: the block, whose alias there is
+ * cmem_alias_is_uncached - tell if memory has another type than requested
+ * @block: the block, with an alias
  *
- * On x86, an MTRR or another mapping decides, and memremap() does not say so. All
- * mappings have that type then, and work, but slowly.
+ * On x86, an MTRR or another mapping can override the type, which memremap() does not
+ * report. All mappings then have that type. They work, but slowly.
  *
- * Return: true if its pages are recorded as uncached or write-combining.
+ * Return: true if the pages are tracked as uncached or write-combining.
  */
 bool cmem_alias_is_uncached(const struct cmem_block *block)
 {
@@ -102,7 +100,7 @@ bool cmem_alias_is_uncached(const struct cmem_block *block)
 #endif
 }
 
-/* Unmap, also for what the CPU does ahead of time: vmalloc would flush the TLB later. */
+/* Unmap. Flush the TLB at once, not lazily as vmalloc does, to stop speculative reads. */
 static void cmem_alias_memunmap(void *va, size_t length)
 {
 #ifdef CONFIG_ARM64
@@ -120,7 +118,6 @@ void cmem_alias_exit(struct cmem_block *block)
 {
 	if (block->alias)
 		memunmap(block->alias);
-	block->alias = NULL;
 }
 
 static void cmem_alias_leave(struct cmem_block *block)
@@ -144,9 +141,9 @@ void __cmem_alias_release(struct cmem_buffer *buffer)
 }
 
 /*
- * Whether to map all of a block, for work on so many bytes of it. That takes long if no huge
- * pages do it, and is in vain if the block has no cached buffer any more soon. So it is
- * done when mapping only what was worked on would have taken as long by now.
+ * Whether to map all of a block, given work on @length more bytes of it. That is slow
+ * without huge pages, and wasted if the last cached buffer is freed soon. So do it once
+ * mapping parts of the block has cost as much.
  */
 static bool cmem_alias_pays(struct cmem_block *block, u64 length)
 {
@@ -156,10 +153,10 @@ static bool cmem_alias_pays(struct cmem_block *block, u64 length)
 }
 
 /*
- * Where the kernel has a block mapped of which one works on so many bytes, or NULL where
- * one maps what one works on. @buffer, if there is one, is a buffer that the caller holds;
- * without, or with one that is not cached, what others have mapped is used as long as one
- * works, and @joined is set.
+ * Get the alias of a block for work on @length bytes, or NULL if the caller must map the
+ * memory it works on. The caller holds @buffer, if not NULL. If @buffer is NULL or does
+ * not itself keep the alias (CMEM_BUFFER_ALIASED), an existing on-demand alias is pinned
+ * for the work, and @joined is set.
  */
 static void *cmem_alias_begin(struct cmem_block *block,
 			      const struct cmem_buffer *buffer, u64 length,
@@ -193,7 +190,7 @@ static void cmem_alias_end(struct cmem_block *block, bool joined)
 	mutex_unlock(&block->lock);
 }
 
-/* Map what follows a physical address, and cut length to what was mapped. */
+/* Map memory from a physical address on, and cut @length to what was mapped. */
 static void *cmem_alias_map(phys_addr_t phys, size_t *length)
 {
 	size_t in_page = offset_in_page(phys);
@@ -217,7 +214,7 @@ static void cmem_alias_unmap(void *va, size_t length)
 		cmem_alias_memunmap(va, length);
 }
 
-/* Work on a run that is mapped, and let others run in between. */
+/* Work on a mapped run, and reschedule in between. */
 static int cmem_alias_work(struct cmem_block *block, void *va, phys_addr_t phys,
 			   size_t length, bool killable, cmem_alias_fn fn,
 			   void *arg)
@@ -225,7 +222,7 @@ static int cmem_alias_work(struct cmem_block *block, void *va, phys_addr_t phys,
 	size_t run;
 
 	for (; length; va += run, phys += run, length -= run) {
-		/* Whoever cuts a cache line in two works on each half of it. */
+		/* Aligned, so that no cacheline is split and worked on twice. */
 		run = min_t(size_t, length,
 			    CMEM_ALIAS_CHUNK - phys % CMEM_ALIAS_CHUNK);
 		fn(block, va, phys, run, arg);
@@ -237,18 +234,18 @@ static int cmem_alias_work(struct cmem_block *block, void *va, phys_addr_t phys,
 }
 
 /**
- * cmem_alias_for_each - do something with memory that the kernel maps for it
+ * cmem_alias_for_each - call a function on mapped memory of a block
  * @block: the block, not locked
- * @buffer: the buffer that it is, which the caller holds, or NULL for free memory
- * @offset: of the first byte in the block
- * @length: in bytes
- * @killable: give up on a fatal signal
- * @fn: called for one run after the other; must not sleep
- * @arg: for @fn
+ * @buffer: the buffer of this memory, held by the caller, or NULL for free memory
+ * @offset: offset of the first byte in the block
+ * @length: length in bytes
+ * @killable: stop on a fatal signal
+ * @fn: called for each run of memory; must not sleep
+ * @arg: passed to @fn
  *
  * May sleep between two calls of @fn.
  *
- * Return: 0, -EINTR, or -ENOMEM when there is no room to map it.
+ * Return: 0, -EINTR, or -ENOMEM if the memory can't be mapped.
  */
 int cmem_alias_for_each(struct cmem_block *block,
 			const struct cmem_buffer *buffer, u64 offset,
@@ -270,7 +267,7 @@ int cmem_alias_for_each(struct cmem_block *block,
 	while (!alias && length && !ret) {
 		size_t run = min_t(u64, length, CMEM_ALIAS_RUN);
 
-		/* Nobody has joined what is not there. */
+		/* Without an alias, joined is false. */
 		va = cmem_alias_map(phys, &run);
 		if (!va)
 			return -ENOMEM;
@@ -302,7 +299,7 @@ static void cmem_copy_run(struct cmem_block *block, void *va, phys_addr_t phys,
 	copy->data += length;
 }
 
-/* Map one page as the programs do that have a buffer which is not cached. */
+/* Map one page write-combining, as programs map a non-cached buffer. */
 static void *cmem_map_uncached(unsigned long pfn)
 {
 	struct page *page;
@@ -323,11 +320,11 @@ static void cmem_unmap_uncached(unsigned long pfn, void *va)
 }
 
 /**
- * cmem_buffer_copy - read or write a buffer, in at most one of its pages
+ * cmem_buffer_copy - read or write a buffer, within one page
  * @buffer: a buffer that the caller holds
- * @offset: of the first byte in the buffer
- * @data: to copy to or from
- * @length: in bytes, within one page
+ * @offset: offset of the first byte in the buffer
+ * @data: memory to copy to or from
+ * @length: length in bytes, within one page
  * @write: copy to the buffer
  *
  * Return: 0 or -ENOMEM.
@@ -376,8 +373,8 @@ static void *cmem_vmap_pages(unsigned long pfn, unsigned long count,
 }
 
 /*
- * The part of the block's own mapping that shows a buffer as programs see it, if any. One
- * that is there on demand is there as long as the buffer is, once it is.
+ * The buffer's part of the block's alias, if that has the same memory type as programs'
+ * mappings. Once made, an on-demand alias exists at least as long as the buffer.
  */
 static void *cmem_buffer_alias(const struct cmem_buffer *buffer)
 {
@@ -395,12 +392,12 @@ static void *cmem_buffer_alias(const struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_vmap - map all of a buffer for the kernel, as programs have it mapped
+ * cmem_buffer_vmap - map a buffer for the kernel, with the type of programs' mappings
  * @buffer: a buffer that the caller holds
  *
  * May sleep.
  *
- * Return: where it is mapped, or NULL when there is no room for that.
+ * Return: the virtual address, or NULL if there is no memory to map it.
  */
 void *cmem_buffer_vmap(struct cmem_buffer *buffer)
 {
@@ -409,7 +406,7 @@ void *cmem_buffer_vmap(struct cmem_buffer *buffer)
 	void *va;
 
 	cmem_buffer_locate(buffer, &extent);
-	/* Not beside it: cmem_buffer_vunmap() sees by the alias what there is to undo. */
+	/* Always use the alias: cmem_buffer_vunmap() undoes nothing if there is one. */
 	if (READ_ONCE(buffer->flags) & CMEM_BUFFER_ALIASED &&
 	    !cmem_alias_begin(extent.block, buffer, U64_MAX, &joined))
 		return NULL;
@@ -428,7 +425,7 @@ void *cmem_buffer_vmap(struct cmem_buffer *buffer)
 /**
  * cmem_buffer_vunmap - undo cmem_buffer_vmap()
  * @buffer: the buffer
- * @va: what that returned
+ * @va: the address that it returned
  */
 void cmem_buffer_vunmap(struct cmem_buffer *buffer, void *va)
 {

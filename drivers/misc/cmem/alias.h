@@ -19,14 +19,14 @@ int cmem_alias_for_each(struct cmem_block *block,
 			u64 length, bool killable, cmem_alias_fn fn, void *arg);
 
 /**
- * cmem_alias_hold - keep a block mapped once it is, for a buffer that becomes cached
- * @block: the block, which is locked
- * @flags: the buffer's
+ * cmem_alias_hold - let a cached buffer keep its block's alias, once there is one
+ * @block: the block, locked
+ * @flags: flags of the buffer, which is being allocated
  *
- * Its programs map it cached as well, and who maintains the caches does so often: nobody
- * gains by a kernel that maps it anew each time. It is mapped when there is enough work.
+ * Programs map the buffer cached as well, and maintain its caches often. Mapping it anew
+ * each time would gain nothing. The alias is made once there is enough work.
  *
- * Return: what belongs into the buffer's flags as well.
+ * Return: flags to add to the buffer's flags.
  */
 static inline u16 cmem_alias_hold(struct cmem_block *block, u16 flags)
 {
@@ -38,10 +38,10 @@ static inline u16 cmem_alias_hold(struct cmem_block *block, u16 flags)
 }
 
 /**
- * cmem_alias_release - undo cmem_alias_hold(), if that was done
- * @buffer: a buffer of a block that is locked
+ * cmem_alias_release - undo cmem_alias_hold(), if it returned a flag
+ * @buffer: a buffer of a locked block
  *
- * With the last one the kernel has no mapping of the block any more.
+ * The last user of the alias unmaps it.
  */
 static inline void cmem_alias_release(struct cmem_buffer *buffer)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a buffer begins, when memory for it has been found, and ends, when nobody holds it
- * any more. Which memory that is, the block's kind decides: carved.c, cma.c.
+ * Makes buffers from memory that was taken, and returns the memory of buffers without
+ * references. The block's kind decides how memory is taken: carved.c, cma.c.
  */
 #include <linux/cred.h>
 #include <linux/mm.h>
@@ -16,7 +16,7 @@
 #include "quota.h"
 #include "trace.h"
 
-/* What has failed of it is not for anybody. */
+/* Free a buffer, and take the part that has failed out of use. */
 static noinline void cmem_buffer_return_failed(struct cmem_buffer *buffer,
 					       bool shared)
 {
@@ -29,10 +29,10 @@ static noinline void cmem_buffer_return_failed(struct cmem_buffer *buffer,
 }
 
 /**
- * cmem_buffer_return - give pages back
- * @buffer: a buffer that nobody holds, of a block that is locked. It is gone then if
- *	it is one from a heap.
- * @shared: its last owner must not have it back as it is
+ * cmem_buffer_return - return the pages of a buffer to their pool or heap
+ * @buffer: a buffer without references, of a locked block. If it is from a heap, it is
+ *	no longer valid afterwards.
+ * @shared: its last owner must not get the pages back without zeroing
  */
 void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 {
@@ -46,7 +46,7 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 	cmem_buffer_block(buffer)->ops->put(buffer, shared);
 }
 
-/* Whether a buffer is cached: in SRAM none is, and sram.c says why. */
+/* Whether to make a cached buffer. None in SRAM is cached: see sram.c. */
 static bool cmem_request_cached(const struct cmem_block *block,
 				const struct cmem_request *request)
 {
@@ -55,14 +55,14 @@ static bool cmem_request_cached(const struct cmem_block *block,
 }
 
 /**
- * cmem_buffer_admit - make a buffer of memory that was taken for a request
- * @file: who asked, or NULL
- * @buffer: the memory, clean or the file's own, of a block that is locked
- * @request: what was asked; where to put the buffer and where it is
+ * cmem_buffer_admit - make a live buffer of memory that was taken for a request
+ * @file: the file that allocates, or NULL
+ * @buffer: the buffer, clean or last used by @file, of a locked block
+ * @request: the request; gets the buffer and its location
  *
- * The file owns the buffer from here on. The caller holds the buffer as well, since other
- * threads know its address. Without a file only the caller holds it, and may show it to
- * anybody.
+ * The file is registered for the buffer on return. The caller holds a reference as well,
+ * since other threads can free the buffer by its address. Without a file, only the caller
+ * holds the buffer, and may share it with any user.
  */
 void cmem_buffer_admit(struct cmem_file *file, struct cmem_buffer *buffer,
 		       struct cmem_request *request)
@@ -97,13 +97,13 @@ void cmem_buffer_admit(struct cmem_file *file, struct cmem_buffer *buffer,
 }
 
 /**
- * cmem_request_tag - what tells whose the memory of a request was, and how it was mapped
- * @file: who asks, or NULL
+ * cmem_request_tag - get the tag for the memory of a request
+ * @file: the file that allocates, or NULL
  * @block: the block
- * @request: what is asked
+ * @request: the request
  *
- * An owner gets back memory that it left, without cleaning, if it maps the memory with the
- * same attributes. The tag says both.
+ * An owner gets memory that it freed back without zeroing, if it maps the memory with the
+ * same attributes. The tag combines owner and attributes.
  *
  * Return: the tag.
  */
@@ -115,7 +115,7 @@ u64 cmem_request_tag(const struct cmem_file *file, const struct cmem_block *bloc
 	return file->owner << 1 | cmem_request_cached(block, request);
 }
 
-/* Allocate a buffer. The caller may have no file: then it is nobody's. */
+/* Allocate a buffer, without owner if @file is NULL. Retry if its memory has failed. */
 static int cmem_buffer_alloc_from(struct cmem_file *file,
 				  struct cmem_block *block,
 				  struct cmem_request *request)
@@ -130,15 +130,15 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 
 /**
  * cmem_buffer_alloc - allocate a buffer
- * @file: who is registered for it
+ * @file: the file to register for the buffer
  * @id: the number of the block
- * @request: what is wanted; where to put what was found
+ * @request: the request; gets the result
  *
- * May sleep, and waits for memory that is being cleaned when there is no other. When
- * all went well, the caller holds the buffer, and puts it when the user knows of it, or
- * after cmem_buffer_undo_alloc().
+ * May sleep. Waits for memory that is being zeroed if there is no other. On success, the
+ * caller holds a reference. It drops that after telling the user of the buffer, or after
+ * cmem_buffer_undo_alloc().
  *
- * Return: 0 or an errno, as struct cmem_alloc in the UAPI header says.
+ * Return: 0 or an errno as documented for struct cmem_alloc in the UAPI header.
  */
 int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 		      struct cmem_request *request)
@@ -153,12 +153,12 @@ int cmem_buffer_alloc(struct cmem_file *file, s32 id,
 /**
  * cmem_buffer_alloc_unowned - allocate a buffer that no file is registered for
  * @block: a block, which need not be present
- * @request: what is wanted; where to put what was found
+ * @request: the request; gets the result
  *
- * The caller's user is charged for it. May sleep as cmem_buffer_alloc() may.
+ * Charges the user of the calling process. May sleep like cmem_buffer_alloc().
  *
- * Return: the buffer, clean, marked as shared and held by the caller; or an errno, as
- * struct cmem_alloc in the UAPI header says.
+ * Return: the buffer, clean, marked as shared and held by the caller; or an errno as
+ * documented for struct cmem_alloc in the UAPI header.
  */
 struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
 					      struct cmem_request *request)

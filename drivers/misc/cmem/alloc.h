@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* How a buffer begins and ends (alloc.c), of memory that carved.c or cma.c chooses */
+/* Allocating and freeing buffers (alloc.c) from memory that carved.c or cma.c chooses */
 #ifndef _CMEM_ALLOC_H
 #define _CMEM_ALLOC_H
 
@@ -15,16 +15,16 @@ struct cmem_file;
 struct cred;
 
 /**
- * struct cmem_request - what is asked of an allocation, and what came of it
+ * struct cmem_request - an allocation request and its result
  * @pool: in: number of a pool, CMEM_POOL_BEST or CMEM_POOL_HEAP
  * @flags: in: bits of enum cmem_alloc_flags, and CMEM_REQUEST_EXACT
- * @length: in: bytes, 0 for all of a buffer of the pool named
+ * @length: in: bytes, or 0 for a whole buffer of the given pool
  * @alignment: in: 0 or a power of two, in bytes
- * @cred: credentials of the caller: those of the file that it opened, or its own
+ * @cred: the credentials with which the file was opened, or those of the caller
  * @user: the user who is charged
- * @account: the account of @user in the block, while that is locked
- * @tag: memory that was freed with this tag need not be cleaned
- * @pages: @length in pages, once the block is known
+ * @account: the account of @user in the block, valid while the block is locked
+ * @tag: memory that was freed with this tag need not be zeroed
+ * @pages: @length in pages, set when the request is checked against the block
  * @extent: out: where the buffer is
  * @buffer: out: the buffer
  */
@@ -42,10 +42,10 @@ struct cmem_request {
 	struct cmem_buffer *buffer;
 };
 
-/* How often to make room for bookkeeping that others may take */
+/* Retries of making room for bookkeeping, since others may take that room */
 #define CMEM_ROOM_TRIES	8
 
-/* After -ENOBUFS, with nothing locked: make room, and tell if that makes a new try worth it. */
+/* After -ENOBUFS, with no lock held: make room. Returns true to retry. */
 static inline bool cmem_try_again(int *ret, unsigned int *tries)
 {
 	if (*ret != -ENOBUFS)
@@ -55,13 +55,13 @@ static inline bool cmem_try_again(int *ret, unsigned int *tries)
 }
 
 /*
- * A bit of cmem_request.flags beside those of the interface: no pool is wanted but one
- * with buffers of exactly that length, unless the block says that others may serve as
- * well.
+ * An internal bit of cmem_request.flags: only a pool whose buffers have exactly the
+ * requested length in pages may serve. A block may allow longer buffers as a last resort
+ * (cmem_block.dma_heap_config.from_pools).
  */
 #define CMEM_REQUEST_EXACT	BIT(31)
 
-/* A tag with which nobody leaves memory: owners are numbered from 1. */
+/* The tag of requests without a file. No owner has it, since owners start at 1. */
 #define CMEM_TAG_NOBODY	1
 
 u64 cmem_request_tag(const struct cmem_file *file, const struct cmem_block *block,

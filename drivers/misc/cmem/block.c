@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How blocks come and go. block_table.c has the table of them, block_fill.c what is in
- * one.
+ * Creates and removes blocks. block_table.c has the table of blocks, block_fill.c sets
+ * one up.
  */
 #include <linux/cache.h>
 #include <linux/device.h>
 #include <linux/init.h>
 #include <linux/ioport.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "block.h"
 #include "cmem.h"
@@ -20,17 +22,29 @@
 #include "quota.h"
 #include "scrub.h"
 
-/* Makes it known in other places: main.c knows in which */
+/* Creates the names of a block; set by main.c */
 static void (*cmem_block_name)(struct cmem_block *block) __ro_after_init;
 
+/* Names blocks in the order of their creation: the first one gets a name that two ask for. */
+static struct workqueue_struct *cmem_block_namers;
+
 /**
- * cmem_block_init - before the first block
- * @name: called for each block that is there for everybody, with no lock held, and
- *	with no promise that it still is
+ * cmem_block_init - set up before the first block is created
+ * @name: called for each published block, without locks. The block may be removed
+ *	already.
+ *
+ * Return: 0 or -ENOMEM.
  */
-void __init cmem_block_init(void (*name)(struct cmem_block *block))
+int __init cmem_block_init(void (*name)(struct cmem_block *block))
 {
 	cmem_block_name = name;
+	cmem_block_namers = alloc_ordered_workqueue("cmem-names", 0);
+	return cmem_block_namers ? 0 : -ENOMEM;
+}
+
+void __init cmem_block_exit(void)
+{
+	destroy_workqueue(cmem_block_namers);
 }
 
 /* The last byte that this machine can address */
@@ -60,7 +74,7 @@ static int cmem_block_check_free(struct device *dev,
 	}
 
 	cmem_for_each_block(other) {
-		/* Where CMA areas are, memory.c finds System RAM. */
+		/* memory.c finds that CMA areas are System RAM. */
 		if (other->id < 0 || !other->present)
 			continue;
 		if (other->id == config->id) {
@@ -80,9 +94,9 @@ static int cmem_block_check_free(struct device *dev,
 }
 
 /*
- * Give a block its names in debugfs and in /dev/dma_heap. Who lists such a directory
- * keeps it locked while a page of his comes from where it is, be it for ever: so this is
- * done where nobody must wait for it, and no lock of ours is held.
+ * Create the names of a block in debugfs and in /dev/dma_heap. A program that lists such
+ * a directory keeps it locked during a fault on its own memory, maybe forever. So this
+ * runs in a work item that nobody must wait for, without any lock of this driver.
  */
 static void cmem_block_make_names(struct work_struct *work)
 {
@@ -94,9 +108,9 @@ static void cmem_block_make_names(struct work_struct *work)
 }
 
 /**
- * cmem_block_wait_for_names - wait until each block is where programs look for it
+ * cmem_block_wait_for_names - wait until programs find each block by its names
  *
- * A fatal signal ends it.
+ * A fatal signal ends the wait.
  */
 void cmem_block_wait_for_names(void)
 {
@@ -108,7 +122,7 @@ void cmem_block_wait_for_names(void)
 }
 
 /**
- * cmem_block_prepare - make a struct of a block ready to be filled
+ * cmem_block_prepare - initialize the struct of a block before it is filled
  * @block: the struct, zeroed
  * @id: the block's number
  * @ops: where its memory comes from
@@ -128,7 +142,7 @@ void cmem_block_prepare(struct cmem_block *block, s32 id,
 }
 
 /**
- * cmem_block_publish - let everybody find a block
+ * cmem_block_publish - make a block visible
  * @block: a block that has been filled and is not present. It is in the table only if
  *	there was a block of its number before.
  *
@@ -136,7 +150,9 @@ void cmem_block_prepare(struct cmem_block *block, s32 id,
  */
 void cmem_block_publish(struct cmem_block *block)
 {
-	/* Nobody has it before it has one; a new cmem.quota= does not find it yet. */
+	lockdep_assert_held(&cmem_blocks_lock);
+
+	/* Set the quota first. A write to cmem.quota= may miss the block: see below. */
 	cmem_quota_apply(block);
 	mutex_lock(&block->lock);
 	WRITE_ONCE(block->present, true);
@@ -144,12 +160,12 @@ void cmem_block_publish(struct cmem_block *block)
 	if (cmem_block_find_id(block->id) != block)
 		cmem_block_enter(block);
 	cmem_quota_apply(block);
-	/* It may have other names than the one before. */
+	/* Its names may differ from those of the block before. */
 	reinit_completion(&block->named);
-	queue_work(system_unbound_wq, &block->names_work);
+	queue_work(cmem_block_namers, &block->names_work);
 }
 
-/* Put what has been checked in its place, for everybody. */
+/* Create and publish a block from a checked configuration. */
 static int cmem_block_make(struct device *dev,
 			   const struct cmem_block_config *config,
 			   bool coherent, bool added)
@@ -195,14 +211,14 @@ static int cmem_block_keep(struct device *dev, struct cmem_block_config *config,
 	ret = cmem_memory_check(dev, config);
 	if (ret)
 		return ret;
-	/* If only the number is taken, the memory is there for another. */
+	/* If only the number is taken, another block can use the memory. */
 	ret = cmem_region_remember(config, coherent);
 	return ret ?: taken;
 }
 
 /*
- * The linear map of 32-bit arm is made of sections, and can't be changed page by page
- * there, as that of CMA areas can.
+ * The linear map of 32-bit arm consists of sections here, and can't be changed page by
+ * page. In CMA areas, it can.
  */
 static void cmem_block_warn_alias(struct device *dev,
 				  const struct cmem_block_config *config,
@@ -216,35 +232,35 @@ static void cmem_block_warn_alias(struct device *dev,
 }
 
 /**
- * cmem_block_reserve - remember memory of which no block can be made now
- * @dev: whose it is
- * @config: where it is. The block would have been wrong in another way.
+ * cmem_block_reserve - record reserved memory of a block that can't be created now
+ * @dev: the device that the memory belongs to
+ * @config: where the memory is. Other parts of the configuration are invalid.
  * @coherent: devices snoop the caches
  *
- * A block can be made in it with cmem_block_add(). What is wrong with the memory as
- * well was logged.
+ * cmem_block_add() can create a block in this memory. If the memory is invalid as well,
+ * this is logged.
  */
 void cmem_block_reserve(struct device *dev, struct cmem_block_config *config,
 			bool coherent)
 {
 	guard(mutex)(&cmem_blocks_lock);
 
-	/* Another one may have been made in it. */
+	/* A block may have been created in it before. */
 	if (!cmem_region_find(config))
 		cmem_block_keep(dev, config, coherent);
 }
 
 /**
- * cmem_block_create - make a block of memory that was reserved for it at boot
- * @dev: whose block it is
- * @config: what it is to be. The pools fit into it. Its kind is set right if it
- *	turns out to be something else.
+ * cmem_block_create - create a block in memory that was reserved for it at boot
+ * @dev: the device that the block belongs to
+ * @config: configuration, with pools that fit into the block. The function corrects
+ *	the kind if the memory turns out to be of another kind.
  * @coherent: devices snoop the caches
  *
- * The block is there for everybody when this returns. Should it be removed, another
- * one can be made in its memory with cmem_block_add(). May sleep.
+ * The block is visible when this returns. If it is removed, cmem_block_add() can
+ * create another one in its memory. May sleep.
  *
- * Return: 0, or an errno, and why was logged.
+ * Return: 0, or an errno after logging the reason.
  */
 int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 		      bool coherent)
@@ -261,19 +277,18 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
 }
 
 /**
- * cmem_block_add - make a block of any memory that is free for it
+ * cmem_block_add - create a block in any memory that is available for it
  * @dev: for messages
- * @config: what it is to be: its number, where it is, and pools that fit into it.
- *	What kind of memory that is, is filled in.
+ * @config: number, location, and pools that fit into the block. The function fills in
+ *	the kind of memory.
  *
- * That is memory in one region that was reserved for CMEM when the kernel booted,
- * or memory that is no System RAM and that no driver claimed. May sleep.
+ * The memory must be in one region that was reserved for CMEM at boot, or be neither
+ * System RAM nor claimed by a driver. May sleep.
  *
- * Return: 0; -EINVAL for a range that can't be one block, -EEXIST when there is a
- * block of this number, -EBUSY when the memory is in use, -ENXIO when nothing says that
- * there is memory, -EPERM for memory that was
- * not reserved when the kernel is locked down or the caller lacks CAP_SYS_RAWIO,
- * -ENOMEM, -EINTR. Why was logged.
+ * Return: 0; -EINVAL for a range that can't be one block, -EEXIST when there is a block
+ * of this number, -EBUSY when the memory is in use, -ENXIO when nothing says that there
+ * is memory, -EPERM for memory that was not reserved when the kernel is locked down or
+ * the caller lacks CAP_SYS_RAWIO, -ENOMEM, -EINTR. The reason is logged.
  */
 int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 {
@@ -300,7 +315,7 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 		config->placed_by_kernel = region->placed_by_kernel;
 		cmem_config_add_quarantine(&region->quarantine,
 					   &config->quarantine);
-		/* Programs look for what the board says, unless somebody says otherwise. */
+		/* Names from the device tree apply, unless the caller chose others. */
 		config->dma_heap.from_pools |= region->dma_heap.from_pools;
 		if (!*config->dma_heap.names) {
 			config->dma_heap.uncached = region->dma_heap.uncached;
@@ -321,7 +336,7 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 	return cmem_block_make(dev, config, coherent, true);
 }
 
-/* Nobody holds memory of it, nor is anybody being given some. */
+/* Tell if no memory of the block is held or being allocated. */
 static bool cmem_block_is_idle(const struct cmem_block *block)
 {
 	unsigned int i;
@@ -341,7 +356,7 @@ static bool cmem_block_is_idle(const struct cmem_block *block)
  * @dev: for messages
  * @id: the number of the block
  *
- * May sleep, until the part of its memory that is being cleaned is done.
+ * May sleep until the scrubber has left the block.
  *
  * Return: 0; -EINVAL for a number that no block can have, -ENOENT when there is no
  * block of this number, -EBUSY when a buffer of it is held.
@@ -367,7 +382,7 @@ int cmem_block_remove(struct device *dev, s32 id)
 				   id, quarantined, id);
 		return -EBUSY;
 	}
-	/* From here on, nobody finds it, and so nobody makes it busy again. */
+	/* From here on, lookups fail, so the block stays idle. */
 	WRITE_ONCE(block->present, false);
 	block->incarnation++;
 	cmem_scrub_dismiss(block);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory out of which buffers come, in pools and a heap: block_table.c has all blocks,
- * block.c how they come and go, block_fill.c what is in one, carved.c how memory of one
- * is taken.
+ * Blocks of memory that buffers are allocated from, as pools and a heap: block_table.c
+ * finds blocks, block.c creates and removes them, block_fill.c sets one up, carved.c
+ * allocates from one.
  */
 #ifndef _CMEM_BLOCK_H
 #define _CMEM_BLOCK_H
@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/rculist.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -37,13 +38,13 @@ struct resource;
 /**
  * struct cmem_carved_pool - a pool with the memory behind it
  * @slots: which buffers are free
- * @block: whose it is
- * @number: of the pool, from 0
+ * @block: the block that the pool belongs to
+ * @number: number of the pool, from 0
  * @start: page offset of the first buffer in the block
  * @pages: pages in a buffer
  * @requested: bytes in a buffer as configured
- * @quarantined: how many buffers are in quarantine
- * @failed: how many are kept out of use
+ * @quarantined: number of buffers in quarantine
+ * @failed: number of buffers that are kept out of use
  * @buffers: array, one for each slot
  */
 struct cmem_carved_pool {
@@ -58,20 +59,29 @@ struct cmem_carved_pool {
 	struct cmem_buffer *buffers;
 };
 
+/* The heap, where pools have their numbers */
+#define CMEM_PLACE_HEAP		CMEM_MAX_POOLS
+
 /**
- * struct cmem_block_ops - what differs between memory that is all ours and CMA areas
- * @lends_free: what is free of the block is lent to the kernel: only buffers are ours
- * @one_pool: the smallest pool whose buffers are long enough is the only one that serves
- * @alloc: as cmem_buffer_alloc(); the block is not locked
- * @put: give back the memory of a buffer that nobody holds. The block is locked. The last
- *	owner must not have it back as it is if the last argument is true.
- * @has: tell if a page within @base_pfn and @num_pages is the block's, NULL if each is.
- *	The block need not be locked.
+ * struct cmem_block_ops - what differs between exclusively owned memory and CMA areas
+ * @lends_free: free memory of the block is lent to the kernel: only buffers are ours
+ * @one_pool: only the smallest pool whose buffers are long enough may serve a request
+ * @alloc: find memory for a request, and make a buffer of it, as cmem_buffer_alloc(). The
+ *	block is not locked. The function checks under the lock that the block is present,
+ *	charges the user (cmem_quota_begin(), cmem_quota_allows(), cmem_quota_charge()) and
+ *	the cgroup (cmem_dmem_charge()), and calls cmem_buffer_admit() with the block
+ *	locked. It is called again after -EHWPOISON, so it must have taken the failed
+ *	memory out of use.
+ * @put: take back the memory of a buffer without references, and uncharge the user. The
+ *	block is locked. The buffer is in no list any more, and the cgroup is uncharged. If
+ *	@shared, the last owner must not get the memory back uncleaned.
+ * @has: tell if a page within @base_pfn and @num_pages belongs to the block, NULL if
+ *	each does. The block need not be locked.
  * @length: bytes that buffers can have. The block need not be locked.
  * @largest: pages in the longest run that a buffer of the heap could have. The block is
  *	locked.
- * @place: tell where the buffers of a pool can be, or with CMEM_MAX_POOLS for its number
- *	those of the heap: page offset of the first page, and how many pages
+ * @place: tell where the buffers of a pool can be, as page offset of the first page and
+ *	number of pages; the number of the pool may be CMEM_PLACE_HEAP
  */
 struct cmem_block_ops {
 	bool lends_free;
@@ -88,96 +98,112 @@ struct cmem_block_ops {
 
 /**
  * struct cmem_block - a range of memory, or the CMA areas
- * @in_blocks: in the list of all blocks, for good once it is there
- * @id: the block's number, as users know it: never another one
- * @ops: where its memory comes from: never others
- * @lock: covers what follows, and the state of every buffer of this block
- * @present: there is a block of this number. Without, nothing that follows means
- *	anything: it has been removed, or is being made.
+ * @in_blocks: entry in the list of all blocks; never removed
+ * @id: the block's number, as users know it; never changes
+ * @ops: where its memory comes from; never changes
+ * @debugfs: its directory in debugfs, which is never removed. Only @names_work uses
+ *	this pointer.
+ * @names_work: creates its names in debugfs and its DMA-BUF heaps
+ * @named: @names_work is done since the block was created
+ * @lock: protects the members below, and the state of every buffer of this block
+ * @present: there is a block of this number. If false, the block was removed, or is
+ *	being created.
+ * @incarnation: counts removals
+ * @base_pfn: page frame number of the first page. All bookkeeping uses page offsets
+ *	in the block, not byte addresses: an unsigned long holds them even for
+ *	memory above 4 GiB on 32 bit.
+ * @num_pages: length in pages
+ * @accounts: the struct cmem_account of each user that has memory of the block, by uid
+ * @failed: buffers that are kept out of use, by cmem_buffer.in_block
+ * @scrub_round: counts what the scrubber finished, and removals
+ * @scrub_wait: woken when @scrub_round changes
+ * @quarantine: buffers that have no owner and can't be allocated, by
+ *	cmem_buffer.in_block, oldest first
+ * @quarantined: number of buffers in quarantine
+ * @quarantine_work: releases them
  * @added: it is not from the device tree
- * @kind: what memory it is
+ * @kind: kind of memory
  * @keep_contents: never zero this memory
  * @is_memory: the device tree, a parameter or an ioctl vouches that there is memory
- * @is_ram: it is RAM by more than somebody's word
+ * @is_ram: it is known to be RAM, not only vouched for
  * @coherent: the devices that it is for snoop the caches: all mappings are cached. A
- *	buffer of it needs maintenance all the same while another device is attached.
- * @base_pfn: page frame number of the first page. Page offsets in the block,
- *	not byte addresses, are what all bookkeeping uses: an unsigned long
- *	holds them for memory above 4 GiB on 32 bit as well.
- * @num_pages: length
+ *	buffer still needs maintenance while a device that does not snoop is attached.
  * @has_pages: all of it has struct pages
+ * @shown_in_use: /proc/cmem shows it only while buffers of it are in use
  * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
- * @alias: the kernel's own mapping of all of it, cached but for SRAM, or NULL; on 32 bit
- *	for SRAM alone, elsewhere for a no-map carveout as long as it is needed
- * @alias_on_demand: it comes and goes
- * @alias_users: of a mapping that comes and goes: buffers with CMEM_BUFFER_ALIASED, and
- *	those who work with it
- * @alias_cost: pages that were mapped for work because it was not there
- * @num_pools: how many of @pools are there
- * @num_carved: how many of these have a slot for each buffer: all, but none of CMA, whose
- *	pools' buffers are in @heap.extents like those of the heap
+ * @alias: the kernel's own mapping of all of it, or NULL. It is cached, except for SRAM.
+ *	On 32 bit only SRAM has one; with @alias_on_demand it exists while it is needed.
+ * @alias_on_demand: @alias is created and removed as needed
+ * @alias_users: users of an @alias on demand: buffers with CMEM_BUFFER_ALIASED, and
+ *	work in progress
+ * @alias_cost: pages that were mapped for work because @alias was not there
+ * @num_pools: number of @pools
+ * @num_carved: number of @pools with a slot for each buffer: all of them, but none of
+ *	the CMA block, whose pools have their buffers in @heap.extents like a heap
  * @pools: the pools by their numbers
  * @by_size: numbers of the pools, those with the smallest buffers first
  * @heap: the rest of the memory
- * @quota: pages of it that each user may have, ULONG_MAX for all
- * @own_quota: what it says of that by itself
- * @accounts: the struct cmem_account of each user that has memory of the block, by uid
+ * @quota: pages that each user may have, ULONG_MAX for all
+ * @own_quota: quota from the configuration of the block itself
  * @account: the account of the user that allocated last
- * @dmem: it as a region of the dmem cgroup controller
- * @has_failed: a page of it has failed, be it in use or not. Faults, and others who
- *	hold a buffer, look at it without the lock.
- * @failed: buffers that are kept out of use, by cmem_buffer.in_block
- * @heap_failed: pages of the heap in these
- * @failures: how many pages of the machine had failed when this was looked at
+ * @dmem: region of the dmem cgroup controller
+ * @has_failed: a page of it has failed, whether in use or not. Faults and holders of a
+ *	buffer read it without the lock.
+ * @heap_failed: pages of the heap in @failed
+ * @failures: number of failed pages in the machine when this block was last checked
  * @scrubbing_pool: the pool of the buffer that is being cleaned now, or NULL
- * @scrubbing_slot: which buffer of it
- * @scrub_cancel: its last owner wants it back as it is
+ * @scrubbing_slot: slot of that buffer
+ * @scrub_cancel: stop cleaning it: its last owner wants it back as it is, for example
  * @scrub_queued: the scrubber knows that there is something to do
- * @scrub_urgent: it is to do so at once
- * @scrub_rests: it is to do nothing
- * @soiled: what counts as clean is not, nor is anything its last owner's any more
- * @scrub_round: counts what the scrubber finished, and removals
- * @scrub_wait: woken when @scrub_round goes on
+ * @scrub_urgent: the scrubber must start at once
+ * @scrub_rests: the scrubber must not clean
+ * @soiled: after a hibernation: no free memory is clean, or still its last owner's
  * @scrubber: thread that cleans free memory
  * @scrub_work: its work
  * @quarantine_config: what goes into quarantine, and for how long. Does not change
- *	while there is anything in it.
- * @rprocs: the remote processors that it names
- * @quarantine: buffers that nobody has and nobody gets, by cmem_buffer.in_block, those
- *	that are there longest first
- * @quarantined: how many these are
- * @quarantined_pages: and how long in all
- * @quarantine_work: lets them go
- * @incarnation: counts removals
- * @shown_in_use: /proc/cmem shows it only while buffers of it are in use
- * @dma_heap_config: it as DMA-BUF heaps
- * @debugfs: its directory there, for good once it is there, which nothing but
- *	@names_work touches
- * @names_work: gives it names there and as DMA-BUF heaps
- * @named: this has been done since it was made
+ *	while a buffer is in quarantine.
+ * @rprocs: the remote processors that @quarantine_config names
+ * @quarantined_pages: their pages
+ * @dma_heap_config: its configuration as DMA-BUF heaps
  *
- * A block that was removed is the same struct with @present off, and becomes a
- * block again in place: who found one needs no reference, only to see under @lock
- * that it is present. While somebody holds a buffer of it, or is being given one,
- * it is not removed: then all but what changes with buffers can be read without
- * @lock.
+ * A removed block keeps its struct, with @present off, and may become a block again
+ * in place. So a lookup takes no reference, but must check @present under @lock. The
+ * members from @added on describe what is there: they are zero when a block is created,
+ * and are zeroed when it has been removed, so nothing of it is left for the next block
+ * of its number. A block is not removed while a buffer of it is held or being allocated.
+ * Meanwhile, only members that change with buffers need @lock to be read.
  */
 struct cmem_block {
 	struct list_head in_blocks;
 	s32 id;
 	const struct cmem_block_ops *ops;
+	struct dentry *debugfs;
+	struct work_struct names_work;
+	struct completion named;
 
 	struct mutex lock;
 	bool present;
+	unsigned int incarnation;
+	unsigned long base_pfn;
+	unsigned long num_pages;
+	struct xarray accounts;
+	struct list_head failed;
+	unsigned int scrub_round;
+	wait_queue_head_t scrub_wait;
+	struct list_head quarantine;
+	unsigned long quarantined;
+	struct delayed_work quarantine_work;
+
+	struct_group(content,
+
 	bool added;
 	enum cmem_block_kind kind;
 	bool keep_contents;
 	bool is_memory;
 	bool is_ram;
 	bool coherent;
-	unsigned long base_pfn;
-	unsigned long num_pages;
 	bool has_pages;
+	bool shown_in_use;
 	struct resource *claimed;
 	void *alias;
 	bool alias_on_demand;
@@ -190,11 +216,9 @@ struct cmem_block {
 	struct cmem_heap heap;
 	unsigned long quota;
 	struct cmem_amount own_quota;
-	struct xarray accounts;
 	struct cmem_account *account;
 	struct cmem_dmem_region dmem;
 	bool has_failed;
-	struct list_head failed;
 	unsigned long heap_failed;
 	long failures;
 	struct cmem_carved_pool *scrubbing_pool;
@@ -204,22 +228,14 @@ struct cmem_block {
 	bool scrub_urgent;
 	bool scrub_rests;
 	bool soiled;
-	unsigned int scrub_round;
-	wait_queue_head_t scrub_wait;
 	struct kthread_worker *scrubber;
 	struct kthread_delayed_work scrub_work;
 	struct cmem_quarantine_config quarantine_config;
 	struct cmem_rproc *rprocs[CMEM_MAX_RPROCS];
-	struct list_head quarantine;
-	unsigned long quarantined;
 	unsigned long quarantined_pages;
-	struct delayed_work quarantine_work;
-	unsigned int incarnation;
-	bool shown_in_use;
 	struct cmem_dma_heap_config dma_heap_config;
-	struct dentry *debugfs;
-	struct work_struct names_work;
-	struct completion named;
+
+	);
 };
 
 extern const struct cmem_block_ops cmem_carved_ops;
@@ -229,7 +245,7 @@ extern struct mutex cmem_blocks_lock;
 extern struct list_head cmem_blocks;
 
 /*
- * Go through all blocks. They are not locked, need not be present, and the list only
+ * Iterate over all blocks, present or not. The blocks are not locked, and the list only
  * grows.
  */
 #define cmem_for_each_block(block) \
@@ -245,7 +261,8 @@ void cmem_block_count(u32 *count, u32 *limit);
 int cmem_block_best_pool(struct cmem_block *block, u64 length);
 
 /* block.c */
-void cmem_block_init(void (*name)(struct cmem_block *block));
+int cmem_block_init(void (*name)(struct cmem_block *block));
+void cmem_block_exit(void);
 void cmem_block_prepare(struct cmem_block *block, s32 id,
 			const struct cmem_block_ops *ops);
 void cmem_block_publish(struct cmem_block *block);
@@ -257,7 +274,7 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config);
 int cmem_block_remove(struct device *dev, s32 id);
 void cmem_block_wait_for_names(void);
 
-/* block_fill.c, for block.c and, to sort pools, cma_create.c */
+/* block_fill.c, for block.c; cma_create.c sorts pools as well */
 int cmem_block_fill(struct device *dev, struct cmem_block *block,
 		    const struct cmem_block_config *config, bool coherent);
 void cmem_block_empty(struct cmem_block *block);
@@ -268,7 +285,7 @@ int cmem_carved_init(void);
 void cmem_carved_exit(void);
 
 /**
- * cmem_block_length - how long a block is
+ * cmem_block_length - length of a block
  * @block: the block
  *
  * Return: bytes.
@@ -278,7 +295,7 @@ static inline u64 cmem_block_length(const struct cmem_block *block)
 	return block->ops->length(block);
 }
 
-/* The pool that has a slot for a page of a block, or NULL */
+/* Find the pool that has a slot for a page of a block, or NULL. */
 static inline struct cmem_carved_pool *
 cmem_block_pool_at(const struct cmem_block *block, unsigned long page)
 {
@@ -293,7 +310,7 @@ cmem_block_pool_at(const struct cmem_block *block, unsigned long page)
 	return NULL;
 }
 
-/* Where a page of a block is */
+/* Physical address of a page of a block */
 static inline phys_addr_t cmem_block_phys(const struct cmem_block *block,
 					  unsigned long page)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is in a block: claims its memory, carves it into pools and a heap, and gives it
- * what works on free memory.
+ * Sets up a block: claims its memory, carves it into pools and a heap, and starts the
+ * work on free memory.
  */
 #include <linux/align.h>
 #include <linux/device.h>
@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/string.h>
 
 #include "alias.h"
 #include "block.h"
@@ -26,13 +27,13 @@ static int cmem_block_claim(struct device *dev, struct cmem_block *block,
 			    const struct cmem_block_config *config)
 {
 	/*
-	 * What is in the linear map is claimed as reserved already, SRAM by its
+	 * Memory in the linear map is claimed as reserved already, SRAM by its
 	 * driver.
 	 */
 	if (config->kind != CMEM_KIND_CARVEOUT)
 		return 0;
 
-	/* So is a region that the kernel found a place for: no-map, and reserved. */
+	/* So is a region that the kernel placed: it is no-map, and reserved. */
 	if (config->placed_by_kernel)
 		return 0;
 
@@ -59,8 +60,8 @@ static int cmem_block_compare_pools(const void *a, const void *b,
 }
 
 /**
- * cmem_block_sort_pools - put the pools in the order of their buffers' sizes
- * @block: a block that is being made, with its pools
+ * cmem_block_sort_pools - sort the pools by the size of their buffers
+ * @block: a block that is being created, with its pools
  */
 void cmem_block_sort_pools(struct cmem_block *block)
 {
@@ -101,10 +102,10 @@ static int cmem_block_init_pool(struct cmem_block *block, unsigned int number,
 }
 
 /*
- * Pools follow each other from the start of the block, in the order of their
- * numbers, and the heap is what remains. A pool of buffers of a huge page and
- * more is moved up to a boundary of such, so that huge pages can map them, if
- * the block is large enough; the gap is heap too, so nothing is lost.
+ * Pools follow each other from the start of the block, in the order of their numbers.
+ * The heap is the rest. If the block is large enough, a pool with buffers of at least a
+ * huge page starts at a huge page boundary, so that huge pages can map them. The gap
+ * belongs to the heap, so nothing is lost.
  */
 static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 			    const struct cmem_block_config *config)
@@ -157,7 +158,7 @@ static int cmem_block_carve(struct device *dev, struct cmem_block *block,
 }
 
 /**
- * cmem_block_empty - undo cmem_block_fill(), or what it did before it failed
+ * cmem_block_empty - undo cmem_block_fill(), even if it failed halfway
  * @block: a block that is not present
  */
 void cmem_block_empty(struct cmem_block *block)
@@ -170,7 +171,6 @@ void cmem_block_empty(struct cmem_block *block)
 	if (block->claimed)
 		release_mem_region(PFN_PHYS(block->base_pfn),
 				   PFN_PHYS(block->num_pages));
-	block->claimed = NULL;
 
 	mutex_lock(&block->lock);
 	cmem_quota_exit(block);
@@ -181,22 +181,21 @@ void cmem_block_empty(struct cmem_block *block)
 		kvfree(block->pools[i].buffers);
 	}
 	kfree(block->pools);
-	block->pools = NULL;
-	block->num_pools = 0;
-	block->num_carved = 0;
 	WRITE_ONCE(block->num_pages, 0);
+	memset(&block->content, 0, sizeof(block->content));
 	mutex_unlock(&block->lock);
 }
 
 /**
- * cmem_block_fill - make of a block what it is to be
- * @dev: whom messages are about
+ * cmem_block_fill - set up a block from its configuration
+ * @dev: for messages
  * @block: a block that is not present
- * @config: what it is to be, checked
+ * @config: the configuration, checked
  * @coherent: the devices that it is for snoop the caches
  *
- * Return: 0, -ENOMEM, -EBUSY when the memory is claimed by another driver, or what
- * quarantine.c says of a configuration.
+ * Return: 0, -ENOMEM, -EBUSY when another driver has claimed the memory, or what stopped
+ * the creation of the
+ * scrubber's thread or of the region for cgroups.
  */
 int cmem_block_fill(struct device *dev, struct cmem_block *block,
 		    const struct cmem_block_config *config, bool coherent)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The table of blocks, by which all others find them.
+ * The table of blocks, for lookups.
  *
- * The struct of a block stays in the table for good: who found one needs no reference,
- * and every ioctl saves two. A block that is removed is only emptied, and when one of
- * its number is added again, it is filled anew. What is in it, and whether there is
- * anything, is under its own lock.
+ * The struct of a block stays in the table forever, so a lookup needs no reference, and
+ * every ioctl saves two atomic operations. Removing a block only empties its struct.
+ * Adding a block of the same number fills that struct again. The block's own lock
+ * protects its contents, and whether it is present.
  */
 #include <linux/lockdep.h>
 #include <linux/mm.h>
@@ -16,19 +16,19 @@
 #include "pool.h"
 
 /*
- * In the order of their numbers, that of CMA last: the others are looked up more often.
- * Only ever added to, under the lock.
+ * Sorted by number, the CMA block last: the others are looked up more often. The list
+ * only grows, under cmem_blocks_lock.
  */
 LIST_HEAD(cmem_blocks);
 
-/* One block at a time is made or removed. Taken before any block's lock. */
+/* Serializes creating and removing blocks. Taken before any block's lock. */
 DEFINE_MUTEX(cmem_blocks_lock);
 
 /**
- * cmem_block_enter - put a block into the table, for good
- * @block: a block with a number that no other has
+ * cmem_block_enter - add a block to the table
+ * @block: a block with a number that no other block has
  *
- * The caller holds cmem_blocks_lock.
+ * The block stays in the table forever. The caller holds cmem_blocks_lock.
  */
 void cmem_block_enter(struct cmem_block *block)
 {
@@ -46,7 +46,7 @@ void cmem_block_enter(struct cmem_block *block)
  * cmem_block_find_id - find the struct for a block's number
  * @id: the number, which may be CMEM_BLOCK_CMA
  *
- * Return: the block, which need not be present, or NULL if there never was one.
+ * Return: the block, present or not, or NULL if there never was one.
  */
 struct cmem_block *cmem_block_find_id(s32 id)
 {
@@ -60,7 +60,7 @@ struct cmem_block *cmem_block_find_id(s32 id)
 
 /**
  * cmem_block_find - find a block by its number
- * @id: the number, as users say it
+ * @id: the number, as users know it
  *
  * Return: the block, which may be removed at any time, or NULL.
  */
@@ -72,13 +72,13 @@ struct cmem_block *cmem_block_find(s32 id)
 }
 
 /**
- * cmem_block_find_from - find the block with the next number, but for that of CMA
- * @id: the lowest number that counts, from 0
+ * cmem_block_find_from - find the next block by number, except the CMA block
+ * @id: the lowest number to accept, from 0
  *
- * It may be removed at any time: only under its lock it can be told if it is
- * still present.
+ * The block may be removed at any time: the caller must check under its lock that it
+ * is still present.
  *
- * Return: the block, or NULL if there is none from there on.
+ * Return: the block, or NULL if there is none.
  */
 struct cmem_block *cmem_block_find_from(s32 id)
 {
@@ -94,7 +94,7 @@ struct cmem_block *cmem_block_find_from(s32 id)
  * cmem_block_lock - find a block by its number, and lock it
  * @id: the number
  *
- * Return: the block, to be unlocked by the caller, or NULL.
+ * Return: the block, which the caller unlocks, or NULL.
  */
 struct cmem_block *cmem_block_lock(s32 id)
 {
@@ -109,7 +109,7 @@ struct cmem_block *cmem_block_lock(s32 id)
 	return NULL;
 }
 
-/* Without the lock this is a guess about a block that is removed or added. */
+/* Without the lock, the result is a guess while the block is removed or added. */
 static bool cmem_block_has(const struct cmem_block *block, unsigned long pfn)
 {
 	return pfn - READ_ONCE(block->base_pfn) < READ_ONCE(block->num_pages) &&
@@ -117,10 +117,10 @@ static bool cmem_block_has(const struct cmem_block *block, unsigned long pfn)
 }
 
 /**
- * cmem_block_lock_pfn - find the block that has a page, and lock it
+ * cmem_block_lock_pfn - find the block that a page belongs to, and lock it
  * @pfn: page frame number
  *
- * Return: the block, to be unlocked by the caller, or NULL.
+ * Return: the block, which the caller unlocks, or NULL.
  */
 struct cmem_block *cmem_block_lock_pfn(unsigned long pfn)
 {
@@ -138,8 +138,8 @@ struct cmem_block *cmem_block_lock_pfn(unsigned long pfn)
 }
 
 /**
- * cmem_block_count - sum up the blocks, but for that of CMA
- * @count: where to put how many there are
+ * cmem_block_count - count the blocks, except the CMA block
+ * @count: where to put the number of blocks
  * @limit: where to put one more than the highest number, 0 without blocks
  */
 void cmem_block_count(u32 *count, u32 *limit)
@@ -159,11 +159,11 @@ void cmem_block_count(u32 *count, u32 *limit)
 /**
  * cmem_block_best_pool - find the pool that fits a buffer best
  * @block: the block, locked
- * @length: of the buffer, in bytes
+ * @length: length of the buffer in bytes
  *
- * Return: the number of the pool with the smallest buffers that are long enough
- * and of which one is free; -ENOENT when no pool has buffers that long, -ENOMEM
- * when none of them is free.
+ * Return: the number of the pool with the smallest buffers that are long enough and of
+ * which one is free; -ENOENT when no pool has buffers of that length, -ENOMEM when
+ * none of them is free.
  */
 int cmem_block_best_pool(struct cmem_block *block, u64 length)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A buffer's life: it is held by references, and given back to its pool or heap when the
- * last of these is gone.
+ * The lifetime of a buffer: it is refcounted, and returns to its pool or heap with the
+ * last reference.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -20,7 +20,7 @@ static_assert(sizeof(struct cmem_buffer) + sizeof(struct cmem_slot) <=
 #endif
 
 /**
- * cmem_buffer_abi_flags - what users are told of a buffer's attributes
+ * cmem_buffer_abi_flags - get the attributes of a buffer that the UAPI reports
  * @buffer: a buffer that the caller holds
  *
  * Return: bits of enum cmem_alloc_flags.
@@ -32,10 +32,10 @@ u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_last_owner - tell whose a buffer was
- * @buffer: a buffer that was allocated, of a block that is locked
+ * cmem_buffer_last_owner - get the owner that allocated a buffer
+ * @buffer: a buffer that was allocated, of a locked block
  *
- * Return: the number of the file that allocated it, 0 for one from a DMA-BUF heap.
+ * Return: the number of the file that allocated it, 0 if it is from a DMA-BUF heap.
  */
 u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer)
 {
@@ -47,10 +47,8 @@ u64 cmem_buffer_last_owner(const struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_release - nobody holds a buffer any more
- * @buffer: a buffer of a block that is locked
- *
- * Its memory goes back, or into quarantine.
+ * cmem_buffer_release - free a buffer without references, or quarantine it
+ * @buffer: a buffer of a locked block
  */
 void cmem_buffer_release(struct cmem_buffer *buffer)
 {
@@ -69,10 +67,10 @@ void cmem_buffer_release(struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_put - let go of a buffer
+ * cmem_buffer_put - drop a reference on a buffer
  * @buffer: the buffer
  *
- * May sleep, but not long, and does not fail.
+ * May sleep for a short time. Does not fail.
  */
 void cmem_buffer_put(struct cmem_buffer *buffer)
 {
@@ -86,7 +84,7 @@ void cmem_buffer_put(struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_share - somebody else can see a buffer now
+ * cmem_buffer_share - note that others than its owner can see a buffer
  * @buffer: a buffer that the caller holds
  */
 void cmem_buffer_share(struct cmem_buffer *buffer)
@@ -99,8 +97,8 @@ void cmem_buffer_share(struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_abandon - somebody who had told a device of a buffer has not freed it
- * @buffer: a buffer that the caller holds
+ * cmem_buffer_abandon - note that a user has not freed a buffer
+ * @buffer: a buffer that the caller holds; a device may know its address
  */
 void cmem_buffer_abandon(struct cmem_buffer *buffer)
 {

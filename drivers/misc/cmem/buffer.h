@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A run of pages that users hold (buffer.c). Who these are is in registration.h.
+ * A buffer: a run of pages that users hold (buffer.c). registration.h has the users.
  */
 #ifndef _CMEM_BUFFER_H
 #define _CMEM_BUFFER_H
 
+#include <linux/build_bug.h>
+#include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
@@ -14,10 +16,10 @@
 #include "block.h"
 
 /**
- * struct cmem_registration - the hold of one file on one buffer, however often counted
- * @file: the file, under the block's lock. NULL in a buffer that has no registration of
- *	the file which allocated it.
- * @in_file: in one of the lists of @file, under its lock
+ * struct cmem_registration - one file's hold on one buffer, which may count many times
+ * @file: the file, under the block's lock. NULL for the registration in the buffer
+ *	itself while the file that allocated the buffer is not registered.
+ * @in_file: entry in one of the lists of @file, under the file's lock
  * @next: the next registration for the same buffer, under the block's lock
  */
 struct cmem_registration {
@@ -26,26 +28,26 @@ struct cmem_registration {
 	struct cmem_registration *next;
 };
 
-/* What users are told of a buffer is in its flags, that much higher. */
+/* Factor from enum cmem_alloc_flags to enum cmem_buffer_flags */
 #define CMEM_BUFFER_OF_ABI	2
 
 /**
  * enum cmem_buffer_flags - bits of cmem_buffer.flags
- * @CMEM_BUFFER_LIVE: it has been allocated
- * @CMEM_BUFFER_CACHED: mappings are cached. Fixed when it is allocated.
- * @CMEM_BUFFER_PRIVATE: it can't be registered by its address
- * @CMEM_BUFFER_SHARED: somebody else than the file that allocated it could see
- *	it: it must be cleaned even before that file gets it back
- * @CMEM_BUFFER_QUARANTINE: if somebody does not free it, it goes into quarantine
- * @CMEM_BUFFER_FAILED: a page of it has failed. Without CMEM_BUFFER_LIVE and
- *	CMEM_BUFFER_QUARANTINED, it is kept out of use, or will be.
- * @CMEM_BUFFER_ABANDONED: somebody has not freed it
- * @CMEM_BUFFER_QUARANTINED: it is there: nobody has it, nor gets it. It is not
- *	CMEM_BUFFER_LIVE then.
- * @CMEM_BUFFER_UNSNOOPED: a device is attached to it that does not snoop the caches
- * @CMEM_BUFFER_SNOOPED: a device is attached to it that snoops them
- * @CMEM_BUFFER_ALIASED: it counts in cmem_block.alias_users. Fixed as long as it is live.
- * @CMEM_BUFFER_EXPORTED: a DMA-BUF of it is kept as long as a file is registered
+ * @CMEM_BUFFER_LIVE: the buffer is allocated
+ * @CMEM_BUFFER_CACHED: mappings are cached. Fixed at allocation.
+ * @CMEM_BUFFER_PRIVATE: files can't register for the buffer by its address
+ * @CMEM_BUFFER_SHARED: users other than the file that allocated the buffer could see
+ *	it. It must be zeroed even before that file gets it back.
+ * @CMEM_BUFFER_QUARANTINE: the buffer goes into quarantine if a user does not free it
+ * @CMEM_BUFFER_FAILED: a page of the buffer has failed. Without CMEM_BUFFER_LIVE and
+ *	CMEM_BUFFER_QUARANTINED, the buffer is kept out of use, or will be.
+ * @CMEM_BUFFER_ABANDONED: a user has not freed the buffer
+ * @CMEM_BUFFER_QUARANTINED: the buffer is in quarantine: it has no user and can't be
+ *	allocated. CMEM_BUFFER_LIVE is clear.
+ * @CMEM_BUFFER_UNSNOOPED: an attached device does not snoop the caches
+ * @CMEM_BUFFER_SNOOPED: an attached device snoops the caches
+ * @CMEM_BUFFER_ALIASED: the buffer counts in cmem_block.alias_users. Fixed while live.
+ * @CMEM_BUFFER_EXPORTED: a DMA-BUF of it is kept while any file is registered
  */
 enum cmem_buffer_flags {
 	CMEM_BUFFER_LIVE	= 1 << 0,
@@ -62,29 +64,37 @@ enum cmem_buffer_flags {
 	CMEM_BUFFER_EXPORTED	= 1 << 11,
 };
 
-/* Those that users are told of */
+/* Flags that the UAPI reports. Each needs a bit of its own here. */
 #define CMEM_BUFFER_ABI (CMEM_BUFFER_CACHED | CMEM_BUFFER_PRIVATE | \
 			 CMEM_BUFFER_QUARANTINE | CMEM_BUFFER_FAILED)
 
+/* All others */
+#define CMEM_BUFFER_INTERNAL (CMEM_BUFFER_LIVE | CMEM_BUFFER_SHARED | \
+			      CMEM_BUFFER_ABANDONED | CMEM_BUFFER_QUARANTINED | \
+			      CMEM_BUFFER_UNSNOOPED | CMEM_BUFFER_SNOOPED | \
+			      CMEM_BUFFER_ALIASED | CMEM_BUFFER_EXPORTED)
+
+static_assert(!(CMEM_BUFFER_ABI & CMEM_BUFFER_INTERNAL));
+static_assert((CMEM_BUFFER_ABI | CMEM_BUFFER_INTERNAL) <= U16_MAX);
+
 /**
  * struct cmem_buffer - a run of pages that users hold
- * @pool: the pool it belongs to, or NULL for one from the heap
- * @refs: one for each file that is registered, for each mapping, for each DMA-BUF.
- *	With the last one the memory goes back; it drops to 0 under the block's lock
- *	only.
+ * @pool: the pool of the buffer, or NULL for a buffer from a heap
+ * @refs: one for each registered file, each mapping and each DMA-BUF, and for callers.
+ *	It drops to 0 only with the block's lock held. The memory is then freed.
  * @flags: bits of enum cmem_buffer_flags
- * @count: how often the file that allocated it is registered
- * @first: the registration of that file, before those of all others. One from a DMA-BUF
- *	heap has no such file.
- * @since: in quarantine: since when, in seconds since boot
- * @since_ms: and how many milliseconds more
- * @in_block: in quarantine, or kept out of use: in the block's list of these
- * @stops: in quarantine: what cmem_rproc_stops() was then
- * @dmem: which cgroup is charged for it: no bytes where there is no such controller
+ * @count: registrations of the file that allocated the buffer
+ * @first: the registration of that file, the head of the list of all registrations.
+ *	A buffer from a DMA-BUF heap has no such file.
+ * @since: in quarantine: when the quarantine began, in seconds since boot
+ * @since_ms: in quarantine: the milliseconds in addition to @since
+ * @in_block: in quarantine, or out of use: entry in the block's list of such buffers
+ * @stops: in quarantine: cmem_rproc_stops() when the quarantine began
+ * @dmem: the cgroup that is charged; empty without the dmem controller
  *
- * One for each buffer of a pool is there from the beginning, so it is kept
- * small: 48 bytes, with the slot 64. That is why @count is not in @first. All but
- * @first.in_file is under the block's lock.
+ * Each pool allocates these for all its buffers up front, so the struct is small: on
+ * 64 bit, 48 bytes without @dmem, or 64 with the slot. For this, @count is not in
+ * @first. The block's lock protects writes to all but @refs and @first.in_file.
  */
 struct cmem_buffer {
 	struct cmem_carved_pool *pool;
@@ -107,9 +117,9 @@ struct cmem_buffer {
 
 /**
  * struct cmem_heap_buffer - a buffer from a heap
- * @buffer: what all buffers have
- * @block: whose it is
- * @pool: CMEM_POOL_HEAP, or the number of its pool of CMA
+ * @buffer: the part that all buffers have
+ * @block: the block of the buffer
+ * @pool: CMEM_POOL_HEAP, or the number of its pool in the CMA block
  * @user: as cmem_slot.user
  * @start: page offset in the block
  * @pages: length
@@ -127,7 +137,7 @@ struct cmem_heap_buffer {
 
 /**
  * struct cmem_extent - where a buffer is
- * @block: whose it is
+ * @block: the block of the buffer
  * @id: the block's number
  * @pool: number of the pool, or CMEM_POOL_HEAP
  * @start: page offset in the block
@@ -157,13 +167,13 @@ cmem_buffer_block(const struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_at - find what has a page of a block
+ * cmem_buffer_at - look up the buffer that contains a page of a block
  * @block: the block, locked
- * @page: page offset in it
+ * @page: page offset in the block
  *
- * Inline: freeing a buffer is little more than this.
+ * Inline, since this lookup dominates the cost of freeing a buffer.
  *
- * Return: the buffer, which need not be live, or NULL.
+ * Return: the buffer, which may not be live, or NULL.
  */
 static inline struct cmem_buffer *cmem_buffer_at(struct cmem_block *block,
 						 unsigned long page)
@@ -177,7 +187,7 @@ static inline struct cmem_buffer *cmem_buffer_at(struct cmem_block *block,
 	return from ? &from->buffer : NULL;
 }
 
-/* Bytes in a buffer */
+/* Length of a buffer in bytes */
 static inline u64 cmem_buffer_length(const struct cmem_buffer *buffer)
 {
 	return (u64)(buffer->pool ? buffer->pool->pages :
@@ -185,9 +195,9 @@ static inline u64 cmem_buffer_length(const struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_locate - tell where a buffer is
+ * cmem_buffer_locate - get the location of a buffer
  * @buffer: the buffer
- * @extent: where to put it
+ * @extent: filled with the location
  */
 static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 				      struct cmem_extent *extent)
@@ -213,8 +223,8 @@ static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 }
 
 /**
- * cmem_buffer_get - hold a buffer that the caller's file or mapping holds
- * @buffer: the buffer
+ * cmem_buffer_get - take a reference on a buffer
+ * @buffer: a buffer that the caller's file or mapping already holds
  */
 static inline void cmem_buffer_get(struct cmem_buffer *buffer)
 {
@@ -222,10 +232,10 @@ static inline void cmem_buffer_get(struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_is_cached - tell how a buffer is mapped
+ * cmem_buffer_is_cached - tell if a buffer is mapped cached
  * @buffer: a buffer that the caller holds
  *
- * Return: true if programs' and the kernel's mappings of it are cached.
+ * Return: true if all mappings of it, of programs and of the kernel, are cached.
  */
 static inline bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
 {
@@ -238,10 +248,10 @@ static inline bool cmem_buffer_is_cached(const struct cmem_buffer *buffer)
 
 /**
  * cmem_buffer_is_registered - tell if any file is registered for a buffer
- * @buffer: a buffer of a block that is locked
+ * @buffer: a buffer of a locked block
  *
- * Return: false for what is only mapped, or a DMA-BUF: that has no owner any more, and
- * gets none by its address.
+ * Return: true if so. A buffer that is only mapped or only a DMA-BUF has no owner, and
+ * no file can register for it by its address.
  */
 static inline bool
 cmem_buffer_is_registered(const struct cmem_buffer *buffer)

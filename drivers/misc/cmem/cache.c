@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Maintenance of the CPU's caches, which the architectures have different names for */
+/* Maintenance of the CPU's caches with the primitives of each architecture */
 #include <linux/cacheflush.h>
 #include <linux/types.h>
 
@@ -11,13 +11,13 @@
 
 /**
  * cmem_cache_maintain - maintain the CPU's caches over a run of memory
- * @va: its first byte in a cached alias
- * @phys: its physical address
- * @length: in bytes
- * @op: what to do
+ * @va: address of the first byte in a cached alias
+ * @phys: physical address of the first byte
+ * @length: length in bytes
+ * @op: the operation
  *
- * Lines at the ends that reach beyond the run are written back before they are
- * invalidated: the architectures' primitives see to that.
+ * The architectures' primitives write back cachelines that reach beyond the run before
+ * they invalidate them.
  */
 void cmem_cache_maintain(void *va, phys_addr_t phys, size_t length,
 			 enum cmem_sync_op op)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Maintenance of the CPU's caches (cache.c) */
+/* Maintenance of the CPU's caches, by architecture (cache.c) */
 #ifndef _CMEM_CACHE_H
 #define _CMEM_CACHE_H
 

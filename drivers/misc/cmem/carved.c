@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of a block that is all ours: which pool or heap an allocation gets it from, and
- * how it goes back there.
+ * Memory that a block owns exclusively: which pool or heap serves an allocation, and how
+ * the memory returns there.
  */
 #include <linux/init.h>
 #include <linux/mm.h>
@@ -74,30 +74,30 @@ static int cmem_carved_take_pool(struct cmem_carved_pool *pool,
 	ret = cmem_pool_take(&pool->slots, request->tag, &slot);
 	if (ret < 0) {
 		cmem_dmem_uncharge(&dmem, length);
-		/* The caller left this buffer: it takes it back without cleaning. */
+		/* The caller freed this buffer last: it takes it back uncleaned. */
 		if (ret == -EAGAIN && block->scrubbing_pool == pool &&
 		    pool->slots.slots[block->scrubbing_slot].tag == request->tag)
 			WRITE_ONCE(block->scrub_cancel, true);
 		return ret;
 	}
 
-	/* Others' memory is wanted: let there be clean memory when it is. */
+	/* This was not the caller's own memory: keep clean memory ready. */
 	if ((ret == CMEM_TAKEN_DIRTY || pool->slots.num_clean != clean) &&
 	    pool->slots.num_clean < cmem_pool_to_clean(&pool->slots) / 2)
 		cmem_scrub_hurry(block);
 	pool->slots.slots[slot].user = request->user;
-	request->account->pages += pool->pages;
+	cmem_quota_charge(request, pool->pages);
 	*buffer = &pool->buffers[slot];
 	(*buffer)->dmem = dmem;
 	return ret;
 }
 
-/* The alignment that is asked for, in pages */
+/* The requested alignment, in pages */
 static unsigned long cmem_carved_align(const struct cmem_request *request)
 {
 	u64 align = max(request->alignment >> PAGE_SHIFT, 1ULL);
 
-	/* No address that this machine has is a multiple of more than this. */
+	/* No address of this machine is aligned to more than this. */
 	return min_t(u64, align, 1UL << (BITS_PER_LONG - 1));
 }
 
@@ -109,7 +109,7 @@ static bool cmem_carved_serves(const struct cmem_carved_pool *pool,
 	       (pool->slots.count == 1 || IS_ALIGNED(pool->pages, align));
 }
 
-/* Take of the pool with the smallest buffers that serve, which may have to be as asked. */
+/* Take from the pool with the smallest sufficient buffers, exact ones only if @exact. */
 static int cmem_carved_take_best(struct cmem_block *block,
 				 const struct cmem_request *request,
 				 unsigned long align, bool exact,
@@ -156,11 +156,11 @@ static int cmem_carved_take_heap(struct cmem_block *block,
 	from->user = request->user;
 	from->pages = request->pages;
 	from->tag = request->tag;
-	request->account->pages += request->pages;
+	cmem_quota_charge(request, request->pages);
 	return ret;
 }
 
-/* Take memory as checked. @spare is what a heap buffer would be kept in. */
+/* Take memory for a checked request. @spare becomes the heap buffer if one is needed. */
 static int cmem_carved_take(struct cmem_block *block,
 			    const struct cmem_request *request,
 			    struct cmem_heap_buffer **spare,
@@ -191,7 +191,7 @@ static int cmem_carved_take(struct cmem_block *block,
 	return ret;
 }
 
-/* The block is locked, and stays so until what is asked for has been taken. */
+/* The block is locked, and stays locked until the memory has been taken. */
 static int cmem_carved_check(const struct cmem_block *block,
 			     struct cmem_request *request)
 {
@@ -228,7 +228,7 @@ static int cmem_carved_check(const struct cmem_block *block,
 	return 0;
 }
 
-/* -EHWPOISON: what was found has failed since. It is out of use. */
+/* Return -EHWPOISON if the memory has failed meanwhile. It is out of use then. */
 static int cmem_carved_alloc(struct cmem_file *file, struct cmem_block *block,
 			     struct cmem_request *request)
 {
@@ -246,7 +246,7 @@ static int cmem_carved_alloc(struct cmem_file *file, struct cmem_block *block,
 			return -ENOMEM;
 	}
 
-	/* While nobody holds the lock, it may become another block. */
+	/* While the lock is dropped, the block may be removed and created again. */
 	for (;;) {
 		mutex_lock(&block->lock);
 		ret = cmem_carved_check(block, request);
@@ -299,7 +299,7 @@ static int cmem_carved_alloc(struct cmem_file *file, struct cmem_block *block,
 
 static u64 cmem_carved_length(const struct cmem_block *block)
 {
-	return (u64)block->num_pages << PAGE_SHIFT;
+	return (u64)READ_ONCE(block->num_pages) << PAGE_SHIFT;
 }
 
 static unsigned long cmem_carved_largest(struct cmem_block *block)
@@ -307,13 +307,13 @@ static unsigned long cmem_carved_largest(struct cmem_block *block)
 	return cmem_heap_largest(&block->heap);
 }
 
-/* The heap is what is between the pools, and behind them. */
+/* The heap is the memory between the pools and behind them. */
 static void cmem_carved_place(const struct cmem_block *block, unsigned int number,
 			      unsigned long *start, unsigned long *pages)
 {
 	const struct cmem_carved_pool *pool;
 
-	if (number == CMEM_MAX_POOLS) {
+	if (number == CMEM_PLACE_HEAP) {
 		*start = 0;
 		*pages = block->num_pages;
 		return;

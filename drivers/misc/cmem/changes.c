@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A page that tells a program whether what it knows of its own mappings is still true.
+ * A page that tells a program if any of its mappings has ended.
  *
- * A library that keeps a table of its mappings saves a system call for each address that
- * it translates. But the program may unmap them, or move them, without the library; and
- * what lies there then must not be taken for a buffer. So each open file of /dev/cmem has
- * a counter of mappings of it that have come to an end, in a page that the program maps
- * and reads: as long as the count is as the library left it, so are the mappings.
+ * A library that caches its mappings in a table saves a system call for each address it
+ * translates. But the program may unmap or move a mapping without telling the library,
+ * which must not take other memory there for a buffer. So each open file of /dev/cmem
+ * counts its mappings that have ended, in a page that the program maps and reads. While
+ * the count is unchanged, the library's table is valid.
  *
- * A count is that of one process. It begins with 1, so that 0 says that nothing is known:
- * that is what another process reads there, a child after fork() first of all, from which
- * madvise() may have kept mappings.
+ * The count is for one process. It starts at 1, since 0 means that nothing is known.
+ * Other processes read 0, especially a child after fork(): madvise() may have excluded
+ * mappings from the fork.
  */
 #include <linux/atomic.h>
 #include <linux/bits.h>
@@ -25,7 +25,7 @@
 #include "changes.h"
 #include "file.h"
 
-/* What others read. The kernel's own zero page is not for mappings of files. */
+/* Zero page for other processes. File mappings can't use the kernel's own zero page. */
 static struct page *cmem_changes_unknown;
 
 static_assert(sizeof(atomic_t) == sizeof_field(struct cmem_changes, count));
@@ -35,7 +35,7 @@ static atomic_t *cmem_changes_counter(struct page *page)
 	return page_address(page);
 }
 
-/* Whether a mapping of the page is one that shows it: not one that fork() made */
+/* Whether a mapping shows the counter. A copy that fork() made does not. */
 static bool cmem_changes_is_his(const struct vm_area_struct *vma,
 				const struct cmem_file *file)
 {
@@ -43,7 +43,7 @@ static bool cmem_changes_is_his(const struct vm_area_struct *vma,
 	       READ_ONCE(file->changes_mm) == vma->vm_mm;
 }
 
-/* A child of fork() has no page table entry of it, and faults before it reads. */
+/* fork() does not copy the page table entry, so a child's first read faults. */
 static vm_fault_t cmem_changes_fault(struct vm_fault *vmf)
 {
 	const struct cmem_file *file = cmem_file_of(vmf->vma->vm_file);
@@ -54,7 +54,7 @@ static vm_fault_t cmem_changes_fault(struct vm_fault *vmf)
 	return 0;
 }
 
-/* mremap() makes a second one before it unmaps the first. */
+/* mremap() makes the new mapping before it unmaps the old one. */
 static void cmem_changes_open(struct vm_area_struct *vma)
 {
 	struct cmem_file *file = cmem_file_of(vma->vm_file);
@@ -67,7 +67,7 @@ static void cmem_changes_open(struct vm_area_struct *vma)
 	spin_unlock(&file->lock);
 }
 
-/* The address of an mm may be that of another one later. */
+/* Forget the mm with its last mapping: another mm may reuse its address. */
 static void cmem_changes_close(struct vm_area_struct *vma)
 {
 	struct cmem_file *file = cmem_file_of(vma->vm_file);
@@ -125,12 +125,12 @@ void __init cmem_changes_exit(void)
 }
 
 /**
- * cmem_changes_offset - where the page is in the file
+ * cmem_changes_offset - get the file offset of the page
  *
- * No memory is there: not above 62 bits, nor, where an offset has 44, so near the end of
- * these. The last 2 GiB are what old programs make of addresses, see cmem_legacy_offset().
+ * No memory has such an address: neither above 62 bits nor, where offsets have 44 bits,
+ * so close to their end. Old programs use the last 2 GiB, see cmem_legacy_offset().
  *
- * Return: the offset that the calling program is to map, in bytes.
+ * Return: the offset for mmap() by the calling program, in bytes.
  */
 u64 cmem_changes_offset(void)
 {
@@ -142,10 +142,10 @@ u64 cmem_changes_offset(void)
 /**
  * cmem_changes_mmap - map the page of a file
  * @file: the file
- * @vma: the mapping, of one page, that is only to be read
+ * @vma: the mapping: one page, shared and read-only
  *
- * Return: 0; -EINVAL for another length, -EACCES when it is to be written or executed,
- * -EBUSY when it is mapped already, -ENOMEM.
+ * Return: 0; -EINVAL if @vma has another length or is not shared, -EACCES if it is
+ * writable or executable, -EBUSY if the page is already mapped, -ENOMEM.
  */
 int cmem_changes_mmap(struct cmem_file *file, struct vm_area_struct *vma)
 {
@@ -165,7 +165,7 @@ int cmem_changes_mmap(struct cmem_file *file, struct vm_area_struct *vma)
 }
 
 /**
- * cmem_changes_count - a mapping of a file comes to an end
+ * cmem_changes_count - count a mapping of a file that ends
  * @file: the file
  * @vma: the mapping
  */
@@ -173,7 +173,7 @@ void cmem_changes_count(struct cmem_file *file, const struct vm_area_struct *vma
 {
 	if (READ_ONCE(file->changes_mm) != vma->vm_mm)
 		return;
-	/* Mappings of one process end at the same time, or while the page is unmapped. */
+	/* Mappings may end in parallel, or race with unmapping the page. Skip 0. */
 	if (atomic_inc_return(cmem_changes_counter(file->changes)) == 0)
 		atomic_inc(cmem_changes_counter(file->changes));
 }

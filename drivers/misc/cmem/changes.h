@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What a program knows of its mappings (changes.c) */
+/* Tells programs when their mappings have changed (changes.c) */
 #ifndef _CMEM_CHANGES_H
 #define _CMEM_CHANGES_H
 

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Block -1: memory from CMA areas, which the kernel lends to others as long as
- * nobody here wants it.
+ * Block -1: memory from CMA areas, which the kernel lends to others while no buffer
+ * needs it.
  *
- * Each pool has an area of its own, and so has the heap, unless the kernel's
- * global area serves as one. What is free there, CMA knows. The block only keeps
- * which pages its buffers are in, by page frame number, in the tree that other
- * blocks have for their heap: its base is page frame 0, and all of its buffers,
- * those of pools too, are kept like those of a heap.
+ * Each pool has an area of its own, and so has the heap, unless it uses the kernel's
+ * global area. CMA tracks what is free in an area. The block only tracks the pages of its
+ * buffers, by page frame number, in the tree that other blocks use for their heap: its
+ * base is page frame 0, and it has all buffers of the block, including those of pools.
  *
- * Memory comes out of the area that was asked for, or not at all. It is cleaned
- * when it is allocated: whoever had it meanwhile left his bytes in it. There is
- * one such block at the most; once made, it stays.
+ * A buffer comes from the requested area, or the allocation fails. Memory is cleaned
+ * when it is allocated, since it has the data of whoever used it before. There is at most
+ * one such block; once created, it stays.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -41,8 +40,8 @@
 /**
  * struct cmem_cma_buffer - a buffer of the block
  * @buffer: what buffers of a heap have
- * @area: where it came from
- * @remapped: the kernel's own map of it has been made non-cached as well
+ * @area: the area that it came from
+ * @remapped: the linear map of it has been made non-cached as well
  */
 struct cmem_cma_buffer {
 	struct cmem_heap_buffer buffer;
@@ -61,13 +60,13 @@ static bool cmem_cma_has(const struct cmem_block *block, unsigned long pfn)
 	return false;
 }
 
-/* What our buffers can still get of an area. The share may be less than they have. */
+/* Pages that buffers can still get. A lowered share may be less than they have. */
 static unsigned long cmem_cma_left(const struct cmem_cma_area *area)
 {
 	return area->limit - min(area->used, area->limit);
 }
 
-/* That of the global area included */
+/* Includes the share of the global area. */
 static u64 cmem_cma_length(const struct cmem_block *block)
 {
 	const struct cmem_cma *cma = cmem_cma_of(block);
@@ -80,10 +79,10 @@ static u64 cmem_cma_length(const struct cmem_block *block)
 	return pages << PAGE_SHIFT;
 }
 
-/* The longest run that no buffer of ours is in, and no more than can be had of it */
+/* The longest run without our buffers, limited to what is left of the area */
 static unsigned long cmem_cma_largest(struct cmem_block *block)
 {
-	struct cmem_cma_area *area = &cmem_cma_of(block)->areas[CMEM_CMA_HEAP];
+	struct cmem_cma_area *area = &cmem_cma_of(block)->areas[CMEM_PLACE_HEAP];
 	unsigned long end = area->base_pfn + area->num_pages;
 	unsigned long largest = 0, run = area->base_pfn, pfn = run;
 	struct cmem_heap_buffer *from;
@@ -105,19 +104,19 @@ static void cmem_cma_place(const struct cmem_block *block, unsigned int number,
 	*pages = area->num_pages;
 }
 
-/* Tell what an area has left in terms of other blocks' pools and heaps. */
+/* Report what an area has left in the counters of other blocks' pools and heaps. */
 void cmem_cma_count(struct cmem_cma *cma, const struct cmem_cma_area *area)
 {
 	unsigned int number = area - cma->areas;
 	unsigned long left = cmem_cma_left(area);
 	struct cmem_block *block = &cma->block;
 
-	if (number == CMEM_CMA_HEAP) {
+	if (number == CMEM_PLACE_HEAP) {
 		block->heap.size = area->used + left;
 		block->heap.free = left;
 		block->heap.dirty = left;
 	} else {
-		/* Without an area, their length may be more than fits there. */
+		/* Without an area, the pages of a buffer may have overflowed to 0. */
 		block->pools[number].slots.num_dirty =
 			left ? left / block->pools[number].pages : 0;
 	}
@@ -137,7 +136,7 @@ static int cmem_cma_charge(struct cmem_cma *cma, struct cmem_cma_area *area,
 			     !cmem_quota_allows(block, request, pages)))
 			ret = -ENOMEM;
 		if (!ret) {
-			request->account->pages += pages;
+			cmem_quota_charge(request, pages);
 			area->used += pages;
 			cmem_cma_count(cma, area);
 		}
@@ -156,9 +155,9 @@ static void cmem_cma_uncharge(struct cmem_cma *cma, struct cmem_cma_area *area,
 }
 
 /*
- * On arm, the kernel's own map of low memory must not be cached where a program's
- * is not. That of arm64 stays cached: nobody touches it, and what is in a cache
- * for it is clean. So does it with the DMA API, which makes the same difference.
+ * On arm, the linear map of low memory must not be cached while a program's mapping is
+ * non-cached. On arm64 it stays cached: nobody accesses it, and its cachelines are clean.
+ * The DMA API makes the same distinction.
  */
 static bool cmem_cma_must_remap(const struct cmem_block *block,
 				struct page *page, u32 flags)
@@ -176,8 +175,8 @@ static void cmem_cma_remap(struct page *page, unsigned long pages, bool cached)
 }
 
 /*
- * Buffers that huge pages can map begin on a boundary of such if there is one
- * free. In a pool, all of them do, or a pool of n would not have room for n.
+ * A buffer of at least a huge page starts at a huge page boundary if one is free. In a
+ * pool, buffers must be whole huge pages for that, or a pool of n has no room for n.
  */
 static struct page *cmem_cma_get_pages(const struct cmem_cma_area *area,
 				       bool heap, unsigned long pages,
@@ -221,7 +220,7 @@ static void cmem_cma_release(struct cmem_cma_buffer *buffer)
 	cma_release(buffer->area->cma, page, from->pages);
 }
 
-/* Put a buffer into the tree. */
+/* Add a buffer to the tree. */
 static int cmem_cma_note(struct cmem_cma *cma, struct cmem_heap_buffer *from)
 {
 	unsigned int tries = CMEM_ROOM_TRIES;
@@ -236,13 +235,13 @@ static int cmem_cma_note(struct cmem_cma *cma, struct cmem_heap_buffer *from)
 	return ret;
 }
 
-/* Get clean pages of an area, which has been charged for them. */
+/* Allocate clean pages from an area that has been charged for them. */
 static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 			 const struct cmem_request *request, unsigned long pages,
 			 struct cmem_heap_buffer **from)
 {
 	unsigned int number = area - cma->areas;
-	bool heap = number == CMEM_CMA_HEAP;
+	bool heap = number == CMEM_PLACE_HEAP;
 	u64 align = max_t(u64, request->alignment, PAGE_SIZE);
 	struct cmem_cma_buffer *buffer;
 	struct page *page;
@@ -289,11 +288,11 @@ err_free:
 	return ret;
 }
 
-/* Once: a program may go on asking. */
+/* Log this once: a program may repeat its request. */
 static void cmem_cma_tell_share(const struct cmem_cma *cma,
 				const struct cmem_cma_area *area)
 {
-	if (area != &cma->areas[CMEM_CMA_HEAP] || cma->own_heap || !area->cma ||
+	if (area != &cma->areas[CMEM_PLACE_HEAP] || cma->own_heap || !area->cma ||
 	    area->limit == area->num_pages)
 		return;
 	pr_notice_once("block %d: the heap gets no more than %#llx of the %#llx bytes of the global CMA area: cmem.cma_share= is more, cmem_cma_heapsize= is an area of its own\n",
@@ -314,13 +313,14 @@ static int cmem_cma_take_from(struct cmem_cma *cma, unsigned int number,
 		return -ENOMEM;
 	}
 	pages = DIV_ROUND_UP_ULL(request->length, PAGE_SIZE);
-	/* A pool's buffer is as long as all of them, or longer if asked for. */
-	if (number != CMEM_CMA_HEAP)
+	/* A pool's buffer has at least the configured length. */
+	if (number != CMEM_PLACE_HEAP)
 		pages = max(pages, cma->block.pools[number].pages);
 
 	ret = cmem_cma_charge(cma, area, request, pages);
 	if (ret) {
-		if (pages > cmem_cma_left(area))
+		/* Not locked: it is for the log alone. */
+		if (pages > data_race(cmem_cma_left(area)))
 			cmem_cma_tell_share(cma, area);
 		return ret;
 	}
@@ -333,7 +333,7 @@ static int cmem_cma_take_from(struct cmem_cma *cma, unsigned int number,
 	return ret;
 }
 
-/* The area for a buffer: its pool's is never left for another's */
+/* Choose the area of a buffer. A full pool does not fall back to another pool. */
 static int cmem_cma_choose(struct cmem_cma *cma,
 			   const struct cmem_request *request)
 {
@@ -341,7 +341,7 @@ static int cmem_cma_choose(struct cmem_cma *cma,
 	unsigned int i;
 
 	if (request->pool == CMEM_POOL_HEAP)
-		return CMEM_CMA_HEAP;
+		return CMEM_PLACE_HEAP;
 	if (request->pool >= 0)
 		return array_index_nospec(request->pool, block->num_pools);
 
@@ -370,20 +370,20 @@ static int cmem_cma_check(struct cmem_cma *cma,
 	    request->pool >= (s32)cma->block.num_pools)
 		return -ENOENT;
 	if (request->pool < 0) {
-		/* More than our share of the global area is not wrong, but not there. */
+		/* Exceeding our share of the global area is not invalid, but -ENOMEM. */
 		length = cmem_cma_length(&cma->block);
 		if (!cma->own_heap)
-			length += (u64)cma->areas[CMEM_CMA_HEAP].num_pages <<
+			length += (u64)cma->areas[CMEM_PLACE_HEAP].num_pages <<
 				  PAGE_SHIFT;
 		return !request->length || request->length > length ? -EINVAL : 0;
 	}
 	length = cma->areas[array_index_nospec(request->pool,
 					       cma->block.num_pools)].limit;
-	/* One that could not be had at boot has room for nothing. */
+	/* A pool that got no area at boot has no room: not -EINVAL. */
 	return length && request->length > length << PAGE_SHIFT ? -EINVAL : 0;
 }
 
-/* Take memory of the area that is chosen, or else of the heap's if that may serve. */
+/* Take memory from the chosen area, or fall back to the heap if allowed. */
 static int cmem_cma_take_chosen(struct cmem_block *block,
 				struct cmem_request *request,
 				struct cmem_heap_buffer **from)
@@ -405,16 +405,16 @@ static int cmem_cma_take_chosen(struct cmem_block *block,
 	} else {
 		ret = number;
 	}
-	if (fallback && number != CMEM_CMA_HEAP &&
+	if (fallback && number != CMEM_PLACE_HEAP &&
 	    (ret == -ENOMEM || ret == -ENOENT))
-		ret = cmem_cma_take_from(cma, CMEM_CMA_HEAP, request, from);
+		ret = cmem_cma_take_from(cma, CMEM_PLACE_HEAP, request, from);
 	return ret;
 }
 
 /*
- * Take clean memory, for a buffer that nobody holds yet. A pool that is named gives a
- * longer buffer than its own as well, in place of some of these. May sleep for long:
- * others' pages are moved away.
+ * Take clean memory for a buffer without references. A pool that the request names also
+ * serves a longer buffer, which takes the room of several. May sleep for long: CMA
+ * migrates other users' pages.
  */
 static int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
 			 struct cmem_heap_buffer **from)
@@ -441,7 +441,7 @@ static int cmem_cma_alloc(struct cmem_file *file, struct cmem_block *block,
 	mutex_lock(&block->lock);
 	from->tag = cmem_request_tag(file, block, request);
 	cmem_failure_check(block);
-	/* While it was on its way, the failure may have been seen, or not. */
+	/* A failure during the allocation may have been noticed, or not. */
 	if (from->buffer.flags & CMEM_BUFFER_FAILED ||
 	    cmem_failure_in_new(block, from->start, from->pages)) {
 		cmem_buffer_return(&from->buffer, true);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* How the block of CMA areas comes to be (cma_create.c) */
+/* Creation of the block of CMA areas (cma_create.c) */
 #ifndef _CMEM_CMA_H
 #define _CMEM_CMA_H
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Between the files of block -1: cma.c for what it has, cma_create.c for how it comes to
- * be.
+ * Shared by the files of block -1: cma.c allocates from it, cma_create.c creates it.
  */
 #ifndef _CMEM_CMA_AREA_H
 #define _CMEM_CMA_AREA_H
@@ -10,17 +9,14 @@
 
 struct cma;
 
-/* Behind the areas of the pools */
-#define CMEM_CMA_HEAP	CMEM_MAX_POOLS
-
 /**
  * struct cmem_cma_area - a CMA area
  * @cma: the area, NULL if there is none
  * @base_pfn: page frame number of its first page
- * @num_pages: its length. The kernel made it a multiple of what CMA works with.
- * @limit: pages that were asked for: as many as can be in our buffers. Of the global
- *	area it is our share, under the block's lock.
- * @used: pages in our buffers, those that are on their way included, under the
+ * @num_pages: its length, which the kernel rounded up to the granularity of CMA
+ * @limit: pages that were asked for: the most that our buffers can have. For the global
+ *	area this is our share, protected by the block's lock.
+ * @used: pages in our buffers, including allocations in progress; protected by the
  *	block's lock
  */
 struct cmem_cma_area {
@@ -34,9 +30,9 @@ struct cmem_cma_area {
 /**
  * struct cmem_cma - the block and its areas
  * @block: what all blocks have
- * @areas: those of the pools by the pools' numbers, then the heap's
+ * @areas: the pools' areas by number of the pool, then the heap's
  * @own_heap: the heap's area is not the global one, which others use as well
- * @no_heap: there is to be none, not even in the global area
+ * @no_heap: there must be no heap, not even in the global area
  */
 struct cmem_cma {
 	struct cmem_block block;

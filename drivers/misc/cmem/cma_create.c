@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How block -1 comes to be: of a node of the device tree, of the kernel command line, or
- * of nothing but the kernel's global CMA area.
+ * Creates block -1, from a node of the device tree, from the kernel command line, or
+ * from the kernel's global CMA area alone.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -28,14 +28,14 @@
 #include "quota.h"
 
 /*
- * Of the global area, which is every driver's, we take a part: so much that the others
- * can't be left without any by programs.
+ * The share of the global area, which all drivers use, that programs may take through
+ * this driver. The rest stays available to other drivers.
  */
 static struct cmem_amount cmem_cma_share = { .given = true, .percent = 25 };
 
 static void cmem_cma_set_area(struct cmem_cma_area *area, struct cma *cma)
 {
-	/* One that the kernel could not make use of has no size left. */
+	/* An area that the kernel could not activate has size 0. */
 	if (!cma || !cma_get_size(cma))
 		return;
 	area->cma = cma;
@@ -44,12 +44,12 @@ static void cmem_cma_set_area(struct cmem_cma_area *area, struct cma *cma)
 	area->limit = area->num_pages;
 }
 
-/* The heap of a block that has no area for it is a part of the global one. */
+/* A block without an area for its heap uses a share of the global one. */
 static void cmem_cma_set_share(struct cmem_cma_area *heap, struct cma *cma)
 {
 	unsigned long share;
 
-	/* Also if it is nothing: root may raise it. */
+	/* Set the area even if the share is 0: root may raise it. */
 	cmem_cma_set_area(heap, cma);
 	share = cmem_amount_pages(&cmem_cma_share, heap->num_pages);
 	heap->limit = min(heap->limit, share);
@@ -71,19 +71,19 @@ static int cmem_cma_share_set(const char *val, const struct kernel_param *kp)
 		       word);
 		return -EINVAL;
 	}
-	/* When the kernel boots, the parameters come before the block. */
+	/* During boot, parameters are parsed before the block is created. */
 	if (system_state < SYSTEM_RUNNING && !block) {
 		cmem_cma_share = share;
 		return 0;
 	}
 	if (!block || cmem_cma_of(block)->own_heap ||
-	    !cmem_cma_of(block)->areas[CMEM_CMA_HEAP].cma) {
+	    !cmem_cma_of(block)->areas[CMEM_PLACE_HEAP].cma) {
 		pr_err("cma_share=%s: the heap of block %d is no part of the global CMA area\n",
 		       word, CMEM_BLOCK_CMA);
 		return -ENODEV;
 	}
 
-	heap = &cmem_cma_of(block)->areas[CMEM_CMA_HEAP];
+	heap = &cmem_cma_of(block)->areas[CMEM_PLACE_HEAP];
 	mutex_lock(&block->lock);
 	cmem_cma_share = share;
 	WRITE_ONCE(heap->limit, min(cmem_amount_pages(&share, heap->num_pages),
@@ -120,12 +120,14 @@ static struct cmem_cma *cmem_cma_new(unsigned int num_pools)
 		kfree(cma);
 		return NULL;
 	}
+	cmem_block_prepare(&cma->block, CMEM_BLOCK_CMA, &cmem_cma_ops);
 	cma->block.num_pools = num_pools;
 	return cma;
 }
 
 static void cmem_cma_free(struct cmem_cma *cma)
 {
+	mutex_destroy(&cma->block.lock);
 	kfree(cma->block.pools);
 	kfree(cma);
 }
@@ -156,18 +158,18 @@ static bool cmem_cma_has_area(const struct cmem_cma *cma, const struct cma *area
 	return false;
 }
 
-/* Make the block of its areas, and let others find it. */
+/* Create the block from its areas, and make it visible. */
 static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 			     struct device *dev,
 			     const struct cmem_quarantine_config *quarantine)
 {
-	struct cmem_cma_area *heap = &cma->areas[CMEM_CMA_HEAP];
+	struct cmem_cma_area *heap = &cma->areas[CMEM_PLACE_HEAP];
 	struct cma *global = dev_get_cma_area(NULL);
 	struct cmem_block *block = &cma->block;
 	unsigned int i;
 
 	cma->own_heap = heap->cma && heap->cma != global;
-	/* A pool may have it: linux,cma-default makes any area the global one. */
+	/* A pool may have the global area: linux,cma-default makes any area global. */
 	if (global && !cma->no_heap && !cmem_cma_has_area(cma, global) && !heap->cma)
 		cmem_cma_set_share(heap, global);
 	if (!heap->cma && !block->num_pools) {
@@ -177,7 +179,6 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 
 	guard(mutex)(&cmem_blocks_lock);
 
-	cmem_block_prepare(block, CMEM_BLOCK_CMA, &cmem_cma_ops);
 	block->kind = CMEM_KIND_CMA;
 	block->coherent = coherent;
 	block->has_pages = true;
@@ -187,15 +188,15 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 				       cma->areas[i].num_pages);
 	cmem_heap_init(&block->heap, 0, block->num_pages, &block->lock);
 	cmem_block_sort_pools(block);
+	/* If this fails, buffers in quarantine wait for time or a supervisor. */
+	if (cmem_quarantine_configure(dev, block, quarantine))
+		block->quarantine_config.num_rprocs = 0;
 	mutex_lock(&block->lock);
 	for (i = 0; i < block->num_pools; i++)
 		cmem_cma_count(cma, &cma->areas[i]);
 	cmem_cma_count(cma, heap);
-	/* Without memory for it, what is in quarantine waits for a supervisor. */
-	if (cmem_quarantine_configure(dev, block, quarantine))
-		block->quarantine_config.num_rprocs = 0;
 	mutex_unlock(&block->lock);
-	/* With all that the share may become */
+	/* Include what the share of the global area may become. */
 	if (cmem_dmem_register(&block->dmem, block->id, cmem_block_length(block) +
 			       ((u64)(heap->num_pages - heap->limit) << PAGE_SHIFT)))
 		pr_err("block %d: no memory for its region of the dmem cgroup controller\n",
@@ -207,7 +208,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 		cma->own_heap ? "its own" : heap->cma ? "the global" : "no");
 }
 
-/* What programs do not free of it goes into quarantine, for so many milliseconds. */
+/* Buffers that programs do not free go into quarantine, for this many milliseconds. */
 static char *cmem_cma_quarantine;
 module_param_named(quarantine_cma, cmem_cma_quarantine, charp, 0444);
 MODULE_PARM_DESC(quarantine_cma, "quarantine of what is not freed of block -1: milliseconds, decimal, 0 for ever");
@@ -228,24 +229,24 @@ static void __init cmem_cma_create_early(bool coherent,
 		pool = cmem_early_pool(i);
 		cmem_cma_set_pool(cma, i, &pool->config, pool->cma);
 	}
-	cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], cmem_early_heap());
+	cmem_cma_set_area(&cma->areas[CMEM_PLACE_HEAP], cmem_early_heap());
 	cmem_cma_publish(cma, coherent, NULL, quarantine);
 }
 
 /**
- * cmem_cma_create - make block -1 of what the kernel command line says
+ * cmem_cma_create - create block -1 from the kernel command line
  * @dev: for messages
  *
- * Unless there is one already. Without any areas of its own, the kernel's global
- * one is its heap; without that, there is no such block, nor if its quarantine can't be
- * what somebody counts on.
+ * Creates nothing if the device tree describes the block. Without areas of its own, the
+ * block uses the kernel's global area as its heap. Without that area, or with an invalid
+ * quarantine_cma=, there is no such block.
  */
 void __init cmem_cma_create(struct device *dev)
 {
 	bool coherent = CMEM_ALWAYS_COHERENT || cmem_config_of_coherent();
 	struct cmem_block_config *config;
 
-	/* Also if it is not well there, or not there yet. */
+	/* Even if that block is invalid, or does not exist yet. */
 	if (cmem_config_of_has_areas()) {
 		if (cmem_early_wanted())
 			pr_warn("cmem_cma_pools= and cmem_cma_heapsize= are not used: the device tree describes block %d\n",
@@ -268,17 +269,17 @@ void __init cmem_cma_create(struct device *dev)
 
 #ifdef CONFIG_OF
 
-/* A node describes the block, be it well or not. */
+/* A node describes the block, whether correctly or not. */
 static bool cmem_cma_in_tree;
 
-/* The area of a node that memory-region refers to */
+/* Look up the CMA area of a node that memory-region refers to. */
 static int cmem_cma_of_area(struct device *dev, const struct cmem_cma *cma,
 			    const char *name, struct cma **area)
 {
 	int ret;
 
 	ret = of_reserved_mem_device_init_by_name(dev, dev->of_node, name);
-	/* The kernel leaves no size to one that it could not make use of. */
+	/* An area that the kernel could not activate has size 0. */
 	if (ret || !dev->cma_area || !cma_get_size(dev->cma_area)) {
 		dev_err(dev, "block %d: memory-region \"%s\" is no CMA area: must be a node under /reserved-memory that is compatible with shared-dma-pool, reusable, and was reserved and activated at boot: see the boot log\n",
 			CMEM_BLOCK_CMA, name);
@@ -288,7 +289,7 @@ static int cmem_cma_of_area(struct device *dev, const struct cmem_cma *cma,
 	}
 	*area = dev->cma_area;
 	of_reserved_mem_device_release(dev);
-	/* Two names for one would count its memory twice. */
+	/* Two names for one area would count its memory twice. */
 	if (cmem_cma_has_area(cma, *area)) {
 		dev_err(dev, "block %d: memory-region \"%s\" is %s, which another name has: each pool and the heap must have an area of its own\n",
 			CMEM_BLOCK_CMA, name, cma_get_name(*area));
@@ -312,7 +313,7 @@ static int cmem_cma_of_pool(struct device *dev, struct cmem_cma *cma,
 	if (ret)
 		return ret;
 
-	/* Without a word on its buffers, all of it is one. */
+	/* Without cmem-buf-pools, the area is one buffer. */
 	pool.count = 1;
 	pool.length = cma_get_size(area);
 	if (config->num_pools)
@@ -329,8 +330,8 @@ static int cmem_cma_of_pool(struct device *dev, struct cmem_cma *cma,
 }
 
 /*
- * Get the areas that can be had. A pool without one keeps its number and has no buffers,
- * as one of the command line; a heap without one is not the global area instead.
+ * Get the areas that exist. A pool without an area keeps its number and has no buffers,
+ * as with the command line. A heap without its area does not use the global one instead.
  */
 static int cmem_cma_of_areas(struct device *dev, struct cmem_cma *cma,
 			     const struct cmem_block_config *config)
@@ -353,7 +354,7 @@ static int cmem_cma_of_areas(struct device *dev, struct cmem_cma *cma,
 		int err = cmem_cma_of_area(dev, cma, "heap", &area);
 
 		if (!err)
-			cmem_cma_set_area(&cma->areas[CMEM_CMA_HEAP], area);
+			cmem_cma_set_area(&cma->areas[CMEM_PLACE_HEAP], area);
 		cma->no_heap = err;
 		ret = ret ?: err;
 	}
@@ -363,7 +364,7 @@ static int cmem_cma_of_areas(struct device *dev, struct cmem_cma *cma,
 	return ret;
 }
 
-/* How many pools memory-region-names names; pool0, pool1, ... and heap are names */
+/* Count the pools in memory-region-names: valid names are pool0, pool1, ... and heap. */
 static int cmem_cma_of_count(struct device *dev)
 {
 	const struct device_node *node = dev->of_node;
@@ -397,14 +398,14 @@ static int cmem_cma_of_count(struct device *dev)
 }
 
 /**
- * cmem_cma_create_of - make block -1 of what a ti,cmem node says
+ * cmem_cma_create_of - create block -1 from a ti,cmem node
  * @dev: the node's device
- * @pool_cells: what cmem_config_pool_cells() said of it
+ * @pool_cells: result of cmem_config_pool_cells() for the node
  * @coherent: devices snoop the caches
  *
- * A node without a memory-region of its own says nothing of it. What is wrong is
- * logged. An area that is wrong is left out; if the node is, or if no area is left, there
- * is no such block, not one of other memory.
+ * A node without a memory-region property does not describe the block. Errors are
+ * logged. An invalid area is left out. If the node is invalid or no area is left, there
+ * is no such block, and no other memory replaces it.
  *
  * Return: 0, or an errno.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What must hold for each struct cmem_block_config, wherever it comes from.
+ * Checks that apply to every struct cmem_block_config, whatever its source.
  */
 #include <linux/ctype.h>
 #include <linux/device.h>
@@ -17,17 +17,17 @@
 #include "pool.h"
 
 /**
- * cmem_config_set_pools - take the pools of a block if they fit into it
+ * cmem_config_set_pools - check the pools of a block and accept them
  * @dev: for messages
- * @source: where they were asked for, in the words of who did so
- * @num_pools: how many, at most CMEM_MAX_POOLS
+ * @source: name of the property or parameter, for messages
+ * @num_pools: number of pools, at most CMEM_MAX_POOLS
  * @length: bytes in the block
- * @config: its @pools are there. @id is read, for messages; @num_pools is set when
- *	all is well.
+ * @config: has the pools in @pools, and the @id for messages. @num_pools is set on
+ *	success.
  *
- * Return: 0; -EINVAL for a pool of nothing, -EOVERFLOW when the sizes add up to more
- * than 64 bits hold, -ENOSPC when they add up to more than the block, each buffer
- * rounded up to pages. Why was logged.
+ * Return: 0; -EINVAL for a pool with no buffers or no bytes, -EOVERFLOW if the sizes add
+ * up to more than 64 bits, -ENOSPC if they add up to more than the block, with each
+ * buffer rounded up to pages. The reason is logged.
  */
 int cmem_config_set_pools(struct device *dev, const char *source,
 			  unsigned int num_pools, u64 length,
@@ -67,7 +67,7 @@ int cmem_config_set_pools(struct device *dev, const char *source,
 	return 0;
 }
 
-/* In a path of /dev, and between colons, it says what it is. */
+/* The name must be safe in a /dev path and in a list with colons. */
 static bool cmem_config_is_dma_heap_name(const char *name, size_t length)
 {
 	size_t i;
@@ -83,13 +83,13 @@ static bool cmem_config_is_dma_heap_name(const char *name, size_t length)
 }
 
 /**
- * cmem_config_set_dma_heap_names - check and take names for a block's DMA-BUF heaps
+ * cmem_config_set_dma_heap_names - check and store names for a block's DMA-BUF heaps
  * @dev: for messages
- * @source: what says so, for messages
- * @text: names with a colon between them
- * @config: @config->id is read, for messages; @config->dma_heap.names gets them
+ * @source: name of the property or parameter, for messages
+ * @text: names separated by colons
+ * @config: @config->id is for messages; @config->dma_heap.names gets the names
  *
- * Return: 0; -EINVAL for a name that can't be one, -EOVERFLOW for too many.
+ * Return: 0; -EINVAL for an invalid name, -EOVERFLOW for too many characters.
  */
 int cmem_config_set_dma_heap_names(struct device *dev, const char *source,
 				   const char *text,
@@ -121,12 +121,12 @@ int cmem_config_set_dma_heap_names(struct device *dev, const char *source,
 }
 
 /**
- * cmem_config_add_quarantine - have a block that is made again keep what its region says
- * @region: what the board says of the memory
- * @config: what was asked for; what holds, afterwards
+ * cmem_config_add_quarantine - apply a region's quarantine to a new block in it
+ * @region: the quarantine of the region, from the board's configuration
+ * @config: the requested quarantine; on return, the effective one
  *
- * Who makes the block may ask for more, but not for less: of two times the longer one
- * holds, and none at all if one of them lets nothing go by a clock.
+ * The creator of the block may ask for more than the region, but not for less: of two
+ * times, the longer one applies, and if either has no time limit, the result has none.
  */
 void cmem_config_add_quarantine(const struct cmem_quarantine_config *region,
 				struct cmem_quarantine_config *config)
@@ -143,9 +143,9 @@ void cmem_config_add_quarantine(const struct cmem_quarantine_config *region,
 }
 
 /**
- * cmem_amount_parse - read how much of some memory is meant
- * @text: bytes, with K, M or G behind them; a percentage from 0% to 100%; or none
- * @amount: to be filled in; "none" is all that there is: no limit
+ * cmem_amount_parse - parse an amount of memory
+ * @text: bytes, with an optional unit such as K, M or G; 0% to 100%; or "none"
+ * @amount: set on success; "none" means no limit
  *
  * Return: 0 or -EINVAL.
  */
@@ -165,7 +165,7 @@ int cmem_amount_parse(const char *text, struct cmem_amount *amount)
 	if (end[0] == '%' && !end[1]) {
 		if (number > 100 || (end[-1] < '0' || end[-1] > '9'))
 			return -EINVAL;
-		/* Nothing at all is a number of bytes as well. */
+		/* 0% is stored as 0 bytes. */
 		amount->percent = number;
 		return 0;
 	}
@@ -176,11 +176,11 @@ int cmem_amount_parse(const char *text, struct cmem_amount *amount)
 }
 
 /**
- * cmem_amount_pages - tell how many pages are meant
- * @amount: how much
- * @pages: of so many
+ * cmem_amount_pages - convert an amount to pages
+ * @amount: the amount
+ * @pages: pages that a percentage refers to
  *
- * Return: pages, with what is less than one left out; ULONG_MAX for no limit.
+ * Return: pages, rounded down; ULONG_MAX for no limit.
  */
 unsigned long cmem_amount_pages(const struct cmem_amount *amount, u64 pages)
 {
@@ -192,10 +192,10 @@ unsigned long cmem_amount_pages(const struct cmem_amount *amount, u64 pages)
 }
 
 /**
- * cmem_amount_emit - say how much is meant, in a file of sysfs
- * @amount: how much
- * @buffer: of the file
- * @at: where in it
+ * cmem_amount_emit - print an amount to a sysfs file
+ * @amount: the amount
+ * @buffer: buffer of the file
+ * @at: offset in @buffer
  *
  * Return: the number of characters.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is to become a block, whoever asks for it.
+ * The configuration of a block, from whichever source.
  */
 #ifndef _CMEM_CONFIG_H
 #define _CMEM_CONFIG_H
@@ -12,24 +12,24 @@ struct device;
 struct device_node;
 
 /**
- * struct cmem_pool_config - one pool as asked for
+ * struct cmem_pool_config - requested configuration of one pool
  * @count: number of buffers, at least 1
- * @length: bytes in each, at least 1, not rounded
+ * @length: bytes in each buffer, at least 1, not rounded
  */
 struct cmem_pool_config {
 	u32 count;
 	u64 length;
 };
 
-/* As many remote processors may be named by a block. */
+/* The largest number of remote processors that a block can name */
 #define CMEM_MAX_RPROCS		8
 
 /**
- * struct cmem_quarantine_config - what a block does with what is not freed
- * @all: it goes into quarantine whatever was asked for when it was allocated
- * @ms: after so many milliseconds it is let go; 0 if time does not count
- * @num_rprocs: how many of @rprocs are there
- * @rprocs: phandles of the remote processors that must have stopped for that
+ * struct cmem_quarantine_config - what a block does with buffers that are not freed
+ * @all: quarantine all of them, even if the allocation did not ask for it
+ * @ms: release a buffer after this many milliseconds; 0 for no time limit
+ * @num_rprocs: number of entries in @rprocs
+ * @rprocs: phandles of the remote processors whose stop releases a buffer
  */
 struct cmem_quarantine_config {
 	bool all;
@@ -39,10 +39,10 @@ struct cmem_quarantine_config {
 };
 
 /**
- * struct cmem_amount - how much of some memory
- * @given: somebody has said so
- * @percent: of it, or 0
- * @bytes: else; U64_MAX for all that there is
+ * struct cmem_amount - an amount of some memory
+ * @given: the amount is configured
+ * @percent: percentage of the memory, or 0
+ * @bytes: bytes if @percent is 0; U64_MAX for no limit
  */
 struct cmem_amount {
 	bool given;
@@ -50,7 +50,7 @@ struct cmem_amount {
 	u64 bytes;
 };
 
-/* All that there is, in bytes */
+/* In bytes: no limit */
 #define CMEM_AMOUNT_ALL	U64_MAX
 
 int cmem_amount_parse(const char *text, struct cmem_amount *amount);
@@ -58,10 +58,10 @@ unsigned long cmem_amount_pages(const struct cmem_amount *amount, u64 pages);
 int cmem_amount_emit(const struct cmem_amount *amount, char *buffer, int at);
 
 /**
- * struct cmem_dma_heap_config - a block as DMA-BUF heaps
- * @from_pools: they take longer buffers of pools when nothing else is left
- * @uncached: those with @names are not cached, whatever their names are
- * @names: of heaps beside its own, with a colon between them
+ * struct cmem_dma_heap_config - the DMA-BUF heaps of a block
+ * @from_pools: the heaps fall back to longer pool buffers when nothing else is left
+ * @uncached: the heaps in @names are not cached, whatever their names are
+ * @names: additional heap names, separated by colons
  */
 struct cmem_dma_heap_config {
 	bool from_pools;
@@ -70,22 +70,22 @@ struct cmem_dma_heap_config {
 };
 
 /**
- * struct cmem_block_config - one block as asked for
+ * struct cmem_block_config - requested configuration of one block
  * @id: the block's number
- * @kind: what memory it is
+ * @kind: the kind of memory
  * @base: physical address of the first byte
  * @length: in bytes
  * @keep_contents: never zero this memory
  * @is_memory: the device tree, a parameter or an ioctl vouches that there is memory
- * @shared: others use it as well, on purpose
+ * @shared: others use the memory as well, on purpose
  * @placed_by_kernel: the region had no address of its own
- * @quota: what each user may have of it
- * @is_ram: it is RAM, without anybody's word; this and the next are known when the
- *	memory has been checked
- * @has_pages: all of it has struct pages
- * @quarantine: what is done with what is not freed
- * @dma_heap: it as DMA-BUF heaps
- * @num_pools: how many of @pools are there
+ * @quota: how much each user may have of the block
+ * @is_ram: the kernel or the firmware lists the memory as RAM. cmem_memory_check()
+ *	sets this and @has_pages.
+ * @has_pages: all of the memory has struct pages
+ * @quarantine: what the block does with buffers that are not freed
+ * @dma_heap: the DMA-BUF heaps of the block
+ * @num_pools: number of entries in @pools
  * @pools: the pools, in the order of their numbers
  */
 struct cmem_block_config {
@@ -175,19 +175,19 @@ cmem_config_of_find_sram(const struct cmem_block_config *config)
 
 /* Parameters (config_params.c) */
 
-/* Parameters without a number behind their names are those of block 0. */
+/* A parameter without a number at the end of its name is for block 0. */
 #define CMEM_PARAM_BLOCKS	4
 
 /**
- * struct cmem_block_params - what the parameters say of one block
+ * struct cmem_block_params - the parameters of one block
  * @phys_start: address of the first byte, in hexadecimal
- * @phys_end: address behind the last byte, in hexadecimal
+ * @phys_end: address after the last byte, in hexadecimal
  * @pools: <count>x<bytes>[,<count>x<bytes>...], in decimal
- * @quarantine: milliseconds, in decimal, 0 for ever
- * @is_memory: there is memory, whatever firmware and device tree say
- * @dma_heap_pools: its DMA-BUF heaps take longer buffers of pools when nothing else is left
+ * @quarantine: milliseconds, in decimal, 0 for no time limit
+ * @is_memory: there is memory, whatever the firmware and the device tree say
+ * @dma_heap_pools: its DMA-BUF heaps fall back to longer pool buffers
  *
- * What is a string is NULL if it is not given.
+ * A string is NULL if its parameter is not given.
  */
 struct cmem_block_params {
 	char *phys_start;
@@ -198,7 +198,7 @@ struct cmem_block_params {
 	bool dma_heap_pools;
 };
 
-/* Of the kernel command line (params.c) */
+/* From the kernel command line (params.c) */
 extern struct cmem_block_params cmem_params[CMEM_PARAM_BLOCKS];
 
 int cmem_config_param_pools(struct device *dev, const char *text,

@@ -3,9 +3,9 @@
  * Reads a device tree node into a struct cmem_block_config.
  *
  * The binding is Documentation/devicetree/bindings/misc/ti,cmem.yaml. This file
- * believes nothing that the tree says without a check, tells what is wrong in
- * the words of the tree (block, property, value), and touches no memory. What memory
- * the node refers to is in config_of_memory.c.
+ * checks every value in the tree, reports errors in the terms of the tree (block,
+ * property, value), and accesses no memory of a block. config_of_memory.c looks up
+ * the memory that the node refers to.
  */
 #include <linux/device.h>
 #include <linux/mm.h>
@@ -22,7 +22,7 @@
  * @dev: for messages
  * @node: the node
  *
- * Return: 1 (also when the property is not there), 2, or -EINVAL.
+ * Return: 1 (also if the property is absent), 2, or -EINVAL.
  */
 int cmem_config_pool_cells(struct device *dev, const struct device_node *node)
 {
@@ -43,7 +43,7 @@ int cmem_config_pool_cells(struct device *dev, const struct device_node *node)
 	return cells;
 }
 
-/* Whether all of a property are pools, none of them empty */
+/* Tell if a property consists of non-empty pools only. */
 static bool cmem_config_of_are_pools(const __be32 *cell, int cells,
 				     int pool_cells)
 {
@@ -58,7 +58,7 @@ static bool cmem_config_of_are_pools(const __be32 *cell, int cells,
 	return true;
 }
 
-/* Whether they are not, but would be if sizes had the other number of cells */
+/* Tell if a property is valid only with the other number of cells for sizes. */
 static bool cmem_config_of_want_other_cells(const __be32 *cell, int cells,
 					    int pool_cells)
 {
@@ -67,7 +67,7 @@ static bool cmem_config_of_want_other_cells(const __be32 *cell, int cells,
 	if (cmem_config_of_are_pools(cell, cells, pool_cells) ||
 	    !cmem_config_of_are_pools(cell, cells, other))
 		return false;
-	/* Nobody means buffers of 2^40 bytes. */
+	/* Buffers of 2^40 bytes are not a likely intention. */
 	for (i = 1; other == 2 && i < cells; i += 3)
 		if (be32_to_cpu(cell[i]) >= 0x100)
 			return false;
@@ -80,12 +80,12 @@ static bool cmem_config_of_want_other_cells(const __be32 *cell, int cells,
  * @node: the node
  * @pool_cells: cells in a buffer size, 1 or 2
  * @length: bytes in the block
- * @config: where to put the pools; @config->id is read, for messages
+ * @config: gets the pools; @config->id is for messages
  *
  * A block without the property has no pools: all of it is heap.
  *
  * Return: 0; -EINVAL for a malformed property, -E2BIG for more than
- * CMEM_MAX_POOLS; and as cmem_config_set_pools().
+ * CMEM_MAX_POOLS; or an error of cmem_config_set_pools().
  */
 int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 			 int pool_cells, u64 length,
@@ -130,14 +130,14 @@ int cmem_config_of_pools(struct device *dev, const struct device_node *node,
 }
 
 /**
- * cmem_config_of_quarantine - read what is done with what programs do not free
+ * cmem_config_of_quarantine - read what happens to buffers that programs do not free
  * @dev: for messages
  * @node: the node of a block, or a ti,cmem node for its CMA areas
- * @config: where to put it; @config->id is read, for messages
+ * @config: gets the quarantine; @config->id is for messages
  *
  * A remote processor need not have a driver yet.
  *
- * Return: 0; -EINVAL for a malformed property, -ENOENT for a reference to nothing, -E2BIG
+ * Return: 0; -EINVAL for a malformed property, -ENOENT for an invalid reference, -E2BIG
  * for more than CMEM_MAX_RPROCS.
  */
 int cmem_config_of_quarantine(struct device *dev, const struct device_node *node,
@@ -184,13 +184,13 @@ int cmem_config_of_quarantine(struct device *dev, const struct device_node *node
 }
 
 /**
- * cmem_config_of_quota - read what each user may have of a block
+ * cmem_config_of_quota - read how much each user may have of a block
  * @dev: for messages
  * @node: the block's node
  * @pool_cells: cells in a size, 1 or 2
- * @config: its @quota is set, its @id read for messages
+ * @config: gets the @quota; its @id is for messages
  *
- * Return: 0; -EINVAL for what is neither bytes nor a percentage, or both.
+ * Return: 0; -EINVAL for an invalid value, or for both bytes and a percentage.
  */
 int cmem_config_of_quota(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)
@@ -224,12 +224,12 @@ int cmem_config_of_quota(struct device *dev, const struct device_node *node,
 }
 
 /**
- * cmem_config_of_dma_heap - read what a block is as DMA-BUF heaps
+ * cmem_config_of_dma_heap - read the DMA-BUF heaps of a block
  * @dev: for messages
  * @node: the node of a block, or a ti,cmem node for its CMA areas
- * @config: where to put it; @config->id is read, for messages
+ * @config: gets the heaps; @config->id is for messages
  *
- * Return: 0, -ENOMEM, or as cmem_config_set_dma_heap_names().
+ * Return: 0, -ENOMEM, -EINVAL, or an error of cmem_config_set_dma_heap_names().
  */
 int cmem_config_of_dma_heap(struct device *dev, const struct device_node *node,
 			    struct cmem_block_config *config)
@@ -258,7 +258,7 @@ int cmem_config_of_dma_heap(struct device *dev, const struct device_node *node,
 	names = kmemdup(value, length, GFP_KERNEL);
 	if (!names)
 		return -ENOMEM;
-	/* Between strings is a NUL, between names a colon. */
+	/* Replace the NULs between the strings with colons. */
 	for (i = 0; i < length - 1; i++)
 		if (!names[i])
 			names[i] = ':';
@@ -268,17 +268,17 @@ int cmem_config_of_dma_heap(struct device *dev, const struct device_node *node,
 }
 
 /**
- * cmem_config_of_carveout - read a reserved-memory node that is to be a DMA-BUF heap
+ * cmem_config_of_carveout - read a reserved-memory node that becomes a DMA-BUF heap
  * @dev: for messages
  * @region: the node, which is enabled
- * @id: number that the block is to have
- * @config: to be filled in
+ * @id: number of the new block
+ * @config: set on success
  *
- * Programs of TI's kernels look for a heap that has carveout_ and the node's name as its
- * name, and is not cached if the node has no-map.
+ * Programs for TI's kernels look for a heap named carveout_<node name>. The heap is not
+ * cached if the node has no-map.
  *
- * Return: 0; -EBUSY when the memory is for another node as well, -ENODEV when it was
- * not reserved, -EINVAL for what can't be a block.
+ * Return: 0; -EBUSY if another node uses the memory, -ENODEV if it was not reserved,
+ * -EINVAL if the node can't be a block.
  */
 int cmem_config_of_carveout(struct device *dev, struct device_node *region,
 			    s32 id, struct cmem_block_config *config)
@@ -315,14 +315,13 @@ int cmem_config_of_carveout(struct device *dev, struct device_node *region,
  * cmem_config_of_block - read a block's node
  * @dev: for messages
  * @node: the node, a child of a ti,cmem node
- * @pool_cells: what cmem_config_pool_cells() said of the ti,cmem node
- * @config: to be filled in
+ * @pool_cells: result of cmem_config_pool_cells() for the ti,cmem node
+ * @config: set on success
  *
- * Return: 0; -EINVAL for a malformed property, -ENOENT for one that is missing,
- * -ENODEV when the memory was not reserved or is disabled, -EBUSY when it is for
- * somebody else; and as cmem_config_of_pools() and cmem_config_of_dma_heap(). When only
- * its pools, the names of its heaps or what is said of quarantine are wrong, its @length is
- * not 0: the memory is good.
+ * Return: 0; -EINVAL for a malformed property, -ENOENT for a missing one, -ENODEV if
+ * the memory was not reserved or is disabled, -EBUSY if others use it; or an error of
+ * cmem_config_of_pools(), cmem_config_of_dma_heap() or cmem_config_of_quarantine().
+ * After an error of these three, the memory is usable, and @config->length is not 0.
  */
 int cmem_config_of_block(struct device *dev, const struct device_node *node,
 			 int pool_cells, struct cmem_block_config *config)
@@ -374,10 +373,10 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 }
 
 /**
- * cmem_config_of_has_block - tell if the device tree has a block of some number
+ * cmem_config_of_has_block - tell if the device tree has a block with a number
  * @id: the number
  *
- * It may still wait for what its memory comes from, or have failed.
+ * The block may still wait for its memory's driver, or may have failed.
  *
  * Return: true if it has.
  */
@@ -401,7 +400,7 @@ bool cmem_config_of_has_block(s32 id)
 /**
  * cmem_config_of_has_areas - tell if the device tree has areas for the CMA block
  *
- * They may turn out to be none, or wrong.
+ * The areas may turn out to be missing or invalid.
  *
  * Return: true if a ti,cmem node refers to any.
  */
@@ -417,16 +416,16 @@ bool cmem_config_of_has_areas(void)
 }
 
 /**
- * cmem_config_of_check_unused - see that memory is not reserved for somebody else
+ * cmem_config_of_check_unused - check that memory is not reserved for others
  * @dev: for messages
- * @config: where it is: a range that does not wrap around
+ * @config: has the range, which does not wrap around
  *
  * Firmware of another processor may run in a region long before, and without, any
- * driver that claims it. One that says neither what it is nor is referred to by an
- * enabled node is nobody's: boards reserve memory like that for what parameters
+ * driver that claims it. A region is free if it has no compatible string and no enabled
+ * node refers to it: boards reserve memory this way for blocks that parameters
  * describe.
  *
- * Return: 0, or -EBUSY, and whose it is was logged.
+ * Return: 0 or -EBUSY. The user of the memory is logged.
  */
 int cmem_config_of_check_unused(struct device *dev,
 				const struct cmem_block_config *config)
@@ -437,7 +436,7 @@ int cmem_config_of_check_unused(struct device *dev,
 /**
  * cmem_config_of_coherent - tell if the board's devices snoop the CPU's caches
  *
- * Return: true if there are ti,cmem nodes, and all of them say so.
+ * Return: true if there are enabled ti,cmem nodes and all of them are coherent.
  */
 bool cmem_config_of_coherent(void)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which nodes of a device tree are CMEM's and count, and mistakes that nothing else would
- * notice: properties that nobody reads, and nodes that no block is made of.
+ * Tells which device tree nodes belong to CMEM and are enabled. Warns of mistakes that
+ * otherwise go unnoticed: properties that nothing reads, and nodes that make no block.
  */
 #include <linux/device.h>
 #include <linux/of.h>
@@ -10,7 +10,7 @@
 #include "config.h"
 #include "config_of.h"
 
-/* A ti,cmem node, or that of a block: no matter if it is enabled */
+/* A ti,cmem node or the node of a block, enabled or not */
 bool cmem_config_of_is_cmem(const struct device_node *node)
 {
 	struct device_node *parent = of_get_parent(node);
@@ -21,7 +21,7 @@ bool cmem_config_of_is_cmem(const struct device_node *node)
 	return is;
 }
 
-/* Nothing is made of what is in a node that is disabled. */
+/* A disabled node also disables the nodes below it. */
 bool cmem_config_of_is_enabled(struct device_node *node)
 {
 	bool enabled = true;
@@ -34,7 +34,7 @@ bool cmem_config_of_is_enabled(struct device_node *node)
 	return enabled;
 }
 
-/* What misc/ti,cmem.yaml has, of a ti,cmem node and of a block's */
+/* The properties in misc/ti,cmem.yaml, of a ti,cmem node and of a block's node */
 static const char * const cmem_config_node_names[] = {
 	"#pool-size-cells", "memory-region", "memory-region-names",
 	"cmem-buf-pools", "ti,quarantine", "ti,quarantine-ms", "ti,rprocs",
@@ -49,7 +49,7 @@ static const char * const cmem_config_block_names[] = {
 	"ti,user-quota-percent", "ti,dma-heap-names", "ti,dma-heap-pools",
 };
 
-/* A node may have these, whatever it is. */
+/* Any node may have these. */
 static const char * const cmem_config_any_names[] = {
 	"name", "compatible", "status", "phandle", "linux,phandle",
 	"#address-cells", "#size-cells", "dma-noncoherent",
@@ -66,7 +66,7 @@ static bool cmem_config_of_is_among(const char *name,
 	return false;
 }
 
-/* How many letters are to be changed, put in or left out to make one name of another */
+/* The number of letters to change, insert or delete to get from one name to the other */
 static int cmem_config_of_distance(const char *from, const char *to)
 {
 	u8 row[32], left, above;
@@ -97,7 +97,7 @@ static const char *cmem_config_of_meant(const char *name,
 
 	for (i = 0; i < num_names; i++) {
 		far = cmem_config_of_distance(name, names[i]);
-		/* buf-pools, say */
+		/* A part of a name, such as buf-pools */
 		if (strlen(name) > 3 && strstr(names[i], name))
 			far = 1;
 		if (far < closest) {
@@ -111,11 +111,11 @@ static const char *cmem_config_of_meant(const char *name,
 /**
  * cmem_config_of_check_names - look for properties that nothing reads
  * @dev: for messages
- * @node: a ti,cmem node, or that of a block
- * @is_block: which of these
+ * @node: a ti,cmem node, or the node of a block
+ * @is_block: @node is the node of a block
  *
- * A name that is nearly right, or right in the other node, is most often a mistake; but
- * what it would have said is not missed by those who read the node.
+ * A misspelt name, or a name that belongs to the other node, is most often a mistake,
+ * but the code that reads the node does not notice that the property is missing.
  */
 void cmem_config_of_check_names(struct device *dev,
 				const struct device_node *node, bool is_block)
@@ -149,10 +149,10 @@ void cmem_config_of_check_names(struct device *dev,
 }
 
 /**
- * cmem_config_of_note_unused - tell of nodes that no block is made of
+ * cmem_config_of_note_unused - log nodes that make no block
  * @dev: for messages
  *
- * They may be as they should be: a board may disable what its SoC has.
+ * This can be intentional: a board may disable nodes of its SoC.
  */
 void cmem_config_of_note_unused(struct device *dev)
 {

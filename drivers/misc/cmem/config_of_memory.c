@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The memory that a device tree gives a block: reserved memory or on-chip memory. Unless
- * the block has ti,shared-region, no other node may have this memory.
+ * the block has ti,shared-region, no other node may use this memory.
  */
 #include <linux/device.h>
 #include <linux/mm.h>
@@ -30,8 +30,8 @@ static bool cmem_config_of_refers(const struct device_node *node,
 }
 
 /*
- * The first enabled node of others that refers to memory, or NULL. That two blocks have
- * the same memory is seen when they are made.
+ * Find the first enabled node outside of CMEM that refers to memory. The caller puts it.
+ * Creating a block detects memory that is in two blocks.
  */
 struct device_node *cmem_config_of_user(const char *property,
 					const struct device_node *memory)
@@ -46,7 +46,7 @@ struct device_node *cmem_config_of_user(const char *property,
 	return NULL;
 }
 
-/* The memory that a block refers to is for nobody else. */
+/* No other node may use the memory that a block refers to. */
 static int cmem_config_of_check_own(struct device *dev, const char *property,
 				    const struct device_node *memory,
 				    const struct cmem_block_config *config)
@@ -63,7 +63,7 @@ static int cmem_config_of_check_own(struct device *dev, const char *property,
 		of_node_put(user);
 		return -EBUSY;
 	}
-	/* One of these without a user is nobody's. */
+	/* A shared-dma-pool to which no node refers is unused. */
 	if (!of_property_read_string(memory, "compatible", &compatible) &&
 	    !of_device_is_compatible(memory, "shared-dma-pool")) {
 		dev_err(dev, "block %d: %s %pOF is for a driver, and would be cleared: it is a %s. Give the block memory of its own, or, if they share it on purpose, ti,shared-region\n",
@@ -81,11 +81,11 @@ static bool cmem_config_of_overlaps(struct device_node *region,
 	struct resource res;
 	int i;
 
-	/* The kernel keeps only the first range, and none that it could not reserve. */
+	/* struct reserved_mem has only the first range, and only if it was reserved. */
 	for (i = 0; !of_address_to_resource(region, i, &res); i++)
 		if (config->base <= res.end && last >= res.start)
 			return true;
-	/* Without reg, it is where the kernel found a place. */
+	/* Without reg, the kernel chose the address. */
 	mem = of_reserved_mem_lookup(region);
 	return mem && mem->size && last >= mem->base &&
 	       config->base <= mem->base + mem->size - 1;
@@ -120,7 +120,7 @@ static int cmem_config_of_check_region(struct device *dev,
 	return 0;
 }
 
-/* No region but @own, if there is one, that is for somebody has a part of the memory. */
+/* No region that is in use, except @own if not NULL, may overlap the memory. */
 int cmem_config_of_check_regions(struct device *dev,
 				 const struct device_node *own,
 				 const struct cmem_block_config *config)
@@ -140,7 +140,7 @@ int cmem_config_of_check_regions(struct device *dev,
 	return ret;
 }
 
-/* A partition with reg = <0 0> stands for one that a boot loader may make. */
+/* A partition with reg = <0 0> is a placeholder that a boot loader may fill in. */
 static bool cmem_config_of_has_partition(const struct device_node *sram)
 {
 	struct resource res;
@@ -152,7 +152,7 @@ static bool cmem_config_of_has_partition(const struct device_node *sram)
 	return false;
 }
 
-/* Whether @config->id may have memory of an SRAM, in @partition if that is not NULL */
+/* Check if block @config->id may use an SRAM, in @partition if that is not NULL. */
 static int cmem_config_of_check_sram_use(struct device *dev,
 					 const struct device_node *sram,
 					 const struct device_node *partition,
@@ -174,7 +174,7 @@ static int cmem_config_of_check_sram_use(struct device *dev,
 	return 0;
 }
 
-/* What @config->id may have of an SRAM: of all of it, if @partition is NULL */
+/* Check @partition of an SRAM for block @config->id, or all of the SRAM if it is NULL. */
 static int cmem_config_of_check_sram(struct device *dev,
 				     const struct device_node *sram,
 				     const struct device_node *partition,
@@ -275,11 +275,11 @@ static bool cmem_config_of_contains(struct device_node *node,
 }
 
 /**
- * cmem_config_of_find_sram - find the SRAM that has the memory of a block
- * @config: where the block is
+ * cmem_config_of_find_sram - find the SRAM that contains the memory of a block
+ * @config: has the range of the block
  *
- * Return: the partition that has all of it, or else the SRAM that has, to be put by the
- * caller; NULL if there is none that a driver may have.
+ * Return: the partition that contains all of it, otherwise the SRAM; NULL if no enabled
+ * SRAM contains it. The caller puts the node.
  */
 struct device_node *
 cmem_config_of_find_sram(const struct cmem_block_config *config)
@@ -302,8 +302,8 @@ cmem_config_of_find_sram(const struct cmem_block_config *config)
 }
 
 /*
- * A region in an SRAM that is enabled: its driver maps and claims all of it, so that the
- * block is one of that driver's memory, as if it referred to it.
+ * If the region is in an enabled SRAM, the SRAM's driver maps and claims all of that.
+ * The block then uses the driver's memory, as if it referred to the SRAM.
  */
 static int cmem_config_of_region_in_sram(struct device *dev,
 					 struct cmem_block_config *config)
@@ -335,9 +335,9 @@ int cmem_config_of_region(struct device *dev,
 	struct reserved_mem *mem;
 
 	/*
-	 * The kernel only logs a reservation that failed, or one under a
-	 * /reserved-memory node whose cells or ranges are wrong. What is in the
-	 * node is ordinary RAM then, so its reg is not to be believed.
+	 * If a reservation fails, or if the cells or ranges of /reserved-memory are
+	 * wrong, the kernel only logs it. The range in reg is ordinary RAM then, so
+	 * do not trust it.
 	 */
 	mem = of_reserved_mem_lookup(region);
 	if (!mem || !mem->size) {

@@ -6,9 +6,9 @@
  * author can make. A mistake must give its errno, and one line in the log, an
  * error, that names block, property and value.
  *
- * What counts as reserved memory is decided at boot and can't come from an
- * overlay. So one test reads whatever regions the machine was booted with; the
- * device tree in lab/kunit has some of each sort.
+ * Memory is reserved at boot, which an overlay can't do. So one test reads the
+ * regions that the machine was booted with; the device tree in lab/kunit has some
+ * of each kind.
  */
 #include <linux/device.h>
 #include <linux/mm.h>
@@ -24,7 +24,7 @@
 
 static int cmem_config_test_overlay;
 
-/* Applied once: the time that it takes goes up with the square of its size. */
+/* Applied once: the time grows with the square of its size. */
 static int cmem_config_suite_init(struct kunit_suite *suite)
 {
 	cmem_config_test_overlay = 0;
@@ -44,10 +44,10 @@ static void cmem_config_suite_exit(struct kunit_suite *suite)
 }
 
 /**
- * struct cmem_config_test - what all tests have
+ * struct cmem_config_test - the common fixture
  * @dev: prints the messages
  * @root: parent of all trees
- * @log: what is logged
+ * @log: the logged messages
  * @config: read by the test
  */
 struct cmem_config_test {
@@ -89,7 +89,7 @@ static void cmem_config_expect_silence(struct kunit *test)
 	cmem_test_log_expect_silence(test, &t->log);
 }
 
-/* One error, with all of these words */
+/* One error that contains all of these words */
 static void cmem_config_expect_error(struct kunit *test,
 				     const char * const *words, int num_words)
 {
@@ -98,7 +98,7 @@ static void cmem_config_expect_error(struct kunit *test,
 	cmem_test_log_expect(test, &t->log, "<3>", words, num_words);
 }
 
-/* The node that stands for a ti,cmem node */
+/* The node that represents a ti,cmem node */
 static struct device_node *cmem_config_test_node(struct kunit *test,
 						 const char *name)
 {
@@ -154,7 +154,7 @@ static void cmem_config_reads_pool_cells(struct kunit *test)
 		cmem_config_expect_silence(test);
 }
 
-/* cmem-buf-pools, in a block of so many bytes */
+/* cmem-buf-pools, in a block of a given length in bytes */
 
 struct cmem_pools_case {
 	const char *name;
@@ -182,7 +182,7 @@ static const struct cmem_pools_case cmem_pools_cases[] = {
 		{ { 1, 0x0c000000 }, { 4, 0x01000000 } } },
 	{ "pools-of-4-gib",		0x300010000, 0, 2,
 		{ { 3, 0x100000000 }, { 1, 0x1000 } } },
-	/* each buffer is rounded up to pages, what is asked for is kept */
+	/* each buffer is rounded up to pages, the requested size is kept */
 	{ "pools-of-bytes",		3 * PAGE_SIZE, 0, 1, { { 3, 1 } } },
 	{ "pools-of-bytes",		3 * PAGE_SIZE - 1, -ENOSPC, 0, {},
 		{ "block 7:", "cmem-buf-pools" } },
@@ -254,7 +254,7 @@ static void cmem_config_reads_pools(struct kunit *test)
 	}
 }
 
-/* Properties that nothing reads */
+/* Unknown properties */
 
 struct cmem_names_case {
 	const char *name;
@@ -299,7 +299,7 @@ static void cmem_config_tells_wrong_names(struct kunit *test)
 		cmem_config_expect_silence(test);
 }
 
-/* Each once: a node that is disabled, and pools that are in no node of ours */
+/* Each once: a disabled node, and pools outside of our nodes */
 static void cmem_config_notes_unused(struct kunit *test)
 {
 	struct cmem_config_test *t = test->priv;
@@ -509,7 +509,7 @@ static void cmem_config_refuses_a_bad_block(struct kunit *test)
 	cmem_config_expect_error(test, c->words, ARRAY_SIZE(c->words));
 }
 
-/* What is done with what programs do not free */
+/* The quarantine of memory that programs do not free */
 
 struct cmem_quarantine_case {
 	const char *name;
@@ -662,7 +662,7 @@ static const void *cmem_region_gen_params(struct kunit *test, const void *prev,
 	if (region == &cmem_no_region)
 		return NULL;
 
-	/* The reference to @prev goes on to the next one. */
+	/* The reference to @prev moves to the next node. */
 	regions = of_find_node_by_path("/reserved-memory");
 	do
 		region = of_get_next_child(regions, region);
@@ -711,7 +711,7 @@ static void cmem_config_reads_a_block_in_boot_tree(struct kunit *test)
 	words[2] = region->name;
 	ret = cmem_config_of_block(t->dev, block, 1, &t->config);
 	if (ret == -EBUSY) {
-		/* of this machine, it is for somebody else, or overlaps what is */
+		/* of this machine: it is in use, or overlaps one in use */
 		cmem_config_expect_error(test, words, 1);
 	} else if (!mem || !mem->size) {
 		KUNIT_EXPECT_EQ(test, ret, -ENODEV);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads parameters of the kernel command line into a struct cmem_block_config: what
- * those of the out-of-tree module said when it was loaded.
+ * Reads parameters of the kernel command line into a struct cmem_block_config. The
+ * out-of-tree module had the same parameters.
  *
  *	cmem.phys_start=0x88000000 cmem.phys_end=0x90000000 cmem.pools=4x30000,2x500000
  *
- * Names with _1, _2 and _3 behind them are of block 1, 2 and 3. Addresses are
- * hexadecimal with or without 0x, counts and sizes decimal, because x stands between
- * them. phys_end is the first address that does not belong to the block. New is is_memory=1,
- * for memory that nothing else vouches for.
+ * Names that end in _1, _2 and _3 are for block 1, 2 and 3. Addresses are hexadecimal,
+ * with or without 0x. Counts and sizes are decimal, because x separates them. phys_end
+ * is the first address after the block. is_memory=1 is new, for memory that nothing
+ * else vouches for.
  *
- * The module's documents have addresses that are in the middle of a page: two blocks,
- * of which the first ends and the second starts at 0x4033FFFF. A block is whole pages,
- * so it is those that the range has as a whole: then nothing outside of what was named
- * is touched, and two ranges that do not overlap do not do so as blocks.
+ * The module's documents have addresses in the middle of a page: one block ends and the
+ * next one starts at 0x4033FFFF. A block is whole pages, so it gets the pages that are
+ * entirely in the range. The driver then touches nothing outside of the range, and two
+ * ranges that do not overlap make blocks that do not overlap.
  */
 #include <linux/ctype.h>
 #include <linux/device.h>
@@ -25,11 +25,11 @@
 
 #include "config.h"
 
-/* As long as 2^64 - 1 in decimal, and what ends it */
+/* Digits of 2^64 - 1 in decimal, and the NUL */
 #define CMEM_PARAM_DIGITS	21
 
 /**
- * cmem_param_suffix - what is behind the names of a block's parameters
+ * cmem_param_suffix - get the end of the names of a block's parameters
  * @id: number of the block, less than CMEM_PARAM_BLOCKS, or CMEM_BLOCK_CMA
  *
  * Return: a string.
@@ -51,13 +51,13 @@ static int cmem_param_address(struct device *dev, s32 id, const char *name,
 	char *number;
 	int ret;
 
-	/* The module took a comma at the end of an address, and scripts have it. */
+	/* The module accepted a comma after an address, and scripts pass one. */
 	if (length && text[length - 1] == ',')
 		length--;
 	number = kstrndup(text, length, GFP_KERNEL);
 	if (!number)
 		return -ENOMEM;
-	/* kstrtoull() takes a sign as well. */
+	/* kstrtoull() also accepts a sign. */
 	ret = isxdigit(*number) ? kstrtoull(number, 16, address) : -EINVAL;
 	kfree(number);
 	if (ret == -ERANGE)
@@ -69,7 +69,7 @@ static int cmem_param_address(struct device *dev, s32 id, const char *name,
 	return ret;
 }
 
-/* Read decimal digits and go on behind them. */
+/* Read decimal digits and move past them. */
 static int cmem_param_decimal(const char **text, u64 *value)
 {
 	size_t length = strspn(*text, "0123456789");
@@ -109,11 +109,11 @@ static int cmem_param_pool(const char *text, size_t length,
 /**
  * cmem_config_param_pools - read the pools of a block
  * @dev: for messages
- * @text: what the parameter says
- * @config: where to put them; its @id and @length are read
+ * @text: value of the parameter
+ * @config: gets the pools; its @id and @length are read
  *
- * Return: 0; -EINVAL for what is no list of pools, -ERANGE for a number that is too
- * large, -E2BIG for more than CMEM_MAX_POOLS; and as cmem_config_set_pools().
+ * Return: 0; -EINVAL for a malformed list, -ERANGE for a number that is too large,
+ * -E2BIG for more than CMEM_MAX_POOLS; or an error of cmem_config_set_pools().
  */
 int cmem_config_param_pools(struct device *dev, const char *text,
 			    struct cmem_block_config *config)
@@ -155,12 +155,12 @@ int cmem_config_param_pools(struct device *dev, const char *text,
 }
 
 /**
- * cmem_config_param_quarantine - read for how long what is not freed is in quarantine
+ * cmem_config_param_quarantine - read how long buffers stay in quarantine
  * @dev: for messages
- * @text: what the parameter says
- * @config: where to put it; its @id is read
+ * @text: value of the parameter
+ * @config: gets the quarantine; its @id is read
  *
- * Return: 0; -EINVAL for what is no number, -ERANGE for one that is too large.
+ * Return: 0; -EINVAL for an invalid number, -ERANGE for one that is too large.
  */
 int cmem_config_param_quarantine(struct device *dev, const char *text,
 				 struct cmem_block_config *config)
@@ -185,7 +185,7 @@ int cmem_config_param_quarantine(struct device *dev, const char *text,
 	return 0;
 }
 
-/* Make whole pages of what was said. */
+/* Reduce the range to whole pages. */
 static int cmem_config_param_range(struct device *dev,
 				   const struct cmem_block_params *params,
 				   u64 start, u64 end,
@@ -225,13 +225,13 @@ static int cmem_config_param_range(struct device *dev,
 /**
  * cmem_config_param_block - read the parameters of a block
  * @dev: for messages
- * @params: what they say; at least one of phys_start and phys_end
- * @config: to be filled in; its @id is read, from 0 to CMEM_PARAM_BLOCKS - 1
+ * @params: the parameters, with at least one of phys_start and phys_end
+ * @config: set on success; its @id is read, from 0 to CMEM_PARAM_BLOCKS - 1
  *
- * A block without pools is all heap. Whether there is such memory is not looked at.
+ * A block without pools is all heap. This does not check if the memory exists.
  *
- * Return: 0; -EINVAL for what is no range of memory, -ERANGE for a number that is too
- * large; and as cmem_config_param_pools().
+ * Return: 0; -EINVAL for an invalid range, -ERANGE for a number that is too large,
+ * -ENOMEM; or an error of cmem_config_param_pools().
  */
 int cmem_config_param_block(struct device *dev,
 			    const struct cmem_block_params *params,

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the parameters' reader: every configuration that the documents of the
- * out-of-tree module have, with what they say comes of it, and each mistake that one
- * can make in typing one. A mistake must give its errno, and one line in the log, an
- * error, that names parameter and value.
+ * KUnit tests of the parameter reader: every configuration in the documents of the
+ * out-of-tree module, with the documented result, and each possible typing mistake.
+ * A mistake must return its errno and log one error line with parameter and value.
  */
 #include <linux/device.h>
 #include <linux/mm.h>
@@ -14,9 +13,9 @@
 #include "kunit.h"
 
 /**
- * struct cmem_params_test - what all tests have
+ * struct cmem_params_test - the common fixture
  * @dev: prints the messages
- * @log: what is logged
+ * @log: the logged messages
  * @config: read by the test
  */
 struct cmem_params_test {
@@ -58,7 +57,7 @@ struct cmem_params_case {
 #define P(start, end, p) { .phys_start = start, .phys_end = end, .pools = p }
 
 static const struct cmem_params_case cmem_params_good_cases[] = {
-	/* what the documents of the module have, in their order */
+	/* the configurations in the module's documents, in their order */
 	{ 0, P("0x0", "0x3000000", "4x30000,2x500000"), 0,
 		0x0, 0x3000000, 2, { { 4, 30000 }, { 2, 500000 } } },
 	{ 0, P("0xcaf01000", "0xCB601000", "4x1000"), 0,
@@ -83,16 +82,16 @@ static const struct cmem_params_case cmem_params_good_cases[] = {
 		0x87f00000, 0x100000, 1, { { 4, 10240 } } },
 	{ 0, P("0x88000000", "0x90000000", NULL), 0, 0x88000000, 0x8000000 },
 
-	/* with somebody's word that there is memory */
+	/* where the user states that there is memory */
 	{ 0, { .phys_start = "0x88000000", .phys_end = "0x90000000",
 	       .is_memory = true }, 0, 0x88000000, 0x8000000 },
 
-	/* without 0x, in any case, with zeros in front */
+	/* without 0x, in any case, with leading zeros */
 	{ 2, P("88000000", "90000000", "1x4096"), 0,
 		0x88000000, 0x8000000, 1, { { 1, 4096 } } },
 	{ 3, P("0X88000000", "0x0000000090000000", "1x1,0002x008"), 0,
 		0x88000000, 0x8000000, 2, { { 1, 1 }, { 2, 8 } } },
-	/* with a comma at the end, as scripts have them that loaded the module */
+	/* with a comma at the end, as in scripts for the module */
 	{ 1, P("0x88000000,", "0x90000000,", "1x4096"), 0,
 		0x88000000, 0x8000000, 1, { { 1, 4096 } } },
 	/* pools that fill a block, each buffer rounded up to a page */
@@ -102,7 +101,7 @@ static const struct cmem_params_case cmem_params_good_cases[] = {
 	{ 0, P("0x0", "0x20000",
 	       SEVEN_POOLS SEVEN_POOLS SEVEN_POOLS SEVEN_POOLS "1x1,1x1,1x1,1x1"), 0,
 		0x0, 0x20000, 32, { { 1, 1 }, { 1, 1 } } },
-	/* one page, and the last byte that was named belongs to the next one */
+	/* one page: the last named byte belongs to the next page */
 	{ 0, P("0x1001", "0x3fff", "1x4096"), 0,
 		0x2000, 0x1000, 1, { { 1, 4096 } }, true, { "0x1000 bytes" } },
 #ifdef CONFIG_PHYS_ADDR_T_64BIT
@@ -114,10 +113,10 @@ static const struct cmem_params_case cmem_params_good_cases[] = {
 };
 
 static const struct cmem_params_case cmem_params_bad_cases[] = {
-	/* what the documents have, and can't be: four buffers of 64 KiB in 64 KiB */
+	/* documented but impossible: four buffers of 64 KiB in 64 KiB */
 	{ 1, P("0x80000000", "0x80010000", "4x65536"), -ENOSPC, 0, 0, 0, {}, false,
 		{ "block 1:", "pools_1 needs 0x40000", "has 0x10000" } },
-	/* what stands there for a number, and for pools */
+	/* the documents' placeholders for a number and for pools */
 	{ 0, P("0x87800000", "0x87F00000", "4xBUFSIZE"), -EINVAL, 0, 0, 0, {}, false,
 		{ "block 0:", "pools=4xBUFSIZE", "pool 0 is '4xBUFSIZE'" } },
 	{ 1, P("0x87F00000", "0x88000000", "4xBUFSIZE"), -EINVAL, 0, 0, 0, {}, false,
@@ -155,7 +154,7 @@ static const struct cmem_params_case cmem_params_bad_cases[] = {
 		{ "phys_end=0x88000000 is not above phys_start=0x88000000" } },
 	{ 0, P("0x90000000", "0x88000000", NULL), -EINVAL, 0, 0, 0, {}, false,
 		{ "phys_end=0x88000000 is not above phys_start=0x90000000" } },
-	/* up to the very end of 64 bits: that wraps around */
+	/* up to the end of the 64-bit range: wraps around */
 	{ 0, P("0xfffffffffffff000", "0x0", NULL), -EINVAL, 0, 0, 0, {}, false,
 		{ "phys_end=0x0 is not above" } },
 	{ 0, P("0xfffffffffffff001", "0xffffffffffffffff", NULL), -EINVAL, 0, 0, 0, {},
@@ -241,7 +240,7 @@ static void cmem_params_reads_a_block(struct kunit *test)
 	if (PAGE_SIZE != SZ_4K)
 		kunit_skip(test, "the numbers are those of pages of 4 KiB");
 
-	/* What was there before must not shine through. */
+	/* Old contents must not remain. */
 	memset(&t->config, 0xa5, sizeof(t->config));
 	t->config.id = c->id;
 	KUNIT_EXPECT_EQ(test, cmem_config_param_block(t->dev, &c->params,
@@ -273,7 +272,7 @@ static void cmem_params_reads_a_block(struct kunit *test)
 		cmem_test_log_expect_silence(test, &t->log);
 }
 
-/* For how long what is not freed is in quarantine */
+/* How long memory that is not freed stays in quarantine */
 
 struct cmem_params_quarantine_case {
 	const char *text;
@@ -320,7 +319,7 @@ static void cmem_params_reads_quarantine(struct kunit *test)
 		cmem_test_log_expect_silence(test, &t->log);
 }
 
-/* Amounts of memory, as cmem.quota= and cmem.cma_share= have them */
+/* Amounts of memory, as for cmem.quota= and cmem.cma_share= */
 
 struct cmem_amount_case {
 	const char *text;

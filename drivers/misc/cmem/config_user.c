@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads what CMEM_IOCTL_BLOCK_ADD asks for into a struct cmem_block_config. An errno
- * says little to the person who typed the numbers: what is wrong is logged, too.
+ * Reads the argument of CMEM_IOCTL_BLOCK_ADD into a struct cmem_block_config. An errno
+ * says little to the person who typed the numbers, so errors are logged as well.
  */
 #include <linux/device.h>
 #include <linux/limits.h>
@@ -60,7 +60,7 @@ static int cmem_config_user_names(struct device *dev,
 		return -EFAULT;
 	names = strndup_user(u64_to_user_ptr(add->dma_heap_names),
 			     CMEM_MAX_DMA_HEAP_NAMES);
-	/* That is what it says of a string that is too long. */
+	/* strndup_user() fails with -EINVAL if the string is too long. */
 	if (IS_ERR(names))
 		return PTR_ERR(names) == -EINVAL ? -EOVERFLOW : PTR_ERR(names);
 	ret = cmem_config_set_dma_heap_names(dev, "dma_heap_names", names, config);
@@ -69,12 +69,12 @@ static int cmem_config_user_names(struct device *dev,
 }
 
 /**
- * cmem_config_user_block - read what is asked for with CMEM_IOCTL_BLOCK_ADD
+ * cmem_config_user_block - read the argument of CMEM_IOCTL_BLOCK_ADD
  * @dev: for messages
- * @add: the kernel's copy of it
- * @config: to be filled in
+ * @add: the kernel's copy of the argument
+ * @config: set on success
  *
- * Return: 0, or an errno, as struct cmem_block_add in the UAPI header says.
+ * Return: 0, or an errno as documented for struct cmem_block_add in the UAPI header.
  */
 int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 			   struct cmem_block_config *config)

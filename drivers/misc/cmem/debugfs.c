@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What one sees in debugfs: cmem/<block>/extents, who holds what of a block, and
- * cmem/<block>/users, who is charged for how much, for root alone.
+ * Output in debugfs, only for root: cmem/<block>/extents shows who holds which part of a
+ * block, and cmem/<block>/users shows how much each user is charged.
  * Documentation/ABI/testing/debugfs-cmem has the format.
  *
- * The file goes through the block in chunks, so that a block with very many
- * buffers is not locked for long. What is seen of one chunk is consistent, no
- * more; but what one chunk ends with the next one goes on behind, so that each
- * page of the block is told of once.
+ * The extents are printed in chunks, so that a block with very many buffers is not locked
+ * for long. Only the output for one chunk is consistent. But each chunk starts where the
+ * last one ended, so each page of the block is shown once.
  *
- * A reader may sleep for as long as a page of its own takes to come, so nothing waits
- * for one. The file is made once for each number and stays, as the block's struct does:
- * debugfs need not protect a read from its removal. While there is no block of that
- * number, it can't be opened.
+ * A reader may sleep until a page of its own memory is read in, so nothing waits for a
+ * reader. A file is created once for each block number and stays, like the block's
+ * struct: debugfs need not protect a read from its removal. While there is no block of that
+ * number, extents can't be opened, and users is empty.
  */
 #include <linux/debugfs.h>
 #include <linux/err.h>
@@ -33,14 +32,14 @@
 #include "quota.h"
 #include "registration.h"
 
-/* Buffers of a pool, or extents of a heap, in a chunk */
+/* Size of a chunk: buffers of a pool, or extents of a heap */
 #define CMEM_DEBUGFS_CHUNK	256
 
 /**
  * struct cmem_debugfs_reader - an open file
- * @block: the block it tells of
- * @incarnation: what the block was when the file was opened
- * @end: page offset behind the chunk that was shown last
+ * @block: the block that is shown
+ * @incarnation: incarnation of the block when the file was opened
+ * @end: page offset of the end of the last chunk
  */
 struct cmem_debugfs_reader {
 	struct cmem_block *block;
@@ -64,7 +63,7 @@ struct cmem_debugfs_extent {
 	const struct cmem_buffer *buffer;
 };
 
-/* In use is who has it, or who waits until it is clean for him. */
+/* A used buffer in none of these states is being zeroed for its next user. */
 static void cmem_debugfs_used(struct cmem_debugfs_extent *extent,
 			      const struct cmem_buffer *buffer)
 {
@@ -126,7 +125,7 @@ static void cmem_debugfs_heap(struct cmem_block *block, unsigned long page,
 	}
 }
 
-/* Tell what there is from a page on. The block is locked. */
+/* Look up the extent from a page on. The caller holds the lock of the block. */
 static struct cmem_debugfs_extent cmem_debugfs_look(struct cmem_block *block,
 						    unsigned long page)
 {
@@ -161,7 +160,7 @@ static void cmem_debugfs_print(struct seq_file *m,
 	const struct cmem_buffer *buffer = extent->buffer;
 	unsigned int owners;
 
-	/* What is lent is others' business. */
+	/* Free memory that is lent to the kernel is not shown. */
 	if (block->ops->lends_free && !buffer)
 		return;
 
@@ -189,7 +188,7 @@ static void cmem_debugfs_print(struct seq_file *m,
 			   cmem_buffer_last_owner(buffer), since, ms);
 	} else if (buffer) {
 		owners = cmem_buffer_owners(buffer, cmem_debugfs_owner, m);
-		/* Each file that is registered is one reference. */
+		/* Each registered file holds one reference. */
 		seq_printf(m, " mappings=%u",
 			   refcount_read(&buffer->refs) - owners);
 		cmem_exports_inodes(buffer, cmem_debugfs_dmabuf, m);
@@ -197,7 +196,7 @@ static void cmem_debugfs_print(struct seq_file *m,
 	seq_putc(m, '\n');
 }
 
-/* The block that was there when the file was opened still is. It is locked. */
+/* Whether the block is still the one from open(). The caller holds its lock. */
 static bool cmem_debugfs_is_there(const struct cmem_debugfs_reader *reader)
 {
 	return reader->block->present &&
@@ -220,7 +219,7 @@ static int cmem_debugfs_show(struct seq_file *m, void *v)
 	for (; page < block->num_pages && steps; steps--) {
 		next = cmem_debugfs_look(block, page);
 		page += next.pages;
-		/* What is free and alike is one extent. */
+		/* Merge free extents of the same state and pool. */
 		if (run.pages && !run.buffer && !next.buffer &&
 		    run.state == next.state && run.pool == next.pool) {
 			run.pages += next.pages;
@@ -301,7 +300,7 @@ static const struct file_operations cmem_debugfs_fops = {
 	.release = seq_release_private,
 };
 
-/* A position is a uid. The lock is held as long as a page of text takes. */
+/* A position is a uid. The lock is held while one page of text is printed. */
 static void *cmem_debugfs_users_start(struct seq_file *m, loff_t *pos)
 {
 	struct cmem_block *block = m->private;
@@ -322,7 +321,7 @@ static void *cmem_debugfs_users_next(struct seq_file *m, void *v, loff_t *pos)
 
 	if (*pos <= U32_MAX)
 		account = cmem_quota_next(m->private, &index);
-	/* Behind the last uid, where nothing is found any more */
+	/* Past the last uid, where nothing is found */
 	*pos = account ? index : (loff_t)U32_MAX + 1;
 	return account;
 }
@@ -359,12 +358,12 @@ DEFINE_SEQ_ATTRIBUTE(cmem_debugfs_users);
 static struct dentry *cmem_debugfs;
 
 /**
- * cmem_debugfs_add_block - show a block in debugfs
+ * cmem_debugfs_add_block - create the debugfs files of a block
  * @block: a block that is in the table
  *
- * Does nothing for a block that was shown before. The caller sees to it that this does
- * not run twice at a time for one block. What fails is not there, and nothing else
- * depends on it. May sleep for as long as somebody who lists the directory does.
+ * Does nothing if the block has them already. The caller makes sure that this does not
+ * run concurrently for one block. Errors are ignored: nothing depends on the files. May
+ * sleep for as long as a process that lists the directory does.
  */
 void cmem_debugfs_add_block(struct cmem_block *block)
 {

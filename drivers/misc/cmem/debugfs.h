@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What is seen in debugfs (debugfs.c) */
+/* Output in debugfs (debugfs.c) */
 #ifndef _CMEM_DEBUGFS_H
 #define _CMEM_DEBUGFS_H
 

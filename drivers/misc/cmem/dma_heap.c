@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Each block as DMA-BUF heaps: /dev/dma_heap/cmem-<number>, or cmem-cma; the same with
- * -uncached behind it; and the names that the board gives it, for programs that look
- * for these.
+ * the suffix -uncached; and names that the board chooses, for programs that look for
+ * these.
  *
- * So programs that know DMA-BUF heaps get this memory with the code that they have.
- * What they get has no file of /dev/cmem, only the DMA-BUF; it is always clean, unless
- * the block keeps its contents, and as long as was asked for. Pools are for those who
- * name them: a heap takes of a pool only what is as long as that.
+ * Programs written for DMA-BUF heaps thus get this memory without a change. Their buffers
+ * have no file of /dev/cmem, only the DMA-BUF. They are always zeroed, unless the block
+ * keeps its contents, and exactly as long as requested. Pools are for programs that name
+ * them: a heap takes only buffers of exactly the right length from a pool, unless the
+ * block has CMEM_BLOCK_DMA_HEAP_POOLS.
  *
- * A heap can't be taken away again, and the system has not many. It stays with its
- * block, which stays as well, and has nothing to give as long as that is removed; a
- * name that was given to a block that is gone may become another one's.
+ * A heap can't be removed, and the system has room for few. It stays with its struct
+ * cmem_block, which stays as well, and allocates nothing while the block is removed. A
+ * name of a removed block may move to another block.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -30,15 +31,15 @@
 #include "dmabuf.h"
 #include "params.h"
 
-/* Blocks that are added have heaps with their number up to this, without. */
+/* Added blocks get heaps of their number only below this. */
 #define CMEM_DMA_HEAP_ADDED	32
 
 /**
  * struct cmem_dma_heap - a DMA-BUF heap of ours
  * @in_heaps: in the list of all
- * @block: whose it is, NULL when it has another name now
- * @uncached: what it gives is not cached
- * @name: what it is called
+ * @block: the block, NULL if it no longer has this name
+ * @uncached: its buffers are not cached
+ * @name: its name
  */
 struct cmem_dma_heap {
 	struct list_head in_heaps;
@@ -47,7 +48,7 @@ struct cmem_dma_heap {
 	char name[];
 };
 
-/* Only ever added to. A heap's block changes under the lock only. */
+/* Heaps are only added. A heap's block changes only under the lock. */
 static LIST_HEAD(cmem_dma_heaps);
 static DEFINE_MUTEX(cmem_dma_heaps_lock);
 
@@ -74,7 +75,7 @@ static struct dma_buf *cmem_dma_heap_allocate(struct dma_heap *dma_heap,
 					true, fd_flags);
 	if (!READ_ONCE(block->present))
 		return ERR_PTR(-ENODEV);
-	/* Longer than the block: other heaps call that no room. */
+	/* A request longer than the block: other heaps fail with -ENOMEM, too. */
 	return PTR_ERR(buffer) == -EINTR ? ERR_CAST(buffer) : ERR_PTR(-ENOMEM);
 }
 
@@ -117,7 +118,7 @@ static int cmem_dma_heap_make(struct cmem_block *block, const char *name,
 	return 0;
 }
 
-/* A name is among others, with a colon between them. */
+/* Whether @name is one of @names, which colons separate */
 static bool cmem_dma_heap_is_among(const char *name, const char *names)
 {
 	size_t length = strlen(name);
@@ -132,7 +133,7 @@ static bool cmem_dma_heap_is_among(const char *name, const char *names)
 	return false;
 }
 
-/* Without a heap a block is still a block: that it failed is logged only. */
+/* A block works without a heap, so a failure is only logged. */
 static void cmem_dma_heap_add_name(struct cmem_block *block, const char *name,
 				   bool uncached)
 {
@@ -146,14 +147,14 @@ static void cmem_dma_heap_add_name(struct cmem_block *block, const char *name,
 			block->id, name, heap->block->id);
 		return;
 	}
-	/* A block that is gone had it, or this one. */
+	/* A removed block had the name, or this one has it. */
 	if (heap) {
 		WRITE_ONCE(heap->uncached, uncached);
 		WRITE_ONCE(heap->block, block);
 		return;
 	}
 	ret = cmem_dma_heap_make(block, name, uncached);
-	/* That another heap has it, has been said. */
+	/* A name that another heap has was logged already. */
 	if (ret && ret != -EINVAL && ret != -EEXIST)
 		pr_warn("block %d: no DMA-BUF heap '%s' of it: %pe\n",
 			block->id, name, ERR_PTR(ret));
@@ -171,8 +172,8 @@ static void cmem_dma_heap_add_names(struct cmem_block *block, const char *names,
 }
 
 /**
- * cmem_dma_heap_add - make DMA-BUF heaps of a block that is there for everybody
- * @block: the block, which may have been one before, and may be gone again
+ * cmem_dma_heap_add - make DMA-BUF heaps of a block that is public
+ * @block: the block; it may have been a block before, and may be removed again by now
  */
 void cmem_dma_heap_add(struct cmem_block *block)
 {
@@ -202,7 +203,7 @@ void cmem_dma_heap_add(struct cmem_block *block)
 		pr_info("block %d: no DMA-BUF heap cmem-%d: it would be there for good, so blocks that are loaded have one up to number %d\n",
 			block->id, block->id, CMEM_DMA_HEAP_ADDED - 1);
 
-	/* What a block of this number was called before */
+	/* Drop names of an earlier block of this number. */
 	list_for_each_entry(heap, &cmem_dma_heaps, in_heaps)
 		if (heap->block == block &&
 		    !cmem_dma_heap_is_among(heap->name, own) &&

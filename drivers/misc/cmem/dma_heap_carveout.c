@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What TI's vendor kernels have for programs of vision_apps, TIOVX and TIDL, and mainline
- * has not: reserved-memory nodes that are DMA-BUF heaps, and /dev/dma-buf-phys, which
- * tells the physical address of a DMA-BUF.
+ * Two features of TI's vendor kernels that mainline lacks, for programs of vision_apps,
+ * TIOVX and TIDL: reserved-memory nodes that are DMA-BUF heaps, and /dev/dma-buf-phys,
+ * which returns the physical address of a DMA-BUF.
  *
- * Such a node is a block of its own, all heap, with the next number that is free. Its
- * name among the heaps is what these programs look for. The address that they are told
- * is one of a DMA-BUF that stays where it is until they close the file, whoever exports
- * it.
+ * Each such node is a block of its own, all heap, with the next free number. These
+ * programs look for its heap by name. /dev/dma-buf-phys accepts a DMA-BUF of any
+ * exporter, which stays in place until the program closes the file.
  */
 #include <linux/compat.h>
 #include <linux/device.h>
@@ -26,7 +25,7 @@
 #include "import.h"
 #include "params.h"
 
-/* What programs have in a header that they bring along */
+/* The ABI: programs bring their own copy of this header. */
 struct cmem_dma_buf_phys {
 	u32 fd;
 	u64 phys;
@@ -37,7 +36,7 @@ struct cmem_dma_buf_phys {
 /**
  * struct cmem_dmabuf_phys - an open file of /dev/dma-buf-phys
  * @lock: covers @import
- * @import: what it was asked for, or NULL
+ * @import: the DMA-BUF whose address was returned, or NULL
  */
 struct cmem_dmabuf_phys {
 	struct mutex lock;
@@ -50,7 +49,7 @@ static int cmem_dmabuf_phys_convert(struct cmem_dmabuf_phys *file, u32 fd,
 	struct cmem_import *import;
 
 	guard(mutex)(&file->lock);
-	/* What these programs expect of a second one */
+	/* These programs expect this error for a second request. */
 	if (file->import)
 		return -EFAULT;
 	import = cmem_import_get(fd);
@@ -78,7 +77,7 @@ static long cmem_dmabuf_phys_ioctl(struct file *filp, unsigned int cmd,
 }
 
 #ifdef CONFIG_COMPAT
-/* In 32-bit x86 programs a __u64 has no gap before it. */
+/* On 32-bit x86, a __u64 needs no padding before it. */
 struct cmem_compat_dma_buf_phys {
 	u32 fd;
 	compat_u64 phys;
@@ -153,12 +152,11 @@ static void __init cmem_dma_heap_carveout_create(struct device *dev,
 }
 
 /**
- * cmem_dma_heap_carveouts - make blocks of the nodes that TI's kernels have heaps of
+ * cmem_dma_heap_carveouts - make blocks of the nodes that are heaps in TI's kernels
  * @dev: for messages
  *
- * To be called when all other blocks have their numbers. What is wrong with one was
- * logged, and the others are made. Where there is none, programs that ask for addresses
- * of DMA-BUFs are served all the same.
+ * Call this when all other blocks have their numbers. A bad node is logged, and the
+ * others are made. /dev/dma-buf-phys is there even without such a node.
  */
 void __init cmem_dma_heap_carveouts(struct device *dev)
 {

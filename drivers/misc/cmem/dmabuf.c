@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Buffers as DMA-BUFs, for the rest of Linux.
+ * Export buffers as DMA-BUFs.
  *
- * A DMA-BUF holds its buffer like a registration or a mapping does, and whoever has
- * it needs no file of /dev/cmem: it is the way in which a private buffer is passed on.
+ * A DMA-BUF holds its buffer like a registration or a mapping does. Its user needs no
+ * file of /dev/cmem, so a private buffer is passed on as a DMA-BUF.
  *
- * A buffer has one DMA-BUF, however often it is exported, so that fences, poll() and
- * importers that look for what they have already find the same. As long as a file is
- * registered for the buffer, that DMA-BUF is kept, as DRM does for its handles: whether
- * somebody else has one still can't be told. One that may only be read, or only written,
- * is another file and so another DMA-BUF. So is that of a heap: to close that one is to
- * free the buffer, so nobody else is given it. All DMA-BUFs of a buffer share their
- * fences, and what is known of the devices that are attached to any of them: exports.c
- * has that.
+ * A buffer has one DMA-BUF, however often it is exported, so that fences, poll() and the
+ * caches of importers find the same object. The DMA-BUF is kept while a file is
+ * registered for the buffer, as DRM does for its handles: nothing tells whether it still
+ * has other users. A read-only or a write-only DMA-BUF is a separate file and so a
+ * separate DMA-BUF. So is a heap's DMA-BUF: closing it frees the buffer, so nobody else
+ * gets it. All DMA-BUFs of a buffer share their fences and their counts of attached
+ * devices (exports.c).
  *
- * A device's addresses are from dmabuf_map.c. The caches are maintained here, as sync.c
- * does it.
+ * dmabuf_map.c finds a device's addresses. This file maintains the caches through sync.c.
  *
- * An importer gets struct pages as long as the memory has any; otherwise it must be
- * one that can do without, which are those that allow peer2peer.
+ * An importer gets struct pages if the memory has them. Otherwise the importer must be
+ * able to do without: it must allow peer2peer.
  */
 #include <linux/device.h>
 #include <linux/dma-buf.h>
@@ -47,7 +45,7 @@
 #include "vma.h"
 
 /**
- * struct cmem_attachment - what is behind an attachment
+ * struct cmem_attachment - state of an attachment
  * @table: the memory, as the device sees it
  * @unsnooped: the device does not snoop the caches
  */
@@ -105,8 +103,8 @@ static void cmem_dmabuf_detach(struct dma_buf *dmabuf,
 }
 
 /*
- * A device that snoops needs nothing of a cached buffer. Where the buffer is not cached,
- * it may find what the CPU read ahead of time: see cmem_sync_needs().
+ * A cached buffer needs no maintenance for a device that snoops. For a buffer that is not
+ * cached, such a device may find lines that the CPU prefetched: see cmem_sync_needs().
  */
 static bool cmem_dmabuf_sync_device(const struct cmem_buffer *buffer,
 				    const struct cmem_attachment *attached)
@@ -138,7 +136,7 @@ static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
 	if (ret)
 		return ERR_PTR(ret);
 
-	/* What the CPU wrote must not get there later than what the device writes. */
+	/* Write back first: a later eviction would overwrite what the device writes. */
 	if (cmem_dmabuf_sync_device(buffer, attached))
 		ret = cmem_dmabuf_sync(buffer, true, CMEM_SYNC_WRITE_BACK);
 	if (ret) {
@@ -149,8 +147,8 @@ static struct sg_table *cmem_dmabuf_map(struct dma_buf_attachment *attachment,
 }
 
 /*
- * Who begins to read, or has a device let go, does not know who else wrote: by vmap, or
- * while he may only read. So what was written is not dropped.
+ * The caller does not know who else wrote: through vmap, or while the caller itself may
+ * only read. So dirty lines are written back, never dropped.
  */
 #define CMEM_DMABUF_FOR_CPU	CMEM_SYNC_WRITE_BACK_INVALIDATE
 
@@ -175,14 +173,14 @@ static int cmem_dmabuf_begin_cpu_access(struct dma_buf *dmabuf,
 	long ret;
 
 	/*
-	 * What a device that snoops has left in a cache must not be written back over what
-	 * the CPU is going to write past the caches.
+	 * Sync a buffer that is not cached even before a write: lines that a snooping
+	 * device left in a cache must not be written back over the CPU's uncached stores.
 	 */
 	if (direction == DMA_TO_DEVICE && cmem_buffer_is_cached(exported->buffer))
 		return 0;
 	if (!cmem_buffer_must_sync(exported->buffer))
 		return 0;
-	/* The core waits later: by then the old bytes may be in the caches again. */
+	/* The core waits later, but by then the caches may hold stale bytes again. */
 	ret = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
 				    MAX_SCHEDULE_TIMEOUT);
 	if (ret < 0)
@@ -204,7 +202,7 @@ static int cmem_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
 	struct cmem_dmabuf *exported = dmabuf->priv;
 
-	/* An importer's mmap() has looked at the importer's own file only. */
+	/* An importer's mmap() has checked only the importer's own file. */
 	if (!(dmabuf->file->f_mode & FMODE_WRITE)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
@@ -219,7 +217,7 @@ static int cmem_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	struct cmem_extent extent;
 	void *va;
 
-	/* The kernel does not survive what programs do. */
+	/* A program survives an access to failed memory, the kernel does not. */
 	cmem_buffer_locate(exported->buffer, &extent);
 	if (cmem_failure_in(extent.block, extent.pfn, extent.pages))
 		return -EHWPOISON;
@@ -244,9 +242,9 @@ static void cmem_dmabuf_release(struct dma_buf *dmabuf)
 	struct cmem_block *block = cmem_buffer_block(exported->buffer);
 
 	/*
-	 * A process that closes one of a heap frees it: there is no other way. A process
-	 * that dies with it open, be it in exit(), has freed nothing. cmem_dmabuf_die()
-	 * takes care of processes that have it mapped.
+	 * Only closing a heap's DMA-BUF frees its buffer. A process that dies with it
+	 * open, even in exit(), has not freed it. cmem_dmabuf_die() covers processes that
+	 * have it mapped.
 	 */
 	if (exported->heap && current->flags & PF_EXITING)
 		cmem_buffer_abandon(exported->buffer);
@@ -310,14 +308,14 @@ static struct dma_buf *cmem_dmabuf_make(struct cmem_buffer *buffer,
 
 /**
  * cmem_dmabuf_wrap - get a DMA-BUF of a buffer
- * @buffer: a buffer that the caller holds, marked as shared. The DMA-BUF takes that
- *	hold over, also when there is none.
- * @name: who exports it, for debugfs; must stay
- * @length: in bytes, whole pages, what it shows of the buffer
- * @heap: make one of a DMA-BUF heap; else the one that is kept will do
- * @flags: O_RDONLY, O_WRONLY or O_RDWR; with @heap O_ACCMODE as well
+ * @buffer: a buffer that the caller holds, marked as shared. This takes over the hold,
+ *	even on failure.
+ * @name: the exporter, for debugfs; must stay valid
+ * @length: bytes of the buffer to expose, whole pages
+ * @heap: make a new DMA-BUF for a DMA-BUF heap; otherwise return the kept one if any
+ * @flags: O_RDONLY, O_WRONLY or O_RDWR; with @heap also O_ACCMODE
  *
- * Return: the DMA-BUF; -EOVERFLOW when the buffer is longer than a size_t can tell,
+ * Return: the DMA-BUF; -EOVERFLOW when the buffer is longer than a size_t can hold,
  * -ENOMEM.
  */
 struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
@@ -338,7 +336,7 @@ struct dma_buf *cmem_dmabuf_wrap(struct cmem_buffer *buffer, const char *name,
 	if (!dmabuf) {
 		dmabuf = cmem_dmabuf_make(buffer, exports, name, length, heap,
 					  flags);
-		/* It has the holds from here on. */
+		/* The DMA-BUF now owns both holds. */
 		if (!IS_ERR(dmabuf))
 			return heap ? dmabuf :
 				      cmem_exports_keep(exports, access, dmabuf);
@@ -363,7 +361,7 @@ struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 			  ~file->filp->f_mode;
 	struct cmem_buffer *buffer;
 
-	/* Nobody gets by a DMA-BUF what mmap() would not give him. */
+	/* A DMA-BUF must not grant an access that mmap() would refuse. */
 	if (missing)
 		return ERR_PTR(-EPERM);
 	buffer = cmem_buffer_get_registered(file, pfn);
@@ -375,11 +373,11 @@ struct dma_buf *cmem_dmabuf_export(struct cmem_file *file, unsigned long pfn,
 }
 
 /**
- * cmem_dmabuf_locate - tell where a DMA-BUF is, if it is one of ours
+ * cmem_dmabuf_locate - locate a DMA-BUF if it is one of ours
  * @dmabuf: the DMA-BUF, which the caller holds
  * @phys: where to put the physical address of its first byte
  *
- * Return: true if it is.
+ * Return: true if it is one of ours.
  */
 bool cmem_dmabuf_locate(const struct dma_buf *dmabuf, u64 *phys)
 {
@@ -394,8 +392,8 @@ bool cmem_dmabuf_locate(const struct dma_buf *dmabuf, u64 *phys)
 }
 
 /**
- * cmem_dmabuf_get_buffer - hold the buffer that a DMA-BUF is of, to register for it
- * @file: who is to be registered
+ * cmem_dmabuf_get_buffer - hold a DMA-BUF's buffer, to register for it
+ * @file: the file to register
  * @fd: file descriptor of the DMA-BUF
  *
  * Return: the buffer, or an errno, as struct cmem_register in the UAPI header says.
@@ -412,7 +410,7 @@ struct cmem_buffer *cmem_dmabuf_get_buffer(struct cmem_file *file, int fd)
 		buffer = ERR_PTR(-EINVAL);
 		goto out;
 	}
-	/* A registration is good for all that the file is open for. */
+	/* A registration grants all access that the file is open for. */
 	if (file->filp->f_mode & (FMODE_READ | FMODE_WRITE) &
 	    ~dmabuf->file->f_mode) {
 		buffer = ERR_PTR(-EPERM);

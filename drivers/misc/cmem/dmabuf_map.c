@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a device is told of a buffer: if it can reach the memory, and where it finds it.
+ * Find out whether a device can reach a buffer, and at which addresses.
  *
- * To a device it is one run of addresses. The DMA API gives these out, but is not
- * asked to do more: it would maintain the caches, and bounce what a device can't
- * reach, through the linear map, which does not have a no-map carveout. So a device that
- * can't reach the memory is refused before the DMA API finds out.
+ * A device sees the buffer as one run of addresses. The DMA API only assigns these. It
+ * must not maintain the caches, or bounce what a device can't reach: it does both through
+ * the linear map, which lacks a no-map carveout. So the driver refuses a device that
+ * can't reach the memory before it calls the DMA API.
  */
 #include <linux/device.h>
 #include <linux/dma-buf.h>
@@ -21,19 +21,20 @@
 #include "cmem.h"
 #include "dmabuf_map.h"
 
-/* The DMA API maps by adding to physical addresses, and by nothing else. */
+/* Whether the DMA API maps by adding an offset to physical addresses, and only so. */
 static bool cmem_dmabuf_is_direct(struct device *dev)
 {
 	return !use_dma_iommu(dev) && !get_dma_ops(dev);
 }
 
 /**
- * cmem_dmabuf_snoops - tell if a device sees what is in the caches
+ * cmem_dmabuf_snoops - tell if a device snoops the caches
  * @dev: the device
  * @has_pages: the memory has struct pages
  *
- * Return: true if it does. What an IOMMU maps without struct pages it maps as registers
- * are, which nobody snoops, whatever the device could.
+ * An IOMMU maps memory without struct pages like registers, which no device snoops.
+ *
+ * Return: true if the device snoops.
  */
 bool cmem_dmabuf_snoops(struct device *dev, bool has_pages)
 {
@@ -41,7 +42,7 @@ bool cmem_dmabuf_snoops(struct device *dev, bool has_pages)
 	       (CMEM_ALWAYS_COHERENT || has_pages || cmem_dmabuf_is_direct(dev));
 }
 
-/* A bus may have another offset for each of several ranges. */
+/* A bus may have several ranges with different offsets. */
 static bool cmem_dmabuf_in_reach(struct device *dev, phys_addr_t phys,
 				 size_t length, bool has_pages)
 {
@@ -52,11 +53,11 @@ static bool cmem_dmabuf_in_reach(struct device *dev, phys_addr_t phys,
 }
 
 /**
- * cmem_dmabuf_check_device - find out if a device can reach memory
- * @dev: the device, which is told why not
+ * cmem_dmabuf_check_device - check that a device can reach memory
+ * @dev: the device; a failure is logged for it
  * @phys: physical address
  * @length: in bytes
- * @has_pages: it has struct pages
+ * @has_pages: the memory has struct pages
  *
  * Return: 0 or -EIO.
  */
@@ -68,7 +69,7 @@ int cmem_dmabuf_check_device(struct device *dev, phys_addr_t phys, size_t length
 		return -EIO;
 	}
 	if (!cmem_dmabuf_is_direct(dev)) {
-		/* An IOMMU's DMA API adds up entries that it joins in 32 bits. */
+		/* The IOMMU DMA API sums the lengths of merged entries in 32 bits. */
 		if (has_pages && length > CMEM_DMABUF_ENTRY &&
 		    dma_get_max_seg_size(dev) < CMEM_DMABUF_ENTRY) {
 			dev_err_ratelimited(dev, "cmem: %#zx bytes at %pa are too long for segments of %#x bytes\n",
@@ -118,7 +119,7 @@ static int cmem_dmabuf_map_resource(struct device *dev, struct sg_table *table,
 	dma_addr_t address;
 	unsigned int i;
 
-	/* dma_map_resource() knows no offset of a bus, but this is memory. */
+	/* dma_map_resource() ignores bus offsets, but they apply to memory. */
 	if (cmem_dmabuf_is_direct(dev)) {
 		address = phys_to_dma(dev, PFN_PHYS(extent->pfn));
 	} else {
@@ -142,11 +143,11 @@ static int cmem_dmabuf_map_resource(struct device *dev, struct sg_table *table,
 }
 
 /**
- * cmem_dmabuf_map_table - have the DMA API find addresses for a device
+ * cmem_dmabuf_map_table - map memory for a device with the DMA API
  * @dev: a device that can reach the memory
- * @table: entries for all of it, to be filled in
+ * @table: allocated entries for all of the memory; this fills them in
  * @extent: the memory
- * @length: in bytes, of what is mapped
+ * @length: of the mapping, in bytes
  * @direction: as for the DMA API, which maintains no caches here
  *
  * Return: 0 or an errno of the DMA API.
@@ -163,8 +164,8 @@ int cmem_dmabuf_map_table(struct device *dev, struct sg_table *table,
 /**
  * cmem_dmabuf_unmap_table - undo cmem_dmabuf_map_table()
  * @buffer: the memory
- * @attachment: the device's
- * @table: what was filled in
+ * @attachment: the attachment of the device
+ * @table: the table that was filled in
  * @direction: as it was mapped
  */
 void cmem_dmabuf_unmap_table(struct cmem_buffer *buffer,

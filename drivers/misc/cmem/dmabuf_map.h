@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What a device is told of a buffer that is shared with it (dmabuf_map.c) */
+/* How a device reaches a buffer that is shared with it (dmabuf_map.c) */
 #ifndef _CMEM_DMABUF_MAP_H
 #define _CMEM_DMABUF_MAP_H
 
@@ -13,7 +13,7 @@ struct device;
 struct dma_buf_attachment;
 struct sg_table;
 
-/* The length of an entry is 32 bits wide. */
+/* Longest scatter-gather entry: its length is 32 bits wide. */
 #define CMEM_DMABUF_ENTRY	SZ_2G
 
 bool cmem_dmabuf_snoops(struct device *dev, bool has_pages);

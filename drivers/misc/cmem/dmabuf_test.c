@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of what a DMA-BUF gives to devices, above all to those that can't reach
- * its memory: they must be told so, without a bounce buffer, a bad pointer or a warning.
+ * KUnit tests of DMA-BUFs for devices, above all for devices that can't reach the memory:
+ * attaching must fail, without a bounce buffer, a bad pointer or a warning.
  *
- * The buffer is in a block that is made up around some pages of the kernel's. Memory
- * without struct pages is not even there: nobody looks at it.
+ * The buffer is in an artificial block around some kernel pages. Memory without struct
+ * pages does not even exist: no code accesses it.
  */
 #include <linux/delay.h>
 #include <linux/device.h>
@@ -39,7 +39,7 @@
 /**
  * struct cmem_dmabuf_test - a buffer, its DMA-BUF, and a device to attach
  * @block: its block
- * @from: the buffer, which this holds
+ * @from: the buffer; this holds a reference
  * @page: its first page
  * @phys: its physical address
  * @dmabuf: its DMA-BUF
@@ -72,7 +72,7 @@ static void cmem_dmabuf_test_unwrap(struct cmem_dmabuf_test *t)
 {
 	unsigned int tries = 500;
 
-	/* As when the last registration goes */
+	/* As when the last registration is dropped */
 	t->from.buffer.first.file = NULL;
 	mutex_lock(&t->block.lock);
 	cmem_exports_forget(&t->from.buffer);
@@ -80,15 +80,15 @@ static void cmem_dmabuf_test_unwrap(struct cmem_dmabuf_test *t)
 	if (t->dmabuf)
 		dma_buf_put(t->dmabuf);
 	t->dmabuf = NULL;
-	/* A thread's files are closed some time later, or just now, by another one. */
+	/* A thread's files are closed later, or are being closed by another thread. */
 	flush_delayed_fput();
 	while (refcount_read(&t->from.buffer.refs) > 1 && tries--)
 		msleep(20);
 }
 
 /*
- * Skip a test. Older kernels clean up after that in a process, which closes files when
- * it returns to user space, and so never.
+ * Skip a test. Older kernels then clean up in a process that never returns to user space,
+ * and so never closes files.
  */
 static void cmem_dmabuf_test_skip(struct kunit *test, const char *why)
 {
@@ -106,6 +106,7 @@ static int cmem_dmabuf_test_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t->page);
 	t->phys = page_to_phys(t->page);
 
+	t->block.ops = &cmem_carved_ops;
 	mutex_init(&t->block.lock);
 	t->block.kind = CMEM_KIND_RESERVED;
 	t->block.is_ram = true;
@@ -172,7 +173,7 @@ static void cmem_dmabuf_test_one_entry(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, table->nents, 1);
 	KUNIT_EXPECT_EQ(test, sg_dma_address(table->sgl), t->phys);
 	KUNIT_EXPECT_EQ(test, sg_dma_len(table->sgl), TEST_LENGTH);
-	/* With debugging, the page is not for importers to see. */
+	/* With debugging, importers must not see the page. */
 	if (!IS_ENABLED(CONFIG_DMABUF_DEBUG))
 		KUNIT_EXPECT_PTR_EQ(test, sg_page(table->sgl), t->page);
 
@@ -184,7 +185,7 @@ static void cmem_dmabuf_test_short_mask(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;
 
-	/* The last byte only is out of reach. */
+	/* Only the last byte is out of reach. */
 	t->mask = t->phys + TEST_LENGTH - 2;
 	cmem_dmabuf_test_refused(test, t->dmabuf, -EIO);
 	t->mask++;
@@ -199,7 +200,7 @@ static void cmem_dmabuf_test_bus_limit(struct kunit *test)
 	cmem_dmabuf_test_refused(test, t->dmabuf, -EIO);
 }
 
-/* Have a bus see some memory elsewhere. */
+/* Make a bus map some memory elsewhere. */
 static void cmem_dmabuf_test_range(struct bus_dma_region *region, u64 cpu_start,
 				   u64 dma_start, u64 size)
 {
@@ -263,7 +264,7 @@ static void cmem_dmabuf_test_forced_bounce(struct kunit *test)
 #endif
 }
 
-/* The same with memory of this machine, where it has some. */
+/* The same with memory of this machine, if it has some. */
 static void cmem_dmabuf_test_above_4g(struct kunit *test)
 {
 	struct cmem_request request = {
@@ -330,7 +331,7 @@ static void cmem_dmabuf_test_no_pages(struct kunit *test)
 	if (sizeof(dma_addr_t) < sizeof(u64))
 		cmem_dmabuf_test_skip(test, "no addresses behind all memory");
 	cmem_dmabuf_test_unwrap(t);
-	/* Longer than one entry can tell */
+	/* Longer than the maximum of one entry */
 	t->from.pages = PHYS_PFN(3UL << 30);
 	t->from.buffer.flags &= ~CMEM_BUFFER_CACHED;
 	t->block.has_pages = false;
@@ -361,7 +362,7 @@ static void cmem_dmabuf_test_no_pages(struct kunit *test)
 	dma_buf_unmap_attachment_unlocked(attachment, table, DMA_BIDIRECTIONAL);
 	dma_buf_detach(t->dmabuf, attachment);
 
-	/* The bus has it elsewhere. */
+	/* The bus maps it elsewhere. */
 	map = kunit_kzalloc(test, 2 * sizeof(*map), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, map);
 	cmem_dmabuf_test_range(map, phys, SZ_1M, 3ULL << 30);
@@ -376,11 +377,11 @@ static void cmem_dmabuf_test_no_pages(struct kunit *test)
 	dma_buf_detach(t->dmabuf, attachment);
 	t->dev->dma_range_map = NULL;
 
-	/* Nor does it get what it can't reach. */
+	/* It does not get memory out of its reach, either. */
 	t->mask = phys + SZ_1G;
 	attachment = dma_buf_dynamic_attach(t->dmabuf, t->dev,
 					    &cmem_dmabuf_test_peer, NULL);
-	/* Older kernels map it when it is attached. */
+	/* Older kernels map it on attach. */
 	table = IS_ERR(attachment) ? ERR_CAST(attachment) :
 		dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(table), -EIO);
@@ -391,7 +392,7 @@ static void cmem_dmabuf_test_no_pages(struct kunit *test)
 		dma_buf_detach(t->dmabuf, attachment);
 }
 
-/* QEMU's "edu": an IOMMU has a device from the time on when a driver has it. */
+/* QEMU's "edu": an IOMMU has a device only after a driver binds to it. */
 static const struct pci_device_id cmem_dmabuf_test_ids[] = {
 	{ PCI_DEVICE(0x1234, 0x11e8) },
 	{ }
@@ -419,7 +420,7 @@ static bool cmem_dmabuf_test_behind_iommu(struct kunit *test, struct device *dev
 	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
 	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
 	behind = !IS_ERR(table) && sg_dma_address(table->sgl) != t->phys;
-	/* The pages are mapped as memory is: whether it snoops is the device's affair. */
+	/* The pages are mapped as memory: the device decides whether it snoops. */
 	if (behind)
 		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
 				!dev_is_dma_coherent(dev));
@@ -458,7 +459,7 @@ static void cmem_dmabuf_test_attach_no_pages(struct kunit *test,
 	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->from.buffer));
 }
 
-/* What has no struct pages, an IOMMU maps as registers are: nobody snoops there. */
+/* An IOMMU maps memory without struct pages like registers: no device snoops. */
 static void cmem_dmabuf_test_iommu(struct kunit *test)
 {
 	const struct pci_device_id *id = &cmem_dmabuf_test_ids[0];
@@ -503,7 +504,7 @@ static const char *cmem_dmabuf_test_fence_name(struct dma_fence *fence)
 	return "cmem-test";
 }
 
-/* Whoever waits for it sees it done by that. */
+/* A waiter sees the work done by then. */
 static bool cmem_dmabuf_test_fence_enable(struct dma_fence *fence)
 {
 	return false;
@@ -515,7 +516,7 @@ static const struct dma_fence_ops cmem_dmabuf_test_fence_ops = {
 	.enable_signaling = cmem_dmabuf_test_fence_enable,
 };
 
-/* One that is done when somebody says so */
+/* A fence that the test signals */
 static bool cmem_dmabuf_test_fence_wait(struct dma_fence *fence)
 {
 	return true;
@@ -528,11 +529,11 @@ static const struct dma_fence_ops cmem_dmabuf_test_late_ops = {
 };
 
 /**
- * struct cmem_dmabuf_test_order - what happens to the caches, before and after a fence
+ * struct cmem_dmabuf_test_order - cache maintenance before and after a fence
  * @lock: the fence's
- * @fence: of a device that has not written all yet
- * @before: runs that were maintained while the fence was not signaled
- * @after: and later
+ * @fence: of a device that is still writing
+ * @before: runs maintained while the fence was not signaled
+ * @after: runs maintained later
  */
 struct cmem_dmabuf_test_order {
 	spinlock_t lock;
@@ -552,7 +553,7 @@ static void cmem_dmabuf_test_probe(void *data, phys_addr_t phys, size_t length,
 		order->before++;
 }
 
-/* What a device still writes must not be in the caches when the CPU begins to read. */
+/* The caches must not hold data of an unfinished device write when the CPU reads. */
 static void cmem_dmabuf_test_fence_first(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;
@@ -563,7 +564,7 @@ static void cmem_dmabuf_test_fence_first(struct kunit *test)
 		cmem_dmabuf_test_skip(test, "no caches to maintain, or nobody sees it");
 	order = kunit_kzalloc(test, sizeof(*order), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, order);
-	/* Freed by an RCU callback, so not the test's */
+	/* Freed by an RCU callback, so not by the test */
 	order->fence = kzalloc(sizeof(*order->fence), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, order->fence);
 	spin_lock_init(&order->lock);
@@ -586,7 +587,7 @@ static void cmem_dmabuf_test_fence_first(struct kunit *test)
 	dma_fence_put(order->fence);
 }
 
-/* However often it is exported: what is open for the same is the same. */
+/* Repeated exports with the same access return the same DMA-BUF. */
 static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 {
 	static const int access[] = { O_RDWR, O_RDONLY, O_WRONLY };
@@ -595,7 +596,7 @@ static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 	int i;
 
 	cmem_dmabuf_test_unwrap(t);
-	/* Nobody calls it: that there is one is what counts. */
+	/* Never called: only its presence counts. */
 	t->from.buffer.first.file = (void *)t;
 	cmem_dmabuf_test_wrap(test, t);
 	for (i = 0; i < ARRAY_SIZE(access); i++) {
@@ -614,7 +615,7 @@ static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, first[i], other);
 		dma_buf_put(other);
 		dma_buf_put(first[i]);
-		/* It is kept, though nobody has it. */
+		/* It is kept, even without a user. */
 		cmem_buffer_get(&t->from.buffer);
 		other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
 					 TEST_LENGTH, false, access[i]);
@@ -622,7 +623,7 @@ static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 		dma_buf_put(other);
 	}
 
-	/* One of a heap is another one, which nobody is given. */
+	/* A heap's DMA-BUF is separate, and never shared. */
 	cmem_buffer_get(&t->from.buffer);
 	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, true,
 				 O_RDWR);
@@ -634,7 +635,7 @@ static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 1);
 }
 
-/* A fence of one is a fence of all of them. */
+/* A fence of one DMA-BUF is a fence of all of them. */
 static void cmem_dmabuf_test_shared_fence(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;
@@ -647,7 +648,7 @@ static void cmem_dmabuf_test_shared_fence(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, lock);
 	KUNIT_ASSERT_NOT_NULL(test, fence);
 	spin_lock_init(lock);
-	/* One that nobody ends by waiting for it */
+	/* One that a wait does not signal */
 	dma_fence_init(fence, &cmem_dmabuf_test_late_ops, lock,
 		       dma_fence_context_alloc(1), 1);
 	KUNIT_ASSERT_EQ(test, dma_resv_lock(t->dmabuf->resv, NULL), 0);
@@ -672,9 +673,9 @@ static void cmem_dmabuf_test_shared_fence(struct kunit *test)
 
 #if defined(CONFIG_ARM) || defined(CONFIG_ARM64)
 /**
- * struct cmem_dmabuf_test_count - what was done to the caches
- * @bytes: over how many bytes
- * @ops: and what, one bit for each
+ * struct cmem_dmabuf_test_count - cache maintenance done
+ * @bytes: how many bytes
+ * @ops: the operations, one bit for each
  */
 struct cmem_dmabuf_test_count {
 	size_t bytes;
@@ -690,7 +691,7 @@ static void cmem_dmabuf_test_count_probe(void *data, phys_addr_t phys,
 	count->ops |= BIT(op);
 }
 
-/* Begin or end access of the CPU: nothing is done, or @op over all of the buffer. */
+/* Begin or end CPU access: expect nothing, or @op over the whole buffer. */
 static void cmem_dmabuf_test_access(struct kunit *test, struct dma_buf *dmabuf,
 				    bool begin,
 				    enum dma_data_direction direction, int op,
@@ -717,8 +718,8 @@ static void cmem_dmabuf_test_access(struct kunit *test, struct dma_buf *dmabuf,
 }
 
 /*
- * The CPU's turn through a DMA-BUF. Who only writes to a cached buffer begins with
- * nothing; past the caches, what a device left there goes first.
+ * CPU access through a DMA-BUF. Write-only access to a cached buffer begins without
+ * maintenance; for an uncached one, cache lines that a device left go first.
  */
 static void cmem_dmabuf_test_turn(struct kunit *test, struct dma_buf *dmabuf,
 				  bool cached, int begin, int end,
@@ -752,9 +753,9 @@ static void cmem_dmabuf_test_set_snoops(struct device *dev, bool snoops)
 #endif
 
 /*
- * What has to be maintained is the buffer's, however the CPU works on it: by what the block
- * says of the devices that it is for, and by all devices that are attached, each of which
- * snoops or does not.
+ * The buffer's maintenance does not depend on how the CPU accesses it. It depends on the
+ * devices that the block is for, and on all attached devices, each of which snoops or
+ * does not.
  */
 static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 {
@@ -831,7 +832,7 @@ static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 #endif
 }
 
-/* Each DMA-BUF holds the buffer, and lets go of it. */
+/* Each DMA-BUF holds a reference to the buffer, and drops it. */
 static void cmem_dmabuf_test_holds(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;

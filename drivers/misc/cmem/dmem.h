@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Blocks as regions of the dmem cgroup controller, in kernels that have it: the header
- * is there where its symbol in Kconfig is. Elsewhere all of this is nothing.
+ * Blocks as regions of the dmem cgroup controller. Kernels without its Kconfig symbol do
+ * not have the header either. Without the controller, these functions do nothing.
  *
- * The region of a block is cmem/block<number>, that of the CMA block cmem/cma.
+ * The region of a block is cmem/block<number>, the region of the CMA block cmem/cma.
  */
 #ifndef _CMEM_DMEM_H
 #define _CMEM_DMEM_H
@@ -18,7 +18,7 @@ struct cmem_dmem_region {
 	struct dmem_cgroup_region *region;
 };
 
-/* Which cgroup a buffer is charged to: it stays so until its memory returns. */
+/* The cgroup that a buffer is charged to until its memory returns */
 struct cmem_dmem_charge {
 	struct dmem_cgroup_pool_state *pool;
 };
@@ -39,7 +39,7 @@ static inline void cmem_dmem_unregister(struct cmem_dmem_region *dmem)
 	dmem->region = NULL;
 }
 
-/* The caller's cgroup is charged. If it is at its limit, there is no room. */
+/* Charge the caller's cgroup. Fails with -ENOMEM if the cgroup is at its limit. */
 static inline int cmem_dmem_charge(struct cmem_dmem_region *dmem,
 				   struct cmem_dmem_charge *charge, u64 length)
 {

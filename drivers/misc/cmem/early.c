@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What must be reserved at boot, before the page allocator has all memory: CMA
- * areas for block -1, and mapped memory for a block of a machine that has no
- * device tree.
+ * Reserves memory at boot, before the page allocator owns all memory: CMA areas
+ * for block -1, and mapped memory for blocks of machines without a device tree.
  *
  *	cmem_cma_pools=<n>x<size>[,...]		an area for each pool
  *	cmem_cma_heapsize=<size>		an area for the heap
  *	cmem_carveout=<size>[@<address>][,...]	a block each
  *
- * All architectures pass through dma_contiguous_reserve(), which calls us after it
- * made the global area. What can't be had is told in the log, and the rest is
- * served. The slots that CMA has for areas are few: those of the device tree's
- * own areas, some of which come later, are left alone.
+ * On all architectures dma_contiguous_reserve() calls this file after it creates
+ * the global area. A reservation that fails is logged, and the others are still
+ * made. CMA has few slots for areas. This file leaves enough of them for the
+ * device tree's own areas, some of which are created later.
  *
- * A kernel that was started to save a crash dump has little memory, and all else is
- * evidence. It reserves nothing, and makes no block, unless cmem_kdump says so.
+ * A kernel that saves a crash dump has little memory, and must preserve all other
+ * memory. It reserves nothing and creates no block, unless cmem_kdump is given.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -43,7 +42,7 @@ static struct cma *cmem_heap __initdata;
 static struct cmem_region_config cmem_carveouts[CMEM_MAX_CARVEOUTS] __initdata;
 static unsigned int cmem_num_carveouts __initdata;
 
-/* A number of digits, decimal or 0x, that K, M or G may follow */
+/* Parse a decimal or 0x number with an optional unit K, M or G. */
 static int __init cmem_early_number(const char **at, u64 *value)
 {
 	static const char units[] = "KMG";
@@ -73,11 +72,11 @@ static int __init cmem_early_number(const char **at, u64 *value)
 }
 
 /**
- * cmem_early_parse_size - read a size
- * @val: decimal or with 0x, in bytes, or with K, M or G behind it
- * @size: where to put it, in bytes
+ * cmem_early_parse_size - parse a size
+ * @val: bytes, decimal or with 0x, optionally followed by K, M or G
+ * @size: set to the size in bytes on success
  *
- * Return: 0, or -EINVAL for what is no size, or 0.
+ * Return: 0, or -EINVAL for an invalid size or 0.
  */
 int __init cmem_early_parse_size(const char *val, u64 *size)
 {
@@ -111,12 +110,12 @@ static int __init cmem_early_parse_pool(const char **at,
 }
 
 /**
- * cmem_early_parse_pools - read what cmem_cma_pools= says
- * @val: <number>x<size>, and more of these with commas between them. The number
- *	is decimal, the size as for cmem_early_parse_size().
- * @pools: room for CMEM_MAX_POOLS
+ * cmem_early_parse_pools - parse cmem_cma_pools=
+ * @val: one or more <number>x<size>, separated by commas. The number is decimal,
+ *	the size is as for cmem_early_parse_size().
+ * @pools: array of CMEM_MAX_POOLS
  *
- * Return: how many pools, at least 1; -EINVAL, or -E2BIG for too many.
+ * Return: the number of pools, at least 1; -EINVAL, or -E2BIG for too many.
  */
 int __init cmem_early_parse_pools(const char *val,
 				  struct cmem_pool_config *pools)
@@ -135,12 +134,12 @@ int __init cmem_early_parse_pools(const char *val,
 }
 
 /**
- * cmem_early_parse_regions - read what cmem_carveout= says
- * @val: <size>[@<address>], and more of these with commas between them. Both are
- *	multiples of the page size, and decimal or with 0x.
- * @regions: room for CMEM_MAX_CARVEOUTS
+ * cmem_early_parse_regions - parse cmem_carveout=
+ * @val: one or more <size>[@<address>], separated by commas. Both are multiples
+ *	of the page size, as for cmem_early_parse_size().
+ * @regions: array of CMEM_MAX_CARVEOUTS
  *
- * Return: how many regions, at least 1; -EINVAL, or -E2BIG for too many.
+ * Return: the number of regions, at least 1; -EINVAL, or -E2BIG for too many.
  */
 int __init cmem_early_parse_regions(const char *val,
 				    struct cmem_region_config *regions)
@@ -173,7 +172,7 @@ int __init cmem_early_parse_regions(const char *val,
 	return -E2BIG;
 }
 
-/* Without the hook, or what it needs, nothing can be reserved. */
+/* Without CONFIG_DMA_CMA, nothing calls this file to reserve memory. */
 static bool __init cmem_early_possible(const char *option)
 {
 	if (IS_ENABLED(CONFIG_DMA_CMA))
@@ -244,12 +243,12 @@ static int __init cmem_early_set_kdump(char *val)
 early_param("cmem_kdump", cmem_early_set_kdump);
 
 /**
- * cmem_early_saves_dump - tell if this kernel is to leave all memory as it is
+ * cmem_early_saves_dump - tell if this kernel must leave all memory as it is
  *
- * What says that it saves a crash dump (linux,elfcorehdr in the device tree, or
- * elfcorehdr=) is read before anything is reserved.
+ * The kernel learns that it saves a crash dump (linux,elfcorehdr in the device tree,
+ * or elfcorehdr=) before it reserves any memory.
  *
- * Return: true if it saves a crash dump, and nobody asked for blocks nevertheless.
+ * Return: true if it saves a crash dump and cmem_kdump does not ask for blocks.
  */
 bool cmem_early_saves_dump(void)
 {
@@ -288,9 +287,9 @@ static bool __init cmem_early_is_area(unsigned long node)
 }
 
 /*
- * How many areas the device tree makes after us. The kernel has a slot in one
- * table for each node, and on arm one in another of the same size for each range
- * in its reg, and checks only the first.
+ * Count the areas that the device tree creates later. The kernel uses a slot in
+ * one table for each node. On arm it also uses a slot in a second table of the
+ * same size for each range in reg, but checks only the first table for room.
  */
 static unsigned int __init cmem_early_later_areas(void)
 {
@@ -340,7 +339,7 @@ static int __init cmem_early_declare(const char *name, u64 length,
 
 	if (!cmem_early_free_slots())
 		return -ENOSPC;
-	/* The sizes of areas are unsigned long, in bytes. */
+	/* CMA stores the size of an area as unsigned long, in bytes. */
 	if (length > ULONG_MAX - CMA_MIN_ALIGNMENT_BYTES)
 		return -ENOMEM;
 	ret = cma_declare_contiguous(0, length, limit, 0, 0, false, name, cma);
@@ -390,7 +389,7 @@ static void __init cmem_early_reserve_heap(phys_addr_t limit)
 		       cmem_heap_length, cmem_early_reason(ret), CONFIG_CMA_AREAS);
 }
 
-/* All of it is memory, and none of it has been kept out of the linear map. */
+/* Tell if all of a range is memory and in the linear map. */
 static bool __init cmem_early_is_mapped(phys_addr_t base, phys_addr_t length)
 {
 	phys_addr_t offset;
@@ -404,8 +403,8 @@ static bool __init cmem_early_is_mapped(phys_addr_t base, phys_addr_t length)
 }
 
 /*
- * On 32-bit arm the linear map is not made yet. What it leaves out has no cached alias
- * beside the mappings of programs that are not cached; it is made of whole sections.
+ * 32-bit arm has not created the linear map yet. Memory that it omits has no cached
+ * alias beside non-cached mappings of programs. The linear map consists of sections.
  */
 #ifdef CONFIG_ARM
 #define CMEM_CARVEOUT_UNIT	PMD_SIZE
@@ -444,21 +443,21 @@ static int __init cmem_early_take(struct cmem_region_config *region,
 		return -ENOMEM;
 	region->length = round_up(region->length, (u64)CMEM_CARVEOUT_UNIT);
 	length = region->length;
-	/* On 32 bit, what is above this is not in the linear map. */
+	/* On 32 bit, memory above this limit is not in the linear map. */
 	limit = min_not_zero(limit, memblock_get_current_limit());
 	base = memblock_phys_alloc_range(length,
 					 length >= PMD_SIZE ? PMD_SIZE : PAGE_SIZE,
 					 0, limit);
 	if (!base)
 		return -ENOMEM;
-	/* It is nothing that points to other memory. */
+	/* The memory has no pointers to kernel objects. */
 	kmemleak_ignore_phys(base);
 	region->base = base;
 	cmem_early_keep_unmapped(region);
 	return 0;
 }
 
-/* Those with an address, or those without */
+/* Reserve the regions with an address, or those without. */
 static void __init cmem_early_reserve_carveouts(phys_addr_t limit, bool fixed)
 {
 	unsigned int i;
@@ -488,17 +487,17 @@ static void __init cmem_early_reserve_carveouts(phys_addr_t limit, bool fixed)
 }
 
 /**
- * dma_contiguous_reserve_drivers - reserve what the kernel command line asks for
- * @limit: end of what devices can reach, as physical address; 0 for any
+ * dma_contiguous_reserve_drivers - reserve memory for the kernel command line
+ * @limit: end of the memory that devices can reach, as physical address; 0 for any
  *
- * Called once, while there is only the early allocator.
+ * Called once, while memblock is the only allocator.
  */
 void __init dma_contiguous_reserve_drivers(phys_addr_t limit)
 {
 	if (cmem_early_saves_dump())
 		return;
 
-	/* First what can be in one place only. */
+	/* Fixed addresses go first. */
 	cmem_early_reserve_carveouts(limit, true);
 	cmem_early_reserve_pools(limit);
 	cmem_early_reserve_heap(limit);
@@ -508,9 +507,9 @@ void __init dma_contiguous_reserve_drivers(phys_addr_t limit)
 #endif /* CONFIG_DMA_CMA */
 
 /**
- * cmem_early_wanted - tell if CMA areas were asked for
+ * cmem_early_wanted - tell if the command line asks for CMA areas
  *
- * Return: true if they were, whether they could be had or not.
+ * Return: true if it does, even if the reservation failed.
  */
 bool __init cmem_early_wanted(void)
 {
@@ -518,7 +517,7 @@ bool __init cmem_early_wanted(void)
 }
 
 /**
- * cmem_early_pool - a pool that cmem_cma_pools= asked for
+ * cmem_early_pool - get a pool of cmem_cma_pools=
  * @number: of the pool, from 0
  *
  * Return: the pool, or NULL if there are no more.
@@ -529,7 +528,7 @@ const struct cmem_early_pool * __init cmem_early_pool(unsigned int number)
 }
 
 /**
- * cmem_early_heap - the area that cmem_cma_heapsize= asked for
+ * cmem_early_heap - get the area of cmem_cma_heapsize=
  *
  * Return: the area, or NULL if there is none.
  */
@@ -539,10 +538,10 @@ struct cma * __init cmem_early_heap(void)
 }
 
 /**
- * cmem_early_carveout - a region that cmem_carveout= had reserved
+ * cmem_early_carveout - get a region of cmem_carveout=
  * @number: of the region, from 0
- * @base: where to put the physical address of its first byte
- * @length: where to put its length in bytes, 0 if it could not be had
+ * @base: set to the physical address of its first byte
+ * @length: set to its length in bytes, 0 if the reservation failed
  *
  * Return: false if there are no more.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the kernel command line had reserved at boot, read once when the driver
- * starts.
+ * Memory that the kernel command line reserves at boot. The driver reads it once when
+ * it starts.
  */
 #ifndef _CMEM_EARLY_H
 #define _CMEM_EARLY_H
@@ -16,9 +16,9 @@ struct cma;
 #define CMEM_MAX_CARVEOUTS	8
 
 /**
- * struct cmem_region_config - a region that is asked for
+ * struct cmem_region_config - a requested region
  * @base: physical address of the first byte, if @fixed
- * @fixed: it must be at @base
+ * @fixed: the region must be at @base
  * @length: in bytes
  */
 struct cmem_region_config {
@@ -28,9 +28,9 @@ struct cmem_region_config {
 };
 
 /**
- * struct cmem_early_pool - a pool that cmem_cma_pools= asked for
- * @config: what was asked for
- * @cma: its area, NULL if that could not be had
+ * struct cmem_early_pool - a pool from cmem_cma_pools=
+ * @config: the requested configuration
+ * @cma: the area of the pool, NULL if the reservation failed
  */
 struct cmem_early_pool {
 	struct cmem_pool_config config;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of what the early words of the kernel command line say.
+ * KUnit tests of the early kernel command line parameters.
  */
 #include "early.h"
 #include "kunit.h"
@@ -16,7 +16,7 @@ struct cmem_early_pools_case {
 };
 
 static const struct cmem_early_pools_case cmem_early_pools_cases[] __initconst = {
-	/* what the documentation of the out-of-tree driver has */
+	/* from the documentation of the out-of-tree driver */
 	{ "10x4096,8x131072,4x1048576", 3,
 		{ { 10, 4096 }, { 8, 131072 }, { 4, 1048576 } } },
 	{ "1x1", 1, { { 1, 1 } } },
@@ -44,7 +44,7 @@ static const struct cmem_early_pools_case cmem_early_pools_cases[] __initconst =
 	{ "4x1T", -EINVAL },
 	{ "4xBUFSIZE", -EINVAL },
 	{ "4x4096x4", -EINVAL },
-	/* more than any memory */
+	/* more than any memory size */
 	{ "1x18446744073709551615", -EINVAL },
 	{ "1x18446744073709551616", -EINVAL },
 	{ "1x99999999999999999999999999", -EINVAL },
@@ -169,7 +169,7 @@ static void __init cmem_early_reads_regions(struct kunit *test)
 	}
 }
 
-/* Read again when its results are asked for, so it stays. */
+/* Permanent: KUnit reads it again to report the results. */
 static struct kunit_case __refdata cmem_early_test_cases[] = {
 	KUNIT_CASE(cmem_early_reads_pools),
 	KUNIT_CASE(cmem_early_reads_as_many_pools_as_a_block_has),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The DMA-BUFs of one buffer: which of them is kept, and what is known of the devices that
- * are attached to any of them. Few buffers of a system are DMA-BUFs at a time, so that
- * this is found by a hash, and costs the other buffers nothing.
+ * The DMA-BUFs of one buffer: which of them is kept, and which kinds of devices are
+ * attached to any of them. Only few buffers are exported at a time, so a hash holds this,
+ * which costs other buffers nothing.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
@@ -35,10 +35,10 @@ static struct cmem_exports *cmem_exports_find(const struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_exports_get - find the DMA-BUFs of a buffer, or begin them
+ * cmem_exports_get - find or create the set of DMA-BUFs of a buffer
  * @buffer: a buffer that the caller holds
  *
- * Return: what to give cmem_exports_put(), or -ENOMEM.
+ * Return: the set, for cmem_exports_put(), or -ENOMEM.
  */
 struct cmem_exports *cmem_exports_get(struct cmem_buffer *buffer)
 {
@@ -70,8 +70,8 @@ struct cmem_exports *cmem_exports_get(struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_exports_put - let go of what cmem_exports_get() found
- * @exports: it
+ * cmem_exports_put - drop a reference from cmem_exports_get()
+ * @exports: the DMA-BUFs of a buffer
  */
 void cmem_exports_put(struct cmem_exports *exports)
 {
@@ -108,13 +108,13 @@ struct dma_buf *cmem_exports_find_kept(struct cmem_exports *exports, int access)
 }
 
 /**
- * cmem_exports_keep - keep a DMA-BUF as long as a file is registered for the buffer
+ * cmem_exports_keep - keep a DMA-BUF while a file is registered for the buffer
  * @exports: the DMA-BUFs of the buffer
  * @access: O_RDONLY, O_WRONLY or O_RDWR
- * @dmabuf: one for that access, which the caller holds
+ * @dmabuf: a DMA-BUF with that access, which the caller holds
  *
- * Return: the DMA-BUF to use, held for the caller in place of @dmabuf: another thread
- * may have kept one already.
+ * Return: the DMA-BUF to use, held for the caller in place of @dmabuf: another thread may
+ * have kept one already.
  */
 struct dma_buf *cmem_exports_keep(struct cmem_exports *exports, int access,
 				  struct dma_buf *dmabuf)
@@ -130,17 +130,17 @@ struct dma_buf *cmem_exports_keep(struct cmem_exports *exports, int access,
 		buffer->flags |= CMEM_BUFFER_EXPORTED;
 		return dmabuf;
 	}
-	/* Somebody else was faster. */
+	/* Another thread was faster. */
 	dma_buf_put(dmabuf);
 	get_dma_buf(exports->kept[access]);
 	return exports->kept[access];
 }
 
 /**
- * cmem_exports_forget - no file is registered for a buffer any more
+ * cmem_exports_forget - drop the kept DMA-BUFs when no file is registered any more
  * @buffer: a buffer of a block that is locked
  *
- * Those who have its DMA-BUFs keep them.
+ * Other users of the DMA-BUFs keep them.
  */
 void cmem_exports_forget(struct cmem_buffer *buffer)
 {
@@ -151,22 +151,22 @@ void cmem_exports_forget(struct cmem_buffer *buffer)
 	if (!(buffer->flags & CMEM_BUFFER_EXPORTED))
 		return;
 	WRITE_ONCE(buffer->flags, buffer->flags & ~CMEM_BUFFER_EXPORTED);
-	/* Each that is kept is one of its users, so that there is one. */
+	/* Each kept DMA-BUF counts as a user, so the lookup finds the set. */
 	spin_lock(&cmem_exports_lock);
 	exports = cmem_exports_find(buffer);
 	memcpy(kept, exports->kept, sizeof(kept));
 	memset(exports->kept, 0, sizeof(exports->kept));
 	spin_unlock(&cmem_exports_lock);
-	/* Files are closed later, with nothing locked. */
+	/* The files are closed later, without the lock. */
 	for (i = 0; i < ARRAY_SIZE(kept); i++)
 		if (kept[i])
 			dma_buf_put(kept[i]);
 }
 
 /**
- * cmem_exports_inodes - go through the DMA-BUFs of a buffer
+ * cmem_exports_inodes - iterate over the DMA-BUFs of a buffer
  * @buffer: a live buffer of a block that is locked
- * @fn: called with the number of each one's inode
+ * @fn: called with each DMA-BUF's inode number
  * @arg: passed on to @fn
  */
 void cmem_exports_inodes(const struct cmem_buffer *buffer,
@@ -175,7 +175,7 @@ void cmem_exports_inodes(const struct cmem_buffer *buffer,
 	const struct cmem_dmabuf *exported;
 	struct cmem_exports *exports;
 
-	/* Each that is in the list is one of its users, and stays there meanwhile. */
+	/* Each listed DMA-BUF is a user and stays listed while the block is locked. */
 	spin_lock(&cmem_exports_lock);
 	exports = cmem_exports_find(buffer);
 	if (exports && list_empty(&exports->dmabufs))
@@ -208,17 +208,17 @@ void cmem_exports_count(struct cmem_exports *exports, bool unsnooped, int change
 		flags |= CMEM_BUFFER_UNSNOOPED;
 	if (exports->snooped)
 		flags |= CMEM_BUFFER_SNOOPED;
-	/* At once: who syncs meanwhile looks at it without the lock. */
+	/* One store: a concurrent sync reads the flags without the lock. */
 	WRITE_ONCE(buffer->flags, flags);
 }
 
 /**
- * cmem_dmabuf_die - a program ends that has a DMA-BUF of ours mapped
- * @file: the DMA-BUF's, which that mapping holds still
+ * cmem_dmabuf_die - handle the end of a program that has a DMA-BUF of ours mapped
+ * @file: the DMA-BUF's file, which that mapping still holds
  *
- * exec() calls this as well. The caller may be another process, which was reading the
- * memory of the program that ends (ps, a debugger). cmem_dmabuf_release() then runs in
- * that process, and can't tell that a program has ended.
+ * This runs on exec() as well. The caller may be another process that was reading the
+ * program's memory (ps, a debugger). cmem_dmabuf_release() then runs in that process, and
+ * can't tell that the program has ended.
  */
 void cmem_dmabuf_die(struct file *file)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The DMA-BUFs of one buffer (exports.c), of which each is one (dmabuf.c) */
+/* All DMA-BUFs of one buffer (exports.c); dmabuf.c implements each of them */
 #ifndef _CMEM_EXPORTS_H
 #define _CMEM_EXPORTS_H
 
@@ -15,18 +15,18 @@ struct file;
 
 /**
  * struct cmem_exports - the DMA-BUFs of a buffer
- * @in_hash: by @buffer
- * @buffer: whose they are. Each of @users holds it.
+ * @in_hash: in the hash, by @buffer
+ * @buffer: the buffer. Each of @users holds it.
  * @users: DMA-BUFs that are not released yet, and calls that make one
- * @kept: what EXPORT answers with, by what it is open for (O_RDONLY, O_WRONLY, O_RDWR),
- *	held as long as a file is registered, under the block's lock
+ * @kept: the DMA-BUFs that EXPORT returns, by access (O_RDONLY, O_WRONLY, O_RDWR), held
+ *	while a file is registered, under the block's lock
  * @resv: their fences
  * @dmabufs: all that are not released yet, under the block's lock
- * @unsnooped: how many devices are attached that do not snoop the caches, under the
- *	block's lock
- * @snooped: how many that do, under the block's lock
+ * @unsnooped: number of attached devices that do not snoop the caches, under the block's
+ *	lock
+ * @snooped: number of attached devices that snoop, under the block's lock
  *
- * What is not said to be under another lock is under cmem_exports_lock.
+ * cmem_exports_lock protects the members for which no other lock is named.
  */
 struct cmem_exports {
 	struct hlist_node in_hash;
@@ -40,11 +40,11 @@ struct cmem_exports {
 };
 
 /**
- * struct cmem_dmabuf - what is behind a DMA-BUF
+ * struct cmem_dmabuf - state of a DMA-BUF
  * @buffer: the buffer, held
- * @exports: all DMA-BUFs of it, held
- * @in_exports: among these
- * @inode: number of its inode, by which debugfs and fdinfo know it
+ * @exports: all DMA-BUFs of the buffer, held
+ * @in_exports: in cmem_exports.dmabufs
+ * @inode: its inode number, by which debugfs and fdinfo name it
  * @heap: it is from a DMA-BUF heap
  */
 struct cmem_dmabuf {

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of blocks that has failed: an error that the hardware can't correct.
+ * Memory failures in blocks: errors that the hardware can't correct.
  *
- * What the kernel learns of such an error (memory_failure()) it notes in the struct
- * page. For a page that is reserved, or that CMA has given away, it can do no more, and
- * it tells nobody but a trace point. So this file looks for such pages: when the trace
- * point says that there is a new one, and else before memory is handed out or cleaned.
+ * memory_failure() marks the struct page. For a page that is reserved, or that CMA has
+ * allocated, it can do no more, and only a trace point reports the error. So this file
+ * looks for marked pages when the trace point reports one, and before memory is handed
+ * out or cleaned.
  *
- * A free page of a heap is taken out of use alone, one of a pool with the buffer that it
- * is in. A buffer that somebody holds is marked, and taken out of use when its last holder
- * lets go of it. Until then no mapping has the page: whoever touches it gets SIGBUS, and
- * calls that would touch it return EHWPOISON. Memory that is out of use stays out of use
- * until its block is removed.
+ * A free page of a heap is taken out of use alone, a free page of a pool with its
+ * buffer. A buffer that is held is marked, and taken out of use with its last reference.
+ * Until then, the page is unmapped everywhere: an access gets SIGBUS, and calls that
+ * would access it return EHWPOISON. Memory stays out of use until its block is removed.
  *
- * All of this is under the block's lock, but for the mappings. A fault may have looked at
- * a page before it failed, and map it later than it was taken out of all mappings. So
- * faults are SRCU readers, and between the mark and the mappings one waits for them.
+ * The block's lock protects all this, except the mappings. A fault may check a page
+ * before it fails, and map it after it was unmapped everywhere. So faults are SRCU
+ * readers, and the work item waits for them between marking and unmapping.
  *
- * Memory without struct pages has no place to note it in, and nobody tells. Of CMA, the
- * page allocator takes care: it gives such a page to nobody any more.
+ * Memory without struct pages has no place for the mark, so its failures stay unknown.
+ * For CMA, the page allocator never hands out a failed page again.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -42,7 +41,7 @@
 #include "pool.h"
 #include "space.h"
 
-/* No number of failed pages in the machine: whatever that is, look again. */
+/* Never the number of failed pages in the machine: forces another look */
 #define CMEM_FAILURES_UNKNOWN	-1
 
 DEFINE_STATIC_SRCU(cmem_failure_srcu);
@@ -51,7 +50,7 @@ static void cmem_failure_work_fn(struct work_struct *work);
 static DECLARE_WORK(cmem_failure_work, cmem_failure_work_fn);
 
 /**
- * cmem_failure_fault_begin - go to look at pages and to map them
+ * cmem_failure_fault_begin - begin to check pages and map them
  *
  * Return: for cmem_failure_fault_end().
  */
@@ -62,7 +61,7 @@ int cmem_failure_fault_begin(void)
 }
 
 /**
- * cmem_failure_fault_end - what is mapped is mapped
+ * cmem_failure_fault_end - all checked pages are mapped
  * @idx: what cmem_failure_fault_begin() returned
  */
 void cmem_failure_fault_end(int idx)
@@ -71,7 +70,7 @@ void cmem_failure_fault_end(int idx)
 	srcu_read_unlock(&cmem_failure_srcu, idx);
 }
 
-/* As memory_failure() sees it: a block may have struct pages for a part of it. */
+/* Check as memory_failure() does: only a part of a block may have struct pages. */
 static bool cmem_failure_at(const struct cmem_block *block, unsigned long pfn)
 {
 	struct page *page = block->has_pages ? pfn_to_page(pfn) :
@@ -81,13 +80,13 @@ static bool cmem_failure_at(const struct cmem_block *block, unsigned long pfn)
 }
 
 /**
- * cmem_failure_before - count pages that are well
+ * cmem_failure_before - count the pages before the first failed one
  * @block: a block of which the caller has a buffer
  * @pfn: page frame number of the first page, in the block
- * @pages: how many
+ * @pages: number of pages to check
  *
- * Return: how many there are before the first that has failed, as far as the kernel
- * knows; @pages if none has.
+ * Return: number of pages before the first one that the kernel knows to have failed;
+ * @pages if none has.
  */
 unsigned long cmem_failure_before(const struct cmem_block *block,
 				  unsigned long pfn, unsigned long pages)
@@ -100,7 +99,7 @@ unsigned long cmem_failure_before(const struct cmem_block *block,
 	return i;
 }
 
-/* Of a buffer that has been taken. The log tells of the first page alone. */
+/* Mark a taken buffer as failed. Only its first failed page is logged. */
 static void cmem_failure_tell(struct cmem_buffer *buffer, unsigned long page)
 {
 	struct cmem_extent extent;
@@ -108,7 +107,7 @@ static void cmem_failure_tell(struct cmem_buffer *buffer, unsigned long page)
 
 	if (buffer->flags & CMEM_BUFFER_FAILED)
 		return;
-	/* Who is just being given it sees that, and gives it back. */
+	/* An allocation in progress sees the flag, and gives the buffer back. */
 	buffer->flags |= CMEM_BUFFER_FAILED;
 	if (!(buffer->flags & (CMEM_BUFFER_LIVE | CMEM_BUFFER_QUARANTINED)))
 		return;
@@ -121,7 +120,7 @@ static void cmem_failure_tell(struct cmem_buffer *buffer, unsigned long page)
 	queue_work(system_unbound_wq, &cmem_failure_work);
 }
 
-/* It has been taken out of its pool or heap, which keeps it as one that is in use. */
+/* Keep a buffer out of use. Its pool or heap already treats it as taken. */
 static void cmem_failure_keep(struct cmem_buffer *buffer, unsigned long page)
 {
 	struct cmem_extent extent;
@@ -172,7 +171,7 @@ static bool cmem_failure_in_heap(struct cmem_block *block, unsigned long page)
 	case CMEM_HEAP_SCRUBBING:
 		return false;
 	default:
-		/* Without, somebody would get the page. */
+		/* This must not fail, or the page would be handed out. */
 		from = kzalloc(sizeof(*from), GFP_KERNEL | __GFP_NOFAIL);
 		from->block = block;
 		from->pool = CMEM_POOL_HEAP;
@@ -184,7 +183,7 @@ static bool cmem_failure_in_heap(struct cmem_block *block, unsigned long page)
 	}
 }
 
-/* If not all is done, it is being cleaned. */
+/* Return false if the page is being cleaned, and must be looked at again. */
 static bool cmem_failure_handle(struct cmem_block *block, unsigned long page)
 {
 	struct cmem_carved_pool *pool = cmem_block_pool_at(block, page);
@@ -194,10 +193,10 @@ static bool cmem_failure_handle(struct cmem_block *block, unsigned long page)
 		      cmem_failure_in_heap(block, page);
 }
 
-/* Called for a page that has failed; returns whether all is done about it */
+/* Handles a failed page; returns false if it must be looked at again */
 typedef bool (*cmem_failure_fn)(struct cmem_block *block, unsigned long page);
 
-/* Where what is free is the kernel's: what is in use */
+/* Walk pages in use only, for blocks whose free memory is lent to the kernel. */
 static void cmem_failure_walk_used(struct cmem_block *block, cmem_failure_fn fn)
 {
 	struct cmem_heap_buffer *from;
@@ -218,7 +217,7 @@ static void cmem_failure_walk_used(struct cmem_block *block, cmem_failure_fn fn)
 	}
 }
 
-/* Call a function for each page that has failed, and tell if it always returned true. */
+/* Call a function for each failed page. Return true if all calls returned true. */
 static bool cmem_failure_walk(struct cmem_block *block, cmem_failure_fn fn)
 {
 	unsigned long page, next, pfn, steps = 0;
@@ -242,26 +241,26 @@ static bool cmem_failure_walk(struct cmem_block *block, cmem_failure_fn fn)
 }
 
 /**
- * cmem_failure_look - look for memory of a block that has failed
+ * cmem_failure_look - look for failed memory of a block
  * @block: the block, which is present and locked
  *
- * Goes through all of it: for when there is reason to. May sleep.
+ * Walks the whole block, so there should be a reason to. May sleep.
  */
 void cmem_failure_look(struct cmem_block *block)
 {
 	long failures = atomic_long_read(&num_poisoned_pages);
 
-	/* The scrubber looks again when it has done what it was at. */
+	/* The scrubber looks again when it has finished its pages. */
 	if (!cmem_failure_walk(block, cmem_failure_handle))
 		failures = CMEM_FAILURES_UNKNOWN;
 	block->failures = failures;
 }
 
 /**
- * cmem_failure_return - take out of use what of a buffer has failed
+ * cmem_failure_return - take failed memory of a buffer out of use
  * @block: the block, which is present and locked
  * @start: page offset of the buffer, which has just been given back
- * @pages: how many it has
+ * @pages: number of its pages
  */
 void cmem_failure_return(struct cmem_block *block, unsigned long start,
 			 unsigned long pages)
@@ -276,8 +275,8 @@ void cmem_failure_return(struct cmem_block *block, unsigned long start,
 }
 
 /**
- * cmem_failure_forget - let go of what is kept out of use
- * @block: a block that becomes none, locked
+ * cmem_failure_forget - forget the memory that is kept out of use
+ * @block: a block that is being removed, locked
  */
 void cmem_failure_forget(struct cmem_block *block)
 {
@@ -288,9 +287,6 @@ void cmem_failure_forget(struct cmem_block *block)
 		if (!buffer->pool)
 			kfree(cmem_heap_buffer(buffer));
 	}
-	block->heap_failed = 0;
-	block->failures = 0;
-	WRITE_ONCE(block->has_failed, false);
 }
 
 static void cmem_failure_look_again(struct cmem_block *block)
@@ -319,13 +315,13 @@ static void cmem_failure_work_fn(struct work_struct *work)
 
 	cmem_for_each_block(block)
 		cmem_failure_look_again(block);
-	/* Faults that saw no failure have mapped what they are going to. */
+	/* After this, all faults that saw no failure have mapped their pages. */
 	synchronize_srcu(&cmem_failure_srcu);
 	cmem_for_each_block(block)
 		cmem_failure_unmap_all(block);
 }
 
-/* It is noted in the struct page already, but not in the number of failed pages. */
+/* The struct page is marked already, but num_poisoned_pages does not count it yet. */
 static void cmem_failure_event(void *data, unsigned long pfn, int type,
 			       int result)
 {
@@ -333,9 +329,9 @@ static void cmem_failure_event(void *data, unsigned long pfn, int type,
 }
 
 /**
- * cmem_failure_init - hear of memory that fails
+ * cmem_failure_init - listen for memory failures
  *
- * Without trace points, it is seen when memory is handed out.
+ * Without trace points, they are noticed when memory is handed out or cleaned.
  */
 void __init cmem_failure_init(void)
 {

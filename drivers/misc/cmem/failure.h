@@ -18,20 +18,20 @@ void cmem_failure_return(struct cmem_block *block, unsigned long start,
 void cmem_failure_forget(struct cmem_block *block);
 void cmem_failure_init(void);
 
-/* Tell if any page of a block, of which the caller has a buffer, has failed. */
+/* Tell if any page of a block has failed. The caller has a buffer of it. */
 static inline bool cmem_block_has_failed(const struct cmem_block *block)
 {
 	return unlikely(READ_ONCE(block->has_failed));
 }
 
-/* Before memory of a block, which is locked, is handed out or cleaned */
+/* Look for new failures before memory of a locked block is handed out or cleaned. */
 static inline void cmem_failure_check(struct cmem_block *block)
 {
 	if (unlikely(atomic_long_read(&num_poisoned_pages) != block->failures))
 		cmem_failure_look(block);
 }
 
-/* Tell if memory has failed that nobody could look for, since it was nobody's. */
+/* Tell if newly allocated memory has failed, which no earlier look covered. */
 static inline bool cmem_failure_in_new(const struct cmem_block *block,
 				       unsigned long pfn, unsigned long pages)
 {
@@ -84,7 +84,7 @@ static inline bool cmem_failure_in_new(const struct cmem_block *block,
 }
 #endif
 
-/* Tell if memory of a block, of which the caller has a buffer, has failed. */
+/* Tell if memory of a block has failed. The caller has a buffer of the block. */
 static inline bool cmem_failure_in(const struct cmem_block *block,
 				   unsigned long pfn, unsigned long pages)
 {

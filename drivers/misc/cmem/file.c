@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* /dev/cmem, and an open file of it, which owns buffers. */
-#define pr_fmt(fmt) "cmem: " fmt
-
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -15,12 +13,12 @@
 #include "registration.h"
 #include "trace.h"
 
-/* Programs that name no pool want the heap where no pool can serve. */
+/* Fall back to the heap when no pool can serve a program that names none. */
 bool cmem_heap_fallback;
 module_param_named(useHeapIfPoolUnavailable, cmem_heap_fallback, bool, 0644);
 MODULE_PARM_DESC(useHeapIfPoolUnavailable, "programs that name no pool get memory from the heap when no pool can serve (default: no)");
 
-/* main.c, which knows all that is done with a file, gives it its file operations. */
+/* main.c sets the file operations, since these call into all parts of the driver. */
 struct miscdevice cmem_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "cmem",
@@ -30,8 +28,8 @@ struct miscdevice cmem_misc = {
 static atomic64_t cmem_last_owner;
 
 /**
- * cmem_file_init - make a new owner
- * @file: to be filled in
+ * cmem_file_init - initialize a new owner
+ * @file: the struct to fill in
  * @filp: the open file
  */
 void cmem_file_init(struct cmem_file *file, const struct file *filp)
@@ -51,7 +49,7 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
 	file->changes_maps = 0;
 }
 
-/* Which buffer a registration on one of a file's two lists is for */
+/* The buffer of a registration on one of a file's two lists */
 static struct cmem_buffer *
 cmem_file_buffer(struct cmem_registration *registration, bool shared)
 {
@@ -62,17 +60,17 @@ cmem_file_buffer(struct cmem_registration *registration, bool shared)
 }
 
 /**
- * cmem_file_get_buffers - hold some of the buffers that a file has
+ * cmem_file_get_buffers - hold some of the buffers that a file is registered for
  * @file: the file
- * @shared: of those that it did not allocate
- * @buffers: where to put them, to be put one by one
- * @max: how many there is room for
+ * @shared: get buffers that the file did not allocate, instead of those it did
+ * @buffers: filled with the buffers. The caller puts each of them.
+ * @max: length of @buffers
  *
- * These go to the other end of the list: asking again, until as many came as
- * there were, yields each that was there all the time, as long as nobody else
- * asks meanwhile: the caller holds sync_lock.
+ * Moves these buffers to the other end of the list. Calling again until as many buffers
+ * were returned as the list had yields each buffer that stayed on the list. The caller
+ * holds sync_lock, so that no other walk reorders the list.
  *
- * Return: how many.
+ * Return: the number of buffers.
  */
 unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
 				   struct cmem_buffer **buffers,
@@ -89,7 +87,7 @@ unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
 					       in_file);
 		list_move(&registration->in_file, list);
 		buffer = cmem_file_buffer(registration, shared);
-		/* Being registered, the file holds it. */
+		/* The registration holds the buffer. */
 		cmem_buffer_get(buffer);
 		buffers[count++] = buffer;
 	}
@@ -101,8 +99,8 @@ unsigned int cmem_file_get_buffers(struct cmem_file *file, bool shared,
  * cmem_file_release - drop all registrations of a file that is closed
  * @file: the file
  *
- * Nobody else has the file any more, so its lists do not change meanwhile. Does
- * not fail, and no signal shortens it.
+ * The file has no other users, so its lists do not change meanwhile. Does not fail, and
+ * ignores signals.
  */
 void cmem_file_release(struct cmem_file *file)
 {
@@ -120,7 +118,7 @@ void cmem_file_release(struct cmem_file *file)
 		cmem_buffer_locate(buffer, &extent);
 		mutex_lock(&extent.block->lock);
 		trace_cmem_free(file, &extent, buffer->flags);
-		/* However many others free it: this one has not. */
+		/* This file did not free the buffer, even if others do. */
 		buffer->flags |= CMEM_BUFFER_ABANDONED;
 		cmem_buffer_unregister(buffer, registration, extent.pages);
 		mutex_unlock(&extent.block->lock);

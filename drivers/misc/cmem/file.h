@@ -19,21 +19,20 @@ struct page;
 
 /**
  * struct cmem_file - an open file of /dev/cmem: an owner of buffers
- * @owner: number of this file, never used again for another
- * @filp: the file, which says who opened it
- * @user: who is charged for what it allocates
- * @sync_lock: one walk at a time over all buffers, for SYNC_ALL: it changes
- *	their order
- * @lock: covers what follows
- * @allocated: its registrations for buffers that it allocated, by
- *	cmem_registration.in_file: each is in its buffer
- * @shared: those for other buffers: each is in a struct cmem_sharer
+ * @owner: number of this file, never reused for another file
+ * @filp: the file, with the credentials of the user who opened it
+ * @user: the user who is charged for allocations
+ * @sync_lock: serializes walks over all buffers for SYNC_ALL, which reorder the lists
+ * @lock: protects the members below
+ * @allocated: registrations for buffers that this file allocated, linked by
+ *	cmem_registration.in_file. Each is in its buffer.
+ * @shared: registrations for other buffers. Each is in a struct cmem_sharer.
  * @num_allocated: buffers on @allocated
  * @num_shared: buffers on @shared
- * @num_pages: pages in all of these
+ * @num_pages: pages in the buffers of both lists
  * @changes: the page that counts mappings that have ended, or NULL
- * @changes_mm: of whose mappings, as long as the page is mapped there, else NULL
- * @changes_maps: how often it is
+ * @changes_mm: the mm whose mappings @changes counts, NULL if it does not map the page
+ * @changes_maps: number of mappings of @changes in that mm
  */
 struct cmem_file {
 	u64 owner;
@@ -54,13 +53,13 @@ struct cmem_file {
 extern struct miscdevice cmem_misc;
 extern bool cmem_heap_fallback;
 
-/* The owner behind an open file of /dev/cmem */
+/* The struct cmem_file of an open file of /dev/cmem */
 static inline struct cmem_file *cmem_file_of(const struct file *filp)
 {
 	return filp->private_data;
 }
 
-/* A physical address that users name: of a page that this machine may have */
+/* Check that a physical address from user space is page aligned and has a valid pfn. */
 static inline int cmem_check_phys(u64 phys)
 {
 	if (!PAGE_ALIGNED(phys))

@@ -2,14 +2,14 @@
 /*
  * Heap bookkeeping: a maple tree of extents.
  *
- * One tree says both which pages are in use and which of the free ones are
- * clean: what is absent from it is free and clean, so that an allocation is one
- * search for a gap, and cleaned neighbours join by themselves. Clean and dirty
- * are kept by extent, not in a bitmap: a value entry also remembers whose bytes
- * these are, and the tree costs nothing for memory that nobody touches.
+ * One tree records both which pages are in use and which free pages are clean. Pages
+ * without an entry are free and clean, so an allocation is one search for a gap, and
+ * cleaned neighbours merge without further work. Clean and dirty are tracked by extent,
+ * not in a bitmap: a value entry also records the last owner, and memory that is never
+ * used costs no entries.
  *
- * This file knows page offsets in a block and opaque user pointers, and nothing
- * of buffers. The block's lock, held by the caller, covers a heap.
+ * This file knows page offsets in a block and opaque user pointers. It does not know
+ * buffers. The caller holds the block's lock, which protects a heap.
  */
 #include <linux/align.h>
 #include <linux/bug.h>
@@ -24,16 +24,16 @@
 #include "heap.h"
 #include "heap_entry.h"
 
-/* Bytes of the nodes that a split of a high tree takes */
+/* Bytes of the nodes that splitting a deep tree needs */
 #define CMEM_HEAP_ROOM		SZ_4K
 
 const unsigned long cmem_heap_pooled;
 const unsigned long cmem_heap_scrubbing;
 
 /*
- * For a change that must not fail. It needs no memory: the extent is there as it is,
- * only its entry changes. But where one becomes a gap, neighbours may have to be
- * joined in new nodes.
+ * Store an entry where failure is not an option. This usually needs no memory: the extent
+ * stays, only its entry changes. But if the extent becomes a gap, neighbours may have to
+ * be merged into new nodes.
  */
 void cmem_heap_store(struct cmem_heap *heap, unsigned long start,
 		     unsigned long pages, void *entry)
@@ -44,10 +44,10 @@ void cmem_heap_store(struct cmem_heap *heap, unsigned long start,
 }
 
 /*
- * For what a user wants to be noted. The tree's nodes are charged to his memory cgroup,
- * which mas_store_gfp() would do only with those that it does not get at the first try.
- * To wait for memory, with the block locked, would make all others wait for a group
- * that is at its limit.
+ * Store an entry for a user. The tree's nodes are charged to the user's memory cgroup:
+ * mas_store_gfp() would charge only nodes that it does not get at the first try. This
+ * does not wait for memory, since the block is locked: all others would wait for a
+ * cgroup that is at its limit.
  */
 static int cmem_heap_store_user(struct cmem_heap *heap, unsigned long start,
 				unsigned long pages, void *user)
@@ -62,11 +62,11 @@ static int cmem_heap_store_user(struct cmem_heap *heap, unsigned long start,
 }
 
 /**
- * cmem_heap_make_room - have memory for bookkeeping, after -ENOBUFS
+ * cmem_heap_make_room - provide memory for bookkeeping, after -ENOBUFS
  *
- * Makes the kernel, or the caller's memory cgroup, find more than one entry takes, and
- * leaves it there. Others may take it: it is for the caller to say how often he tries.
- * May sleep for long. To be called with nothing locked.
+ * Makes the kernel, or the caller's memory cgroup, reclaim more than one entry needs, and
+ * leaves it free. Others may take it, so the caller must limit its retries. May sleep
+ * for long. Called without locks.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -81,14 +81,14 @@ int cmem_heap_make_room(void)
 }
 
 /**
- * cmem_heap_init - make a heap that has no pages yet
- * @heap: to be filled in
+ * cmem_heap_init - initialize a heap without pages
+ * @heap: the heap
  * @base_pfn: page frame number of the block's first page
  * @num_pages: pages of the block
- * @lock: what the caller holds around all calls, for lockdep
+ * @lock: the lock that the caller holds around all calls, for lockdep
  *
- * Pages for pools are reserved next; cmem_heap_open() then gives the rest to the
- * heap.
+ * The caller then reserves pages for pools. After that, cmem_heap_open() gives the rest
+ * to the heap.
  */
 void cmem_heap_init(struct cmem_heap *heap, unsigned long base_pfn,
 		    unsigned long num_pages, struct mutex *lock)
@@ -127,7 +127,7 @@ int cmem_heap_reserve(struct cmem_heap *heap, unsigned long start,
 /**
  * cmem_heap_open - give all pages that are not reserved to the heap, dirty
  * @heap: the heap
- * @untouched: leave each of them alone until somebody takes it
+ * @untouched: do not clean a page before it is taken for the first time
  *
  * Return: 0 or -ENOMEM.
  */
@@ -142,7 +142,7 @@ int cmem_heap_open(struct cmem_heap *heap, bool untouched)
 		MA_STATE(mas, &heap->extents, start, start);
 		void *entry = mas_walk(&mas);
 
-		/* The gap behind the last pool has no end. */
+		/* The gap behind the last pool is unbounded. */
 		pages = min(mas.last, heap->num_pages - 1) - start + 1;
 		if (entry)
 			continue;
@@ -182,7 +182,7 @@ static bool cmem_heap_find_clean(struct cmem_heap *heap, unsigned long pages,
 	if (heap->free - heap->dirty - heap->scrubbing < pages)
 		return false;
 
-	/* A gap with room to align in is found in one descent of the tree. */
+	/* One descent of the tree finds a gap with room to align in. */
 	if (!check_add_overflow(pages, align - 1, &padded) &&
 	    padded <= heap->num_pages &&
 	    !mas_empty_area(&mas, 0, last, padded))
@@ -190,7 +190,7 @@ static bool cmem_heap_find_clean(struct cmem_heap *heap, unsigned long pages,
 	if (align == 1)
 		return false;
 
-	/* There is none: look at those that happen to start right. */
+	/* There is none: check the gaps that happen to be aligned. */
 	mas_set(&mas, 0);
 	while (!mas_empty_area(&mas, mas.index, last, pages)) {
 		if (!cmem_heap_align(heap, mas.index, pages, align, start))
@@ -206,9 +206,9 @@ static bool cmem_heap_find_clean(struct cmem_heap *heap, unsigned long pages,
 }
 
 /*
- * Find pages that are free, dirty ones among them. They need not be one extent.
- * This walks the tree, and is worth it: what it finds saves a wait for the
- * scrubber, or is the user's own.
+ * Find free pages, including dirty ones. They may span extents. This walks the tree,
+ * which is worthwhile: a hit saves a wait for the scrubber, or is the user's own
+ * memory.
  */
 static bool cmem_heap_find_free(struct cmem_heap *heap, unsigned long pages,
 				unsigned long align, bool with_scrubbing,
@@ -232,8 +232,8 @@ static bool cmem_heap_find_free(struct cmem_heap *heap, unsigned long pages,
 }
 
 /*
- * Count the dirty pages of a free range, and those of them that nobody has had yet, and
- * tell if they are all the user's.
+ * Count the dirty pages of a free range, and those of them that nobody has used yet, and
+ * tell if all dirty pages were freed with @tag.
  */
 static unsigned long cmem_heap_count_dirty(struct cmem_heap *heap,
 					   unsigned long start,
@@ -285,20 +285,20 @@ static int cmem_heap_claim(struct cmem_heap *heap, unsigned long start,
 /**
  * cmem_heap_take - take pages out of the heap
  * @heap: the heap
- * @pages: how many, at least 1
- * @align: a power of two that the page frame number is to be a multiple of
- * @tag: of the new user, not 0
- * @user: what cmem_heap_find() is to return for these pages; not NULL, and
- *	aligned to 4 bytes at least
+ * @pages: number of pages, at least 1
+ * @align: alignment of the page frame number, a power of two
+ * @tag: tag of the new user, not 0
+ * @user: what cmem_heap_find() returns for these pages; not NULL, and aligned to at
+ *	least 4 bytes
  * @start: where to put the page offset
  *
- * Prefers what the same user freed last, then clean pages, then dirty ones; and
- * for a huge page and more a boundary of such, so that huge pages can map it.
+ * Prefers what the same user freed last, then clean pages, then dirty ones. A request for
+ * at least a huge page prefers a huge page boundary, so that huge pages can map it.
  *
- * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the pages must be cleaned
- * first, -EAGAIN when there will be room as soon as some pages are cleaned,
- * -ENOMEM when there is none, -ENOBUFS when there is no memory for the bookkeeping:
- * cmem_heap_make_room() may help.
+ * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the pages must be cleaned first,
+ * -EAGAIN when there will be room once some pages are cleaned, -ENOMEM when there is no
+ * room, -ENOBUFS when there is no memory for the bookkeeping: cmem_heap_make_room() may
+ * help.
  */
 int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 		   unsigned long align, u64 tag, void *user,
@@ -319,7 +319,7 @@ int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 
 		*start = heap->recent;
 		if (!rest) {
-			/* That is the extent as it is. */
+			/* This is a whole extent: only its entry changes. */
 			cmem_heap_store(heap, *start, pages, user);
 			heap->free -= pages;
 			heap->dirty -= pages;
@@ -361,9 +361,9 @@ int cmem_heap_take(struct cmem_heap *heap, unsigned long pages,
 /**
  * cmem_heap_put - give pages back
  * @heap: the heap
- * @start: what cmem_heap_take() said
- * @pages: as many as were taken
- * @tag: who may have them back uncleaned, 0 for nobody
+ * @start: page offset from cmem_heap_take()
+ * @pages: number of pages, as taken
+ * @tag: tag that may get the pages back uncleaned, 0 for none
  */
 void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
 		   unsigned long pages, u64 tag)
@@ -378,10 +378,10 @@ void cmem_heap_put(struct cmem_heap *heap, unsigned long start,
 }
 
 /**
- * cmem_heap_insert - note pages that somebody else handed out
- * @heap: the heap. What it has free is not for it to say, and does not change.
+ * cmem_heap_insert - record pages that another allocator handed out
+ * @heap: the heap, whose counters do not change
  * @start: page offset
- * @pages: how many, at least 1, none of them noted already
+ * @pages: number of pages, at least 1; none of them is recorded already
  * @user: as for cmem_heap_take()
  *
  * Return: 0 or -ENOBUFS, as cmem_heap_take().
@@ -393,10 +393,10 @@ int cmem_heap_insert(struct cmem_heap *heap, unsigned long start,
 }
 
 /**
- * cmem_heap_erase - forget what cmem_heap_insert() noted
+ * cmem_heap_erase - undo cmem_heap_insert()
  * @heap: the heap
  * @start: page offset
- * @pages: as many as were noted
+ * @pages: number of pages, as recorded
  */
 void cmem_heap_erase(struct cmem_heap *heap, unsigned long start,
 		     unsigned long pages)
@@ -405,7 +405,7 @@ void cmem_heap_erase(struct cmem_heap *heap, unsigned long start,
 }
 
 /**
- * cmem_heap_find - what a page belongs to
+ * cmem_heap_find - find the user of a page
  * @heap: the heap
  * @page: page offset in the block
  *
@@ -420,7 +420,7 @@ void *cmem_heap_find(struct cmem_heap *heap, unsigned long page)
 }
 
 /**
- * cmem_heap_next - the first user in a range of pages
+ * cmem_heap_next - find the first user in a range of pages
  * @heap: the heap
  * @page: in: page offset in the block to start at; out: of the user's first page
  * @last: the last page offset at which a user may start
@@ -443,10 +443,10 @@ void *cmem_heap_next(struct cmem_heap *heap, unsigned long *page,
 }
 
 /**
- * cmem_heap_look - what there is from a page on
+ * cmem_heap_look - get the state of a page and the pages behind it
  * @heap: the heap
  * @page: page offset in the block, of a page that is in no pool
- * @pages: where to put for how many pages that holds
+ * @pages: where to put the number of pages that share this state
  * @user: where to put the user's pointer if the page is in use
  *
  * Return: the state of these pages.
@@ -457,7 +457,7 @@ enum cmem_heap_state cmem_heap_look(struct cmem_heap *heap, unsigned long page,
 	MA_STATE(mas, &heap->extents, page, page);
 	void *entry = mas_walk(&mas);
 
-	/* The gap behind the last entry has no end. */
+	/* The gap behind the last entry is unbounded. */
 	*pages = min(mas.last, heap->num_pages - 1) - page + 1;
 	if (!entry)
 		return CMEM_HEAP_CLEAN;
@@ -470,12 +470,12 @@ enum cmem_heap_state cmem_heap_look(struct cmem_heap *heap, unsigned long page,
 }
 
 /**
- * cmem_heap_largest - the longest run of free pages
+ * cmem_heap_largest - get the longest run of free pages
  * @heap: the heap
  *
  * Walks the tree: for reports, not for allocation.
  *
- * Return: its length in pages, 0 if nothing is free.
+ * Return: the length in pages, 0 if nothing is free.
  */
 unsigned long cmem_heap_largest(struct cmem_heap *heap)
 {

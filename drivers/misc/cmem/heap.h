@@ -11,9 +11,9 @@
 struct mutex;
 
 /**
- * enum cmem_heap_state - what a page of a heap is
+ * enum cmem_heap_state - state of a page of a heap
  * @CMEM_HEAP_CLEAN: free and zeroed
- * @CMEM_HEAP_DIRTY: free, with the bytes of its last user
+ * @CMEM_HEAP_DIRTY: free, with the data of its last user
  * @CMEM_HEAP_SCRUBBING: free, being cleaned in the background
  * @CMEM_HEAP_USED: not free
  */
@@ -26,26 +26,26 @@ enum cmem_heap_state {
 
 /**
  * struct cmem_heap - the pages of a block that are in no pool
- * @extents: page offset in the block -> what is there: nothing for pages that
- *     are free and clean, a value entry (the last user's tag) for free and dirty
- *     ones, a marker for those in a pool or being cleaned, else the user's
- *     pointer
+ * @extents: maps page offsets in the block to their state: no entry for pages that are
+ *     free and clean, a value entry (the last user's tag) for free and dirty ones, a
+ *     marker for pages that are in a pool or being cleaned, the user's pointer for
+ *     pages in use
  * @base_pfn: page frame number of the block's first page, for alignment
  * @num_pages: pages of the block
  * @size: pages of the heap
- * @free: pages that are free: clean, dirty and being cleaned
- * @dirty: those of @free that are dirty
- * @untouched: those of @dirty that nobody has had yet, and that are not cleaned before
- *     somebody takes them
- * @scrubbing: those of @free that are being cleaned
- * @recent: page offset of what was freed last
- * @recent_pages: length of what was freed last, 0 if that is known no more
- * @recent_tag: tag of what was freed last
- * @recent_old: it has been free since before the last ageing
- * @cursor: page offset where the search for dirty pages goes on
+ * @free: free pages: clean, dirty and being cleaned
+ * @dirty: the dirty pages in @free
+ * @untouched: the pages in @dirty that nobody has used yet; they are not cleaned until
+ *     they are taken
+ * @scrubbing: the pages in @free that are being cleaned
+ * @recent: page offset of the extent freed last
+ * @recent_pages: length of that extent, 0 if it is no longer known
+ * @recent_tag: tag of that extent
+ * @recent_old: that extent was freed before the last ageing
+ * @cursor: page offset at which the search for dirty pages continues
  *
- * The caller serialises all calls. May sleep: the tree allocates. What a user takes is
- * charged to his memory cgroup with its entries in the tree.
+ * The caller serializes all calls. They may sleep, since the tree allocates memory. The
+ * entries for what a user takes are charged to the user's memory cgroup.
  */
 struct cmem_heap {
 	struct maple_tree extents;
@@ -94,7 +94,7 @@ void cmem_heap_scrub_end(struct cmem_heap *heap, unsigned long start,
 			 unsigned long pages, bool cleaned);
 unsigned long cmem_heap_largest(struct cmem_heap *heap);
 
-/* Dirty pages that are to be cleaned, sooner or later */
+/* Dirty pages that the scrubber will clean, sooner or later */
 static inline unsigned long cmem_heap_to_clean(const struct cmem_heap *heap)
 {
 	return heap->dirty - heap->untouched;

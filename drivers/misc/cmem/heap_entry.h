@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tree of a heap has for its pages: for heap.c, which takes pages and puts them
- * back, and heap_scrub.c, for the time between.
+ * Entries in the tree of a heap, for heap.c, which takes pages and puts them back, and
+ * heap_scrub.c, which handles free pages.
  */
 #ifndef _CMEM_HEAP_ENTRY_H
 #define _CMEM_HEAP_ENTRY_H
@@ -13,8 +13,8 @@
 #include "heap.h"
 
 /*
- * Tree entries that are no user's pointer. Their addresses are what counts, and
- * must be even: an odd one would be a value entry.
+ * Markers: tree entries that are no user's pointer. Only their addresses matter. They
+ * must be even, since an odd one would be a value entry.
  */
 extern const unsigned long cmem_heap_pooled;
 extern const unsigned long cmem_heap_scrubbing;
@@ -24,7 +24,7 @@ static inline void *cmem_heap_marker(const unsigned long *marker)
 	return (void *)marker;
 }
 
-/* Tell if an entry is something else than a user's pointer. */
+/* Tell if an entry is not a user's pointer. */
 static inline bool cmem_heap_is_marker(void *entry)
 {
 	return xa_is_value(entry) ||
@@ -32,13 +32,13 @@ static inline bool cmem_heap_is_marker(void *entry)
 	       entry == cmem_heap_marker(&cmem_heap_scrubbing);
 }
 
-/* Dirty, and nobody has had it yet */
+/* Dirty, and never used yet */
 static inline void *cmem_heap_untouched_entry(void)
 {
 	return xa_mk_value(LONG_MAX);
 }
 
-/* A tag that no value entry can hold, on 32 bit, is as good as nobody's. */
+/* A tag that does not fit into a value entry, on 32 bit, becomes nobody's. */
 static inline void *cmem_heap_dirty_entry(u64 tag)
 {
 	return xa_mk_value(tag < LONG_MAX ? tag : 0);

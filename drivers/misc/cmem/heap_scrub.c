@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Free pages of a heap: which of them are dirty and to be cleaned, and which are taken out
- * of it for good.
+ * Free pages of a heap: selects dirty pages to clean, and takes failed pages out of the
+ * heap for good.
  */
 #include <linux/minmax.h>
 #include <linux/slab.h>
@@ -9,11 +9,11 @@
 #include "heap.h"
 #include "heap_entry.h"
 
-/* Entries to look at before the search for dirty pages lets others in */
+/* Entries that the search for dirty pages visits before it drops the lock */
 #define CMEM_HEAP_SEARCH_STEPS	512
 
 /**
- * cmem_heap_age - let what was freed last count as free for long
+ * cmem_heap_age - make the extent freed last old
  * @heap: the heap
  */
 void cmem_heap_age(struct cmem_heap *heap)
@@ -22,12 +22,12 @@ void cmem_heap_age(struct cmem_heap *heap)
 }
 
 /**
- * cmem_heap_soil - let all that is free count as dirty, and as nobody's
- * @heap: a heap of which nothing is being cleaned
+ * cmem_heap_soil - make all free pages dirty, without a last owner
+ * @heap: a heap of which no page is being cleaned
  *
- * What nobody has had yet stays that.
+ * Pages that nobody has used yet stay untouched.
  *
- * Return: 0; -ENOMEM if a part is as it was before: ask again.
+ * Return: 0; -ENOMEM if some pages did not change: call again.
  */
 int cmem_heap_soil(struct cmem_heap *heap)
 {
@@ -39,7 +39,7 @@ int cmem_heap_soil(struct cmem_heap *heap)
 		MA_STATE(mas, &heap->extents, start, start);
 		void *entry = mas_walk(&mas);
 
-		/* The gap behind the last entry has no end. */
+		/* The gap behind the last entry is unbounded. */
 		pages = min(mas.last, heap->num_pages - 1) - start + 1;
 		if (entry && (!xa_is_value(entry) || !xa_to_value(entry) ||
 			      entry == cmem_heap_untouched_entry()))
@@ -73,12 +73,12 @@ void cmem_heap_withdraw(struct cmem_heap *heap, unsigned long page, void *user)
 }
 
 /**
- * cmem_heap_has_old - tell if there is something to clean
+ * cmem_heap_has_old - tell if there are pages to clean
  * @heap: the heap
  *
- * What was freed last is left for its last user, until it has aged.
+ * The extent freed last does not count until it has aged: its last user may reuse it.
  *
- * Return: true if there is.
+ * Return: true if there are.
  */
 bool cmem_heap_has_old(struct cmem_heap *heap)
 {
@@ -93,8 +93,8 @@ bool cmem_heap_has_old(struct cmem_heap *heap)
  * @max: at most this many
  * @start: where to put the page offset
  *
- * Return: how many pages; 0 when none was found before others should be let in:
- * ask again as long as cmem_heap_has_old(); -ENOMEM.
+ * Return: number of pages; 0 if the search must drop the lock before it continues: call
+ * again while cmem_heap_has_old(); -ENOMEM.
  */
 long cmem_heap_scrub_begin(struct cmem_heap *heap, unsigned long max,
 			   unsigned long *start)
@@ -136,9 +136,9 @@ found:
 /**
  * cmem_heap_scrub_end - put pages back after cleaning
  * @heap: the heap
- * @start: as cmem_heap_scrub_begin() said
- * @pages: as it said
- * @cleaned: false if they could not be cleaned
+ * @start: page offset from cmem_heap_scrub_begin()
+ * @pages: number of pages from cmem_heap_scrub_begin()
+ * @cleaned: false if the pages could not be cleaned
  */
 void cmem_heap_scrub_end(struct cmem_heap *heap, unsigned long start,
 			 unsigned long pages, bool cleaned)

@@ -2,9 +2,9 @@
 /*
  * KUnit tests of heap bookkeeping.
  *
- * The last test is the strictest: it plays thousands of random operations to a
- * heap and to a model that keeps one line per page, and searches these for what
- * the heap should have found.
+ * The last test is the strictest: it applies thousands of random operations to a
+ * heap and to a model with one entry per page, and searches the entries for the
+ * correct result.
  */
 #include <linux/align.h>
 #include <linux/limits.h>
@@ -21,12 +21,12 @@
 #define TAG_A	0xaull
 #define TAG_B	0xbull
 
-/* From here on, a heap prefers what huge pages can map. */
+/* From this size on, a heap prefers ranges that huge pages can map. */
 #define HUGE_PAGES	((unsigned long)SZ_2M >> PAGE_SHIFT)
 
 /**
- * struct cmem_heap_test - a heap as a block has it
- * @lock: the heap wants it to be held around all calls
+ * struct cmem_heap_test - a heap like a block's
+ * @lock: held around all calls of the heap
  * @heap: the heap
  */
 struct cmem_heap_test {
@@ -34,7 +34,7 @@ struct cmem_heap_test {
 	struct cmem_heap heap;
 };
 
-/* Stands for a user's buffer: it is compared, never looked into. */
+/* Represents a user's buffer: it is compared, never accessed. */
 static u64 cmem_heap_test_user;
 
 static void cmem_heap_test_destroy(void *data)
@@ -215,7 +215,7 @@ static struct cmem_heap_test *cmem_heap_test_dirty(struct kunit *test,
 	return t;
 }
 
-/* Ask for pages to clean until there are some: the search pauses at times. */
+/* Request pages to clean until there are some: the search sometimes pauses. */
 static unsigned long cmem_heap_find_dirty(struct kunit *test,
 					  struct cmem_heap_test *t,
 					  unsigned long max,
@@ -254,7 +254,7 @@ static struct cmem_heap_test *cmem_heap_test_clean(struct kunit *test,
 	return t;
 }
 
-/* A heap whose pages are all taken, one by one */
+/* A heap with all pages allocated, one by one */
 static struct cmem_heap_test *cmem_heap_test_full(struct kunit *test,
 						  unsigned long base_pfn,
 						  unsigned long num_pages)
@@ -397,7 +397,7 @@ static void cmem_heap_aligns_page_frames(struct kunit *test)
 	}
 }
 
-/* There is no room to align in, but one hole happens to start right. */
+/* No hole is long enough for any alignment, but one happens to start aligned. */
 static void cmem_heap_finds_the_hole_that_fits(struct kunit *test)
 {
 	struct cmem_heap_test *t = cmem_heap_test_full(test, 1, 64);
@@ -456,12 +456,12 @@ static void cmem_heap_gives_own_pages_back(struct kunit *test)
 	cmem_heap_expect_take(test, t, 7, 1, TAG_A, CMEM_TAKEN_READY, 3);
 	cmem_heap_expect_free(test, t, 22, 0, 0);
 
-	/* not for somebody else, as long as there are clean ones */
+	/* not for another owner, while there are clean ones */
 	cmem_heap_test_put(t, 0, 3, TAG_A);
 	cmem_heap_expect_take(test, t, 3, 1, TAG_B, CMEM_TAKEN_READY, 10);
 	/* not if the alignment is wrong: the next even frame is page 13 */
 	cmem_heap_expect_take(test, t, 3, 2, TAG_A, CMEM_TAKEN_READY, 13);
-	/* not more than there is */
+	/* not if A freed fewer pages */
 	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_READY, 16);
 	cmem_heap_expect_take(test, t, 3, 1, TAG_A, CMEM_TAKEN_READY, 0);
 }
@@ -474,9 +474,9 @@ static void cmem_heap_forgets_who_had_what_others_took(struct kunit *test)
 	cmem_heap_test_put(t, 0, 8, TAG_A);
 	cmem_heap_expect_take(test, t, 4, 1, TAG_B, CMEM_TAKEN_DIRTY, 0);
 	cmem_heap_expect_none(test, t, 8, 1, -ENOMEM);
-	/* the other half is A's still */
+	/* the other half still belongs to A */
 	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_READY, 4);
-	/* what B gave back as nobody's is dirty for all */
+	/* pages that B freed without a tag are dirty for all */
 	cmem_heap_test_put(t, 0, 4, 0);
 	cmem_heap_expect_take(test, t, 4, 1, TAG_B, CMEM_TAKEN_DIRTY, 0);
 }
@@ -496,7 +496,7 @@ static void cmem_heap_soiled_is_dirty_for_all(struct kunit *test)
 	mutex_unlock(&t->lock);
 	KUNIT_ASSERT_EQ(test, ret, 0);
 	cmem_heap_expect_free(test, t, 0, 12, 0);
-	/* what is held is not touched, and what was A's is A's no more */
+	/* held pages are not touched, and A's pages no longer belong to A */
 	KUNIT_EXPECT_PTR_EQ(test, cmem_heap_test_find(t, 5),
 			    (void *)&cmem_heap_test_user);
 	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_DIRTY, 0);
@@ -519,7 +519,7 @@ static void cmem_heap_withdraws_single_pages(struct kunit *test)
 	cmem_heap_test_put(t, 0, 8, TAG_A);
 	cmem_heap_expect_free(test, t, 8, 8, 0);
 
-	/* a clean one, and one in the midst of what A has freed */
+	/* a clean page, and one in the middle of A's freed pages */
 	cmem_heap_test_withdraw(t, 12);
 	cmem_heap_expect_free(test, t, 7, 8, 0);
 	cmem_heap_test_withdraw(t, 4);
@@ -527,7 +527,7 @@ static void cmem_heap_withdraws_single_pages(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, cmem_heap_test_find(t, 4),
 			    (void *)&cmem_heap_test_user);
 	KUNIT_EXPECT_EQ(test, cmem_heap_test_largest(t), 7);
-	/* what is left there is A's still, and nobody gets the page itself */
+	/* the rest still belongs to A, and the page itself is not allocated */
 	cmem_heap_expect_take(test, t, 7, 1, TAG_B, CMEM_TAKEN_DIRTY, 5);
 	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_READY, 0);
 	cmem_heap_expect_none(test, t, 4, 1, -ENOMEM);
@@ -541,7 +541,7 @@ static void cmem_heap_takes_dirty_and_clean_together(struct kunit *test)
 	cmem_heap_expect_take(test, t, 4, 1, TAG_A, CMEM_TAKEN_READY, 0);
 	cmem_heap_test_put(t, 0, 4, TAG_A);
 	cmem_heap_expect_free(test, t, 4, 4, 0);
-	/* all that is dirty in it is A's */
+	/* all its dirty pages are A's */
 	cmem_heap_expect_take(test, t, 8, 1, TAG_A, CMEM_TAKEN_READY, 0);
 	cmem_heap_expect_free(test, t, 0, 0, 0);
 
@@ -559,7 +559,7 @@ static void cmem_heap_takes_dirty_and_clean_together(struct kunit *test)
 	cmem_heap_expect_free(test, t, 0, 0, 0);
 }
 
-/* Where a tag can't be kept in full, it must not look like another one. */
+/* If a tag can't be kept in full, it must not match another one. */
 static void cmem_heap_compares_all_of_a_tag(struct kunit *test)
 {
 	static const u64 bits[] = { 1ull << 31, 1ull << 32, 1ull << 62,
@@ -583,7 +583,7 @@ static void cmem_heap_prefers_huge_page_boundaries(struct kunit *test)
 	struct cmem_heap_test *t = cmem_heap_test_clean(test, 3,
 							4 * HUGE_PAGES);
 
-	/* one page less can't be mapped by a huge page anyway */
+	/* one page less is too short for a huge page anyway */
 	cmem_heap_expect_take(test, t, HUGE_PAGES - 1, 1, TAG_B,
 			      CMEM_TAKEN_READY, 0);
 	cmem_heap_test_put(t, 0, HUGE_PAGES - 1, 0);
@@ -593,7 +593,7 @@ static void cmem_heap_prefers_huge_page_boundaries(struct kunit *test)
 			      HUGE_PAGES - 3);
 	cmem_heap_expect_take(test, t, HUGE_PAGES + 1, 1, TAG_A,
 			      CMEM_TAKEN_READY, 2 * HUGE_PAGES - 3);
-	/* a dirty run on a boundary is better than a clean one off it */
+	/* an aligned dirty run is better than an unaligned clean one */
 	cmem_heap_test_put(t, HUGE_PAGES - 3, HUGE_PAGES, TAG_A);
 	cmem_heap_expect_take(test, t, HUGE_PAGES, 1, TAG_B, CMEM_TAKEN_DIRTY,
 			      HUGE_PAGES - 3);
@@ -628,15 +628,15 @@ static void cmem_heap_waits_only_if_it_helps(struct kunit *test)
 	cmem_heap_expect_none(test, t, 17, 1, -ENOMEM);
 	cmem_heap_expect_none(test, t, 16, 1, -EAGAIN);
 	cmem_heap_expect_none(test, t, 11, 1, -EAGAIN);
-	/* dirty ones rather than wait */
+	/* dirty ones, to avoid waiting */
 	cmem_heap_expect_take(test, t, 8, 1, TAG_A, CMEM_TAKEN_DIRTY, 6);
 	KUNIT_EXPECT_EQ(test, cmem_heap_test_largest(t), 6);
-	/* 8 are free, but not in one run, whatever comes */
+	/* 8 are free, but never in one run */
 	cmem_heap_expect_none(test, t, 7, 1, -ENOMEM);
 	cmem_heap_expect_none(test, t, 6, 1, -EAGAIN);
 	cmem_heap_expect_none(test, t, 6, 8, -EAGAIN);
 	cmem_heap_expect_none(test, t, 3, 4, -EAGAIN);
-	/* pages 0 and 16 are aligned; the one is too short, the other not here */
+	/* pages 0 and 16 are aligned; one run is too short, the other outside */
 	cmem_heap_expect_none(test, t, 7, 16, -ENOMEM);
 
 	cmem_heap_test_scrub_end(t, 0, 6, true);
@@ -651,7 +651,7 @@ static void cmem_heap_joins_what_is_cleaned(struct kunit *test)
 	unsigned long start[3];
 	int i;
 
-	/* split at @max, from where the last one ended */
+	/* split at @max, from the end of the last run */
 	for (i = 0; i < 2; i++) {
 		KUNIT_ASSERT_EQ(test,
 				cmem_heap_test_scrub_begin(t, 5, &start[i]), 5);
@@ -672,7 +672,7 @@ static void cmem_heap_joins_what_is_cleaned(struct kunit *test)
 	cmem_heap_expect_take(test, t, 12, 1, TAG_A, CMEM_TAKEN_READY, 0);
 }
 
-/* What nobody has had is not cleaned in the background. */
+/* Pages that were never allocated are not cleaned in the background. */
 static void cmem_heap_leaves_untouched_pages_alone(struct kunit *test)
 {
 	struct cmem_heap_test *t = cmem_heap_test_init(test, 0, 16);
@@ -697,7 +697,7 @@ static void cmem_heap_leaves_untouched_pages_alone(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, cmem_heap_test_has_old(t));
 	cmem_heap_expect_free(test, t, 4, 12, 0);
 
-	/* clean and untouched ones in one buffer */
+	/* clean and never-used pages in one buffer */
 	cmem_heap_expect_take(test, t, 6, 1, TAG_B, CMEM_TAKEN_DIRTY, 0);
 	KUNIT_EXPECT_EQ(test, t->heap.untouched, 10);
 	cmem_heap_expect_free(test, t, 0, 10, 0);
@@ -741,7 +741,7 @@ static void cmem_heap_keeps_what_was_not_cleaned(struct kunit *test)
 	cmem_heap_expect_none(test, t, 2, 1, -EAGAIN);
 	cmem_heap_test_scrub_end(t, start, 2, false);
 	cmem_heap_expect_free(test, t, 0, 2, 0);
-	/* half of it may be clean: it is nobody's any more */
+	/* half of it may be clean: it has no owner any more */
 	cmem_heap_expect_take(test, t, 2, 1, TAG_A, CMEM_TAKEN_DIRTY, 1);
 }
 
@@ -758,7 +758,7 @@ static void cmem_heap_leaves_the_last_to_its_owner(struct kunit *test)
 				0);
 	cmem_heap_expect_free(test, t, 0, 3, 0);
 
-	/* it is the last no more */
+	/* it is no longer the last */
 	cmem_heap_test_put(t, 3, 2, TAG_A);
 	KUNIT_EXPECT_TRUE(test, cmem_heap_test_has_old(t));
 	KUNIT_EXPECT_EQ(test, cmem_heap_test_scrub_begin(t, 8, &start), 3);
@@ -766,14 +766,14 @@ static void cmem_heap_leaves_the_last_to_its_owner(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, cmem_heap_test_has_old(t));
 	cmem_heap_test_scrub_end(t, 0, 3, true);
 
-	/* what is left when part of the last was taken again still counts */
+	/* the rest of a partly reallocated last run still counts */
 	cmem_heap_expect_take(test, t, 1, 1, TAG_A, CMEM_TAKEN_READY, 3);
 	KUNIT_EXPECT_FALSE(test, cmem_heap_test_has_old(t));
 	for (i = 0; i < 3; i++)
 		KUNIT_EXPECT_EQ(test, cmem_heap_test_scrub_begin(t, 8, &start),
 				0);
 
-	/* aged, it is as all others */
+	/* once aged, it is like all others */
 	cmem_heap_test_age(t);
 	KUNIT_EXPECT_TRUE(test, cmem_heap_test_has_old(t));
 	KUNIT_EXPECT_EQ(test, cmem_heap_test_scrub_begin(t, 8, &start), 1);
@@ -793,7 +793,7 @@ static void cmem_heap_search_goes_round(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, cmem_heap_find_dirty(test, t, 1, &start), 1);
 	KUNIT_ASSERT_EQ(test, start, 5);
 	cmem_heap_test_scrub_end(t, 5, 1, true);
-	/* one on each side of where it is: that ahead comes first */
+	/* one on each side of the position: the one ahead comes first */
 	cmem_heap_test_put(t, 2, 1, TAG_A);
 	cmem_heap_test_put(t, 7, 1, TAG_A);
 	cmem_heap_test_age(t);
@@ -824,7 +824,7 @@ static void cmem_heap_search_lets_others_in(struct kunit *test)
 	} while (!pages && calls < 3000);
 	KUNIT_EXPECT_EQ(test, pages, 1);
 	KUNIT_EXPECT_EQ(test, start, 2999);
-	/* two calls would do if one went all the way */
+	/* two calls are enough if one goes all the way */
 	KUNIT_EXPECT_GT(test, calls, 2);
 	KUNIT_EXPECT_LT(test, calls, 100);
 	cmem_heap_test_scrub_end(t, start, 1, true);
@@ -848,19 +848,19 @@ static void cmem_heap_refuses_absurd_requests(struct kunit *test)
 		cmem_heap_expect_none(test, t, 64, top, -ENOMEM);
 		for (align = 0x100000; align; align *= 2)
 			cmem_heap_expect_none(test, t, 2, align, -ENOMEM);
-		/* possible, just so */
+		/* possible, but only just */
 		cmem_heap_expect_take(test, t, 64, 0x80000, TAG_A,
 				      clean ? CMEM_TAKEN_READY :
 					      CMEM_TAKEN_DIRTY, 0);
 	}
 
-	/* frame 0 is aligned to anything */
+	/* frame 0 has any alignment */
 	t = cmem_heap_test_clean(test, 0, 64);
 	cmem_heap_expect_take(test, t, 1, top, TAG_A, CMEM_TAKEN_READY, 0);
 	cmem_heap_expect_none(test, t, 1, top, -ENOMEM);
 }
 
-/* The last page that there can be: no sum may wrap around. */
+/* The last possible page: no sum may wrap around. */
 static void cmem_heap_at_the_end_of_addresses(struct kunit *test)
 {
 	struct cmem_heap_test *t = cmem_heap_test_clean(test, ULONG_MAX - 63,
@@ -896,8 +896,8 @@ static void cmem_heap_of_4_tib(struct kunit *test)
 }
 
 /*
- * The model: what state each page is in, and whose bytes are there. It knows
- * the same about what was freed last as the heap does, for this is promised.
+ * The model: the state of each page, and its last owner. It tracks the last freed run as
+ * the heap does, because the heap guarantees this.
  */
 #define CMEM_MODEL_PAGES	(3 * HUGE_PAGES)
 #define CMEM_MODEL_BUFFERS	100
@@ -967,7 +967,7 @@ static void cmem_model_set(struct cmem_heap_model *model,
 	}
 }
 
-/* Is there an aligned run of so many pages in one of these states? */
+/* Is there an aligned run of this length in one of these states? */
 static bool cmem_model_has_run(const struct cmem_heap_model *model,
 			       unsigned long pages, unsigned long align,
 			       unsigned int states)
@@ -1002,7 +1002,7 @@ static void cmem_model_forget_recent(struct cmem_heap_model *model,
 		model->recent.pages = 0;
 }
 
-/* Take from the heap, and see if it is what the model has to offer. */
+/* Allocate from the heap, and compare with the model. */
 static void cmem_model_take(struct kunit *test, struct cmem_heap_test *t,
 			    struct cmem_heap_model *model, unsigned long pages,
 			    unsigned long align, u64 tag, struct cmem_run *run)
@@ -1081,7 +1081,7 @@ static void cmem_model_scrub_begin(struct kunit *test, struct cmem_heap_test *t,
 	KUNIT_ASSERT_EQ(test, old,
 			cmem_model_count_all(model, CMEM_PAGE_DIRTY) >
 			(model->recent_old ? 0 : model->recent.pages));
-	/* To the end, and once round. */
+	/* To the end, and once around. */
 	for (i = 0; !pages && i < 3; i++)
 		pages = cmem_heap_test_scrub_begin(t, max, &start);
 	KUNIT_ASSERT_EQ(test, pages > 0, old);
@@ -1133,7 +1133,7 @@ static void cmem_heap_compare(struct kunit *test, struct cmem_heap_test *t,
 				    model->pages[page].user);
 }
 
-/* Looking from extent to extent tells what each page is, pools left out. */
+/* A walk over all extents reports each page's state, except in pools. */
 static void cmem_heap_compare_looks(struct kunit *test,
 				    struct cmem_heap_test *t,
 				    const struct cmem_heap_model *model)
@@ -1208,7 +1208,7 @@ static void cmem_heap_agrees_with_a_model(struct kunit *test)
 	for (step = 0; step < CMEM_MODEL_STEPS; step++) {
 		u32 chance = prandom_u32_state(&rnd) % 100;
 		u64 tag = 1 + prandom_u32_state(&rnd) % 3;
-		/* Long stretches with more scrubbing, and with next to none */
+		/* Long phases with more scrubbing, and with almost none */
 		u32 scrubs = step / 500 % 2 ? 30 : 5;
 
 		run = &model->buffers[prandom_u32_state(&rnd) %
@@ -1238,7 +1238,7 @@ static void cmem_heap_agrees_with_a_model(struct kunit *test)
 		}
 	}
 
-	/* And all of it comes back. */
+	/* Finally, all of it is freed. */
 	for (i = 0; i < CMEM_MODEL_SCRUBS; i++)
 		if (model->scrubs[i].pages)
 			cmem_model_scrub_end(t, model, true, &model->scrubs[i]);

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Addresses of DMA-BUFs, whoever exports them: what a program tells a DSP that no driver
- * attaches for.
+ * Addresses of DMA-BUFs of any exporter, for programs that pass them to a DSP for which
+ * no driver attaches.
  *
- * For a DMA-BUF of ours that is known. To another exporter we are a device that reaches
- * all memory by physical addresses. As long as an import is held, that device is
- * attached, and the DMA-BUF pinned and mapped for it, so that the memory stays where it
- * is. An import is an open file, in number bounded by how many of those one may have.
+ * The address of our own DMA-BUF is known. To another exporter, we are a device that
+ * reaches all memory by physical addresses. While an import is held, that device is
+ * attached, and the DMA-BUF is pinned and mapped for it, so the memory stays in place. An
+ * import is an open file, so the limit on open files bounds the number of imports.
  *
- * Caches are the affair of the exporter, who is told by DMA_BUF_IOCTL_SYNC when a program
- * begins and ends. Our device takes part in that as one that does not snoop, unless all
- * do.
+ * The exporter maintains the caches: a program uses DMA_BUF_IOCTL_SYNC around its
+ * accesses. Our device counts as one that does not snoop, unless all devices do.
  */
 #include <linux/anon_inodes.h>
 #include <linux/dma-buf.h>
@@ -28,12 +27,12 @@
 #include "dmabuf.h"
 #include "import.h"
 
-/* As which we attach */
+/* The device that attaches */
 static struct device *cmem_import_device;
 
 /**
- * cmem_import_init - say as which device we attach
- * @dev: a device of ours, which is there for good
+ * cmem_import_init - set the device that attaches
+ * @dev: a device of ours that is never removed
  *
  * Return: 0 or an errno.
  */
@@ -43,20 +42,20 @@ int cmem_import_init(struct device *dev)
 	return dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64));
 }
 
-/* What is pinned does not move. */
+/* A pinned DMA-BUF does not move. */
 static void cmem_import_moved(struct dma_buf_attachment *attachment)
 {
 }
 
-/* An address is all that we want: memory may be without struct pages. */
+/* Only the address is used, so the memory may lack struct pages. */
 static const struct dma_buf_attach_ops cmem_import_attach_ops = {
 	.allow_peer2peer = true,
 	.invalidate_mappings = cmem_import_moved,
 };
 
 /*
- * Pin it, and have its addresses. The DMA-BUF is locked. Nothing is read or written: what
- * the CPU has in its caches is not dropped when it is let go of.
+ * Pin the DMA-BUF and map it. The caller holds its lock. DMA_TO_DEVICE, since this
+ * transfers no data: unmapping must not drop what the CPU has in its caches.
  */
 static int cmem_import_map(struct cmem_import *import)
 {
@@ -69,7 +68,7 @@ static int cmem_import_map(struct cmem_import *import)
 		ret = PTR_ERR(import->table);
 		goto err_unpin;
 	}
-	/* Its exporter may still be bringing it there: who can move is told, and waits. */
+	/* The exporter may still be moving it here: wait for its fences. */
 	ret = dma_resv_wait_timeout(import->dmabuf->resv, DMA_RESV_USAGE_KERNEL,
 				    true, MAX_SCHEDULE_TIMEOUT);
 	if (ret >= 0)
@@ -87,7 +86,7 @@ static int cmem_import_attach(struct cmem_import *import)
 	struct dma_buf_attachment *attachment;
 	int ret;
 
-	/* The address would be that of a copy. */
+	/* The address would be the address of a bounce buffer. */
 	if (is_swiotlb_force_bounce(cmem_import_device))
 		return -EIO;
 	attachment = dma_buf_dynamic_attach(dmabuf, cmem_import_device,
@@ -105,7 +104,7 @@ static int cmem_import_attach(struct cmem_import *import)
 	return ret;
 }
 
-/* -EINVAL when it is in more than one piece, or not all of it has an address */
+/* -EINVAL when it is not contiguous, or not all of it has an address */
 static int cmem_import_locate(struct cmem_import *import)
 {
 	struct scatterlist *sg;
@@ -126,11 +125,12 @@ static int cmem_import_locate(struct cmem_import *import)
 }
 
 /**
- * cmem_import_get - have the address of a DMA-BUF
+ * cmem_import_get - get the address of a DMA-BUF
  * @fd: its file descriptor
  *
- * Return: an import, to be put; -EBADF, -EINVAL for a file that is no DMA-BUF, or memory
- * that is not contiguous; -EIO when DMA is bounced; -ENOMEM; or what the exporter says.
+ * Return: an import, for cmem_import_put(); -EBADF; -EINVAL for a file that is no
+ * DMA-BUF, or memory that is not contiguous; -EIO when DMA is bounced; -ENOMEM; or an
+ * errno of the exporter.
  */
 struct cmem_import *cmem_import_get(int fd)
 {
@@ -160,7 +160,7 @@ struct cmem_import *cmem_import_get(int fd)
 }
 
 /**
- * cmem_import_put - let go of a DMA-BUF
+ * cmem_import_put - release an import
  * @import: from cmem_import_get()
  */
 void cmem_import_put(struct cmem_import *import)
@@ -185,7 +185,7 @@ static int cmem_import_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-/* Beside what the DMA-BUF's own fdinfo tells */
+/* In addition to the fdinfo of the DMA-BUF itself */
 static void cmem_import_show_fdinfo(struct seq_file *m, struct file *filp)
 {
 	const struct cmem_import *import = filp->private_data;
@@ -203,7 +203,7 @@ static const struct file_operations cmem_import_fops = {
 
 /**
  * cmem_import_file - make an import an open file, whose close puts it
- * @import: from cmem_import_get(); the file has it from now on, unless there is none
+ * @import: from cmem_import_get(); on success the file owns it
  *
  * Return: the file, or an errno.
  */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * Addresses of DMA-BUFs, whoever exports them.
- */
+/* Addresses of DMA-BUFs of any exporter */
 #ifndef _CMEM_IMPORT_H
 #define _CMEM_IMPORT_H
 
@@ -14,9 +12,9 @@ struct file;
 struct sg_table;
 
 /**
- * struct cmem_import - a DMA-BUF whose address somebody was told
+ * struct cmem_import - a DMA-BUF whose address was passed to user space
  * @dmabuf: held
- * @attachment: for which we stand as a device, or NULL for a DMA-BUF of ours
+ * @attachment: of our device, or NULL for a DMA-BUF of ours
  * @table: its addresses
  * @phys: physical address of the first byte
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls of /dev/cmem: checks what user space says, and passes it on.
+ * The ioctls of /dev/cmem: checks arguments from user space, and dispatches.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -155,7 +155,7 @@ static int cmem_resolve(struct cmem_command *command)
 	return cmem_respond(command);
 }
 
-/* Of struct cmem_sync_range, the length that it had first */
+/* Size of the first version of struct cmem_sync_range */
 #define CMEM_SYNC_RANGE_FIRST	offsetofend(struct cmem_sync_range, __reserved)
 
 static int cmem_sync(struct cmem_command *command)
@@ -206,7 +206,7 @@ static int cmem_find_phys(u64 phys, unsigned long *pfn)
 	return cmem_check_phys(phys);
 }
 
-/* Find the first page of the buffer that a user address is in. */
+/* Find the first page of the buffer that is mapped at a user address. */
 static int cmem_find_mapped(u64 user_addr, unsigned long *pfn)
 {
 	struct vm_area_struct *vma;
@@ -319,11 +319,11 @@ union cmem_any_command {
 };
 
 /**
- * struct cmem_ioctl_op - what an ioctl is
- * @cmd: its whole number
- * @size: of its structure
- * @min_size: of the structure's first version
- * @execute: does it
+ * struct cmem_ioctl_op - description of an ioctl
+ * @cmd: the full ioctl number
+ * @size: size of its structure
+ * @min_size: size of the structure's first version
+ * @execute: the function that executes it
  */
 struct cmem_ioctl_op {
 	unsigned int cmd;
@@ -370,7 +370,7 @@ static const struct cmem_ioctl_op cmem_ioctl_ops[] = {
 		__reserved),
 };
 
-/* What is not in the table: old programs' numbers, or unknown ones */
+/* Ioctls that are not in the table: those of old programs, or unknown ones */
 static long cmem_other_ioctl(struct file *filp, unsigned int cmd,
 			     unsigned long arg, bool compat)
 {
@@ -386,13 +386,13 @@ static long cmem_other_ioctl(struct file *filp, unsigned int cmd,
  * @cmd: its number
  * @arg: address of its structure
  *
- * Return: 0 or an errno, as the UAPI header says of each.
+ * Return: 0 or an errno as documented for each ioctl in the UAPI header.
  */
 long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	/*
-	 * All of these that is read is written first. Zeroing them as well, as
-	 * INIT_STACK_ALL does, is a tenth of an allocation.
+	 * All that is read of these is written first. Zeroing them (INIT_STACK_ALL)
+	 * would take a tenth of the time of an allocation.
 	 */
 	union cmem_any_command data __uninitialized;
 	struct cmem_command command __uninitialized;
@@ -415,11 +415,11 @@ long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		return ret;
 	if (command.user_size < op->min_size)
 		return -EINVAL;
-	/* Looking for zeros goes on for as long as user space says. */
+	/* Limit the size, since copy_struct_from_user() checks all of the rest. */
 	if (command.user_size > PAGE_SIZE)
 		return -E2BIG;
 
-	/* All of data is written, with zeros where the user has less. */
+	/* Fill all of data, with zeros if the user's structure is shorter. */
 	if (likely(command.user_size == op->size))
 		ret = copy_from_user(&data, command.user, op->size) ?
 		      -EFAULT : 0;
@@ -441,7 +441,7 @@ long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
  * @cmd: its number
  * @arg: address of its structure
  *
- * Only the structures of old programs have another layout with 32 bits.
+ * Only the structures of the old interface have a different layout on 32 bit.
  *
  * Return: as cmem_ioctl().
  */

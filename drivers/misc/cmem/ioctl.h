@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What programs ask of /dev/cmem: ioctl.c finds out which ioctl it is, and has those on
- * buffers; ioctl_block.c has those on blocks.
+ * The ioctls of /dev/cmem: ioctl.c dispatches them and has the ioctls on buffers,
+ * ioctl_block.c has those on blocks.
  */
 #ifndef _CMEM_IOCTL_H
 #define _CMEM_IOCTL_H
@@ -15,12 +15,12 @@ long cmem_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
 long cmem_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long arg);
 
 /**
- * struct cmem_command - an ioctl on its way
- * @file: whose
+ * struct cmem_command - an ioctl call
+ * @file: the file
  * @user: the structure in user space
- * @user_size: its length there
- * @data: the kernel's copy, zeroed where the user's is shorter
- * @size: length of @data
+ * @user_size: size of @user
+ * @data: the kernel's copy of @user, with zeros after @user_size
+ * @size: size of @data
  */
 struct cmem_command {
 	struct cmem_file *file;

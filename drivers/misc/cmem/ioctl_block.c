@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls on blocks: what there is, and blocks that come and go.
+ * The ioctls on blocks: get information about blocks, and add or remove them.
  */
 #include <linux/cache.h>
 #include <linux/capability.h>
@@ -12,7 +12,6 @@
 
 #include "block.h"
 #include "changes.h"
-#include "cma.h"
 #include "cmem.h"
 #include "config.h"
 #include "early.h"
@@ -25,8 +24,8 @@
 
 /*
  * arm64 lets programs execute DC CVAC and DC CIVAC, and CMEM's memory has no cache
- * behind the point of coherency. Where an erratum wants each of them trapped and
- * replaced, one system call for all of a range is better.
+ * beyond the point of coherency. With an erratum whose workaround traps and replaces each
+ * of these instructions, one system call for a whole range is faster.
  */
 static bool cmem_user_may_sync(void)
 {

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls of the out-of-tree CMEM driver, for programs that were built against
- * its library.
+ * The ioctls of the out-of-tree CMEM driver, for programs that were built against its
+ * library.
  *
- * Their numbers are 0xfe00 + a number + flags from bit 16 on, their structures
- * are made of int, unsigned long, size_t and unsigned long long, and what is
- * returned overwrites what was passed. A table says for each what its members
- * are. With that, a 32-bit caller is one whose longs have four bytes, and the
- * functions that do the work see neither the caller's layout nor his memory.
+ * An ioctl number is 0xfe00 + a number + flags from bit 16 on. The structures consist of
+ * int, unsigned long, size_t and unsigned long long, and the result overwrites the
+ * arguments. A table describes the members of each structure. A 32-bit caller is one
+ * whose longs have four bytes. The functions that do the work depend on neither the
+ * layout nor the memory of the caller.
  *
- * These are the same files, registrations and buffers as those of the new
- * interface, and the same rules: an address is translated only in mappings of
- * buffers, a buffer is freed only by who is registered for it. So nothing here
- * has a lock or keeps a state of its own.
+ * Files, registrations and buffers are those of the new interface, with the same rules:
+ * an address is translated only in a mapping of a buffer, and only a registered file
+ * frees a buffer. So this file has no lock and no state of its own.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -38,22 +37,22 @@
 #include "sync.h"
 #include "vma.h"
 
-/* What FREE and GETPOOL say in place of the number of a pool */
+/* What FREE and GETPOOL return in place of a pool number */
 #define CMEM_LEGACY_FROM_HEAP		(-1)
 #define CMEM_LEGACY_TRY_HEAP		(-2)
 
 /**
- * struct cmem_legacy_call - an ioctl on its way
- * @file: whose
+ * struct cmem_legacy_call - an ioctl in progress
+ * @file: the file that was called
  * @user: the structure in user space
  * @long_size: bytes in the caller's long
  * @flags: of the ioctl's number
- * @in: what was passed
- * @out: what is to be returned
- * @out_size: bytes that this takes in user space
- * @allocated: a buffer, held, whose allocation is undone if the call fails
- * @to_register: a buffer, held, to be registered for when all else is done
- * @exported: @dmabuf is to be given to the program, in the last of @out
+ * @in: the arguments
+ * @out: the results
+ * @out_size: bytes of the results in user space
+ * @allocated: a buffer, held; its allocation is undone if the call fails
+ * @to_register: a buffer, held; it is registered when everything else is done
+ * @exported: pass @dmabuf to the program, through the last of @out
  * @dmabuf: a DMA-BUF
  */
 struct cmem_legacy_call {
@@ -109,11 +108,11 @@ static int cmem_legacy_alloc_heap(struct cmem_legacy_call *call)
 	if (!request.length || request.alignment & (request.alignment - 1))
 		return -EINVAL;
 	ret = cmem_legacy_take(call, call->in[2], &request);
-	/* What is left is that it is longer than the block: no room. */
+	/* Only a request longer than the block is left: no room. */
 	return ret == -EINVAL ? -ENOMEM : ret;
 }
 
-/* Bytes from an address on that map its buffer in one piece, which may be split */
+/* Bytes from an address on that map its buffer contiguously, over split mappings too */
 static unsigned long cmem_legacy_mapped(const struct vm_area_struct *vma,
 					unsigned long address)
 {
@@ -129,9 +128,9 @@ static unsigned long cmem_legacy_mapped(const struct vm_area_struct *vma,
 }
 
 /*
- * FREE of a user address. The library unmaps as many bytes as are returned here,
- * so it is what is mapped, not the buffer's size: what is next to a mapping that
- * is shorter than its buffer is not ours to unmap.
+ * FREE of a user address. The library unmaps as many bytes as this returns. So return the
+ * mapped length, not the buffer's length: the memory behind a shorter mapping may belong
+ * to something else.
  */
 static int cmem_legacy_free(struct cmem_legacy_call *call)
 {
@@ -142,14 +141,14 @@ static int cmem_legacy_free(struct cmem_legacy_call *call)
 	u64 phys;
 	int ret;
 
-	/* What is freed can't be taken back when the answer can't be written. */
+	/* Check now: a free can't be undone when writing the answer fails. */
 	if (fault_in_safe_writeable(call->user, call->out_size))
 		return -EFAULT;
 
 	vma = cmem_vma_lock(address, &buffer);
 	if (IS_ERR(vma))
 		return PTR_ERR(vma);
-	/* Held, nobody else's can be in its place by now. */
+	/* While the buffer is held, no other buffer can take its place. */
 	cmem_buffer_get(buffer);
 	phys = cmem_vma_phys(vma, address);
 	call->out[1] = cmem_legacy_mapped(vma, address);
@@ -173,9 +172,9 @@ static int cmem_legacy_free_at(struct cmem_file *file, u64 phys)
 }
 
 /*
- * FREE of a physical address. That of a 32-bit program without large files is an
- * off_t of four bytes, with anything, or nothing at all, behind it; that of others
- * has eight. So what the file is registered for decides.
+ * FREE of a physical address. A 32-bit program without large files passes an off_t of
+ * four bytes, followed by any bytes or by no memory at all. Other programs pass eight
+ * bytes. So the registrations of the file decide.
  */
 static int cmem_legacy_free_phys(struct cmem_legacy_call *call)
 {
@@ -193,7 +192,7 @@ static int cmem_legacy_free_phys(struct cmem_legacy_call *call)
 	ret = cmem_legacy_free_at(call->file, phys);
 	if (ret && call->long_size < sizeof(phys) && upper_32_bits(phys)) {
 		low_ret = cmem_legacy_free_at(call->file, lower_32_bits(phys));
-		/* That somebody else has the one says more than no such other. */
+		/* -EPERM for the first address says more than -ENOENT for the second. */
 		if (!low_ret || ret != -EPERM)
 			ret = low_ret;
 	}
@@ -249,7 +248,7 @@ static int cmem_legacy_get_pool(struct cmem_legacy_call *call)
 		return 0;
 	if (!length || !READ_ONCE(cmem_heap_fallback))
 		return pool;
-	/* If it has it in one piece, only trying to take it can tell. */
+	/* Only an allocation can tell whether the heap has it in one piece. */
 	if (length > heap_free)
 		return -ENOMEM;
 	call->out[0] = CMEM_LEGACY_TRY_HEAP;
@@ -271,7 +270,7 @@ static int cmem_legacy_cache(struct cmem_legacy_call *call)
 
 	if (!range.op)
 		return -EINVAL;
-	/* Old programs may do nothing. */
+	/* Old programs may pass a length of 0. */
 	return range.length ? cmem_sync_array(NULL, &range, 1) : 0;
 }
 
@@ -281,7 +280,7 @@ static int cmem_legacy_get_version(struct cmem_legacy_call *call)
 	return 0;
 }
 
-/* Programs go from block 0 to the last one: one that is not there has no memory. */
+/* Programs iterate from block 0 to the last one. An unused number has no memory. */
 static int cmem_legacy_get_block(struct cmem_legacy_call *call)
 {
 	struct cmem_block *block = cmem_block_lock(call->in[0]);
@@ -332,7 +331,7 @@ static int cmem_legacy_cache_wb_inv_all(struct cmem_legacy_call *call)
 	return cmem_sync_all(call->file, CMEM_SYNC_WRITE_BACK_INVALIDATE);
 }
 
-/* Get a DMA-BUF of the buffer that a user address is in, for all to read and write. */
+/* Export the buffer that a user address is in, for reading and writing. */
 static int cmem_legacy_export_dmabuf(struct cmem_legacy_call *call)
 {
 	unsigned long address = call->in[0];
@@ -347,7 +346,10 @@ static int cmem_legacy_export_dmabuf(struct cmem_legacy_call *call)
 	cmem_buffer_locate(buffer, &extent);
 	mmap_read_unlock(current->mm);
 
-	/* If it was unmapped and freed meanwhile, what is there now is his, too. */
+	/*
+	 * If the buffer was freed meanwhile, the file must be registered for its
+	 * successor.
+	 */
 	call->dmabuf = cmem_dmabuf_export(call->file, extent.pfn, O_RDWR);
 	if (IS_ERR(call->dmabuf))
 		return PTR_ERR(call->dmabuf);
@@ -362,7 +364,7 @@ static int cmem_legacy_export_dmabuf(struct cmem_legacy_call *call)
 	return 0;
 }
 
-/* The program has its answer, or could not be given one. */
+/* After the answer was written to user space, or could not be */
 static int cmem_legacy_finish_buffer(struct cmem_legacy_call *call, int ret)
 {
 	if (call->allocated) {
@@ -379,7 +381,7 @@ static int cmem_legacy_finish_buffer(struct cmem_legacy_call *call, int ret)
 	return ret;
 }
 
-/* The call is over: a file descriptor becomes the program's, or nobody's. */
+/* At the end of the call: install the file descriptor, or release it. */
 static void cmem_legacy_finish_export(struct cmem_legacy_call *call, bool good)
 {
 	int fd = call->out[1];
@@ -393,17 +395,17 @@ static void cmem_legacy_finish_export(struct cmem_legacy_call *call, bool good)
 }
 
 /*
- * Libraries of old put the flags of CMEM_AllocParams into the number as they are, and the
- * driver looked at what it knew.
+ * Old libraries put the flags of CMEM_AllocParams into the number unchanged, and the old
+ * driver ignored the flags that it did not know.
  */
 #define CMEM_LEGACY_ANY		0xffff0000
 
 /**
- * struct cmem_legacy_op - what an ioctl is
- * @flags: that it may come with
+ * struct cmem_legacy_op - description of an ioctl
+ * @flags: flags that it accepts
  * @in: members of the structure that is read
- * @out: members of the structure that is written, in the same place
- * @execute: does it
+ * @out: members of the structure that is written to the same place
+ * @execute: function that does the work
  */
 struct cmem_legacy_op {
 	u32 flags;
@@ -430,7 +432,7 @@ static const struct cmem_legacy_op cmem_legacy_ops[] = {
 		.execute = cmem_legacy_alloc_heap,
 	},
 	[CMEM_LEGACY_FREE] = {
-		/* Whether it is from a heap, the address tells. */
+		/* The address tells whether it is from a heap. */
 		.flags = CMEM_LEGACY_ANY,
 		.in = { LONG },		/* user address */
 		.out = { INT, LONG },	/* pool, size */
@@ -510,15 +512,15 @@ static const struct cmem_legacy_op *cmem_legacy_find(unsigned int cmd)
 }
 
 /**
- * cmem_legacy_ioctl - do what an old program asks for
- * @file: whose file it was asked of
+ * cmem_legacy_ioctl - execute an ioctl of an old program
+ * @file: the file that was called
  * @cmd: number of the ioctl, with its flags
  * @user: the structure
  * @compat: the caller is a 32-bit program on a 64-bit kernel
  *
- * Return: 0 or an errno: those of the ioctl that does the same in the UAPI
- * header, ENOTTY for what is no ioctl of the out-of-tree driver or has flags that
- * this one has not, and ENOMEM for more than a block has.
+ * Return: 0 or an errno: as the ioctl that does the same in the UAPI header; -ENOTTY for
+ * an unknown number, or flags that the ioctl does not accept; -ENOMEM for a length
+ * greater than the block's.
  */
 long cmem_legacy_ioctl(struct cmem_file *file, unsigned int cmd,
 		       void __user *user, bool compat)

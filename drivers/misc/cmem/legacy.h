@@ -8,7 +8,7 @@
 
 struct cmem_file;
 
-/* What _IOC_TYPE() finds in the numbers of these ioctls, which are not made with _IOC() */
+/* _IOC_TYPE() of the numbers of these ioctls, which are not made with _IOC() */
 #define CMEM_LEGACY_TYPE	0xfe
 
 #ifdef CONFIG_TI_CMEM_LEGACY_ABI

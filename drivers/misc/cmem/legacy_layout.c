@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What programs that were built for the out-of-tree driver take for granted: its version,
- * how the structures of its ioctls lie in memory, and what becomes of an address in them
- * and of one that is an offset for mmap().
+ * What programs built for the out-of-tree driver rely on: its version, the layout of the
+ * structures of its ioctls, and how they pass an address in these or as an mmap() offset.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -19,7 +18,7 @@
 #include "legacy.h"
 #include "legacy_layout.h"
 
-/* The layouts are those of versions from the first one here on. */
+/* The layouts are the same from the first version here on. */
 #define CMEM_LEGACY_VERSION_MIN		0x04000300
 #define CMEM_LEGACY_VERSION_MAX		0x04ffffff
 
@@ -68,7 +67,7 @@ static size_t cmem_legacy_field_size(u8 field, unsigned int long_size)
 }
 
 /**
- * cmem_legacy_size - how many bytes a structure has, to the end of its last member
+ * cmem_legacy_size - compute the size of a structure, to the end of its last member
  * @fields: CMEM_LEGACY_FIELDS of enum cmem_legacy_field
  * @long_size: bytes in the caller's long
  *
@@ -88,11 +87,11 @@ size_t cmem_legacy_size(const u8 *fields, unsigned int long_size)
 }
 
 /**
- * cmem_legacy_decode - take a structure apart
+ * cmem_legacy_decode - unpack a structure
  * @fields: its members, as for cmem_legacy_size()
  * @long_size: bytes in the caller's long
  * @from: the structure, on a little-endian machine
- * @values: where to put the members; an int keeps its sign
+ * @values: where to put the members; an int is sign-extended
  */
 void cmem_legacy_decode(const u8 *fields, unsigned int long_size,
 			const void *from, u64 *values)
@@ -113,7 +112,7 @@ void cmem_legacy_decode(const u8 *fields, unsigned int long_size,
 }
 
 /**
- * cmem_legacy_encode - put a structure together
+ * cmem_legacy_encode - pack a structure
  * @fields: its members, as for cmem_legacy_size()
  * @long_size: bytes in the caller's long
  * @values: the members, which fit
@@ -136,15 +135,14 @@ void cmem_legacy_encode(const u8 *fields, unsigned int long_size,
 }
 
 /**
- * cmem_legacy_offset - the offset that a 32-bit program meant
+ * cmem_legacy_offset - find the offset that a 32-bit program meant
  * @offset: the offset of its mmap(), in bytes
  *
- * mmap2() takes the offset in units of 4 KiB. Without large files an address
- * from 2 GiB on is a negative off_t, and C libraries that shift it right with its
- * sign make 0xfffa0000 of 0xa0000000. What results is in the last 2 GiB of 44
- * bits.
+ * mmap2() takes the offset in units of 4 KiB. Without large files, an address from 2 GiB
+ * on is a negative off_t. C libraries that shift it right with its sign turn 0xa0000000
+ * into 0xfffa0000. The result is in the last 2 GiB of 44 bits.
  *
- * Return: the 32-bit address if it can have come about in this way, else @offset.
+ * Return: the 32-bit address if @offset can be such a result, otherwise @offset.
  */
 u64 cmem_legacy_offset(u64 offset)
 {
@@ -152,14 +150,14 @@ u64 cmem_legacy_offset(u64 offset)
 }
 
 /**
- * cmem_legacy_address - the physical address that a program meant
- * @phys: what it passed
+ * cmem_legacy_address - find the physical address that a program meant
+ * @phys: the value that it passed
  * @long_size: bytes in its long
  *
- * A 32-bit program without large files makes a u64 of a negative off_t. No
- * memory is there, so what it meant is beyond doubt.
+ * A 32-bit program without large files sign-extends a negative off_t to a u64. No memory
+ * is at the result, so the meaning is unambiguous.
  *
- * Return: the 32-bit address in such a case, else @phys.
+ * Return: the 32-bit address in such a case, otherwise @phys.
  */
 u64 cmem_legacy_address(u64 phys, unsigned int long_size)
 {
@@ -169,13 +167,13 @@ u64 cmem_legacy_address(u64 phys, unsigned int long_size)
 }
 
 /**
- * cmem_legacy_pgoff - the offset that an old program meant with mmap()
+ * cmem_legacy_pgoff - find the mmap() offset that an old program meant
  * @pgoff: of the mapping, in pages
  *
- * Whether the file may map what is there, the caller of this finds out.
+ * The caller checks whether the file may map the memory there.
  *
- * Return: the offset in pages: @pgoff, unless it is a negative one of a 32-bit
- * program, and no memory of ours is there.
+ * Return: the offset in pages: @pgoff, unless it is a negative offset of a 32-bit program
+ * and no memory of ours is there.
  */
 unsigned long cmem_legacy_pgoff(unsigned long pgoff)
 {

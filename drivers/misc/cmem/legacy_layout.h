@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What programs of the out-of-tree driver take for granted: numbers and layouts
- * (legacy_layout.c), for legacy.c
+ * What programs of the out-of-tree driver rely on: numbers and layouts (legacy_layout.c),
+ * for legacy.c
  */
 #ifndef _CMEM_LEGACY_LAYOUT_H
 #define _CMEM_LEGACY_LAYOUT_H
@@ -30,7 +30,7 @@ enum {
 	CMEM_LEGACY_EXPORT_DMABUF	= 13,
 };
 
-/* Members of a structure; and the bytes that the longest structure has */
+/* Members of a structure at most, and bytes of the longest structure */
 #define CMEM_LEGACY_FIELDS	3
 #define CMEM_LEGACY_SIZE	24
 
@@ -39,9 +39,8 @@ enum {
  * @CMEM_LEGACY_END: no more members
  * @CMEM_LEGACY_INT: int
  * @CMEM_LEGACY_LONG: the caller's unsigned long, pointer or size_t
- * @CMEM_LEGACY_U64: unsigned long long. It follows no shorter member in any
- *	structure, so it is the same that i386 aligns it to 4 bytes and the
- *	others to 8.
+ * @CMEM_LEGACY_U64: unsigned long long. It follows no shorter member in any structure, so
+ *	its alignment of 4 bytes on i386 and 8 elsewhere makes no difference.
  */
 enum cmem_legacy_field {
 	CMEM_LEGACY_END,

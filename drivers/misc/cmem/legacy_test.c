@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of how the structures of old programs are laid out, and of what is
- * made of their addresses. Layouts are compared with structures that the compiler
- * laid out, with longs of the kernel's own size and with those of 32-bit
- * programs: those of the kernel's own architecture, which is i386 on x86_64,
- * where a u64 is aligned to 4 bytes, and arm on arm64, where it is to 8.
+ * KUnit tests of the layout of old programs' structures, and of the conversion of their
+ * addresses. They compare layouts with structures laid out by the compiler, with the
+ * kernel's own long and with the long of 32-bit programs of the kernel's architecture:
+ * i386 on x86_64, where a u64 is aligned to 4 bytes, and arm on arm64, where it is
+ * aligned to 8.
  */
 #include <linux/compat.h>
 
@@ -44,7 +44,7 @@ struct pool_native {
 	int block;
 };
 
-/* As it is on i386; on arm it is padded. */
+/* As on i386; on arm it is padded. */
 struct pool_32 {
 	u64 size;
 	s32 block;
@@ -73,7 +73,7 @@ static void cmem_legacy_sizes_end_with_the_last_member(struct kunit *test)
 			sizeof(struct freed_native));
 	KUNIT_EXPECT_EQ(test, cmem_legacy_size(freed_fields, 4),
 			sizeof(struct freed_32));
-	/* No more must be read. */
+	/* The driver must not read more. */
 	KUNIT_EXPECT_EQ(test, cmem_legacy_size(pool_fields, native),
 			offsetofend(struct pool_native, block));
 	KUNIT_EXPECT_EQ(test, cmem_legacy_size(pool_fields, 4),
@@ -106,7 +106,7 @@ static void cmem_legacy_decodes_structs_of_32_bits(struct kunit *test)
 	struct pool_32 pool = { U64_MAX - 1, 3 };
 	u64 values[CMEM_LEGACY_FIELDS];
 
-	/* Longs have no sign, and ints have one. */
+	/* Longs are unsigned, ints are signed. */
 	cmem_legacy_decode(heap_fields, 4, &heap, values);
 	KUNIT_EXPECT_EQ(test, values[0], U32_MAX);
 	KUNIT_EXPECT_EQ(test, values[1], 1);
@@ -139,8 +139,8 @@ static void cmem_legacy_encodes_and_leaves_no_junk(struct kunit *test)
 
 #ifdef CONFIG_COMPAT
 /*
- * The types of compat.h have the alignment that they have in 32-bit programs.
- * With a structure each, no member can be where that alignment does not put it.
+ * The types of compat.h have the alignment of 32-bit programs. Each is in a separate
+ * structure, so that any wrong alignment shows.
  */
 static void cmem_legacy_has_the_layout_of_compat_programs(struct kunit *test)
 {
@@ -174,7 +174,7 @@ static void cmem_legacy_has_the_layout_of_compat_programs(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (s64)values[0], -2);
 	KUNIT_EXPECT_EQ(test, values[1], 0x87654321);
 
-	/* 12 bytes on i386. More must not be read: nothing may follow. */
+	/* 12 bytes on i386. The driver must not read more: nothing may follow. */
 	KUNIT_EXPECT_EQ(test, cmem_legacy_size(pool_fields, 4),
 			offsetof(typeof(pool), block) + sizeof(pool.block));
 	cmem_legacy_decode(pool_fields, 4, &pool, values);
@@ -214,7 +214,7 @@ static void cmem_legacy_decodes_what_it_encoded(struct kunit *test)
 	}
 }
 
-/* What an arithmetic shift, and the cut to 32 bits, make of an off_t */
+/* An off_t after an arithmetic shift and truncation to 32 bits */
 static u64 cmem_legacy_test_mmap2(u32 address)
 {
 	return (u64)(u32)((s32)address >> 12) << 12;
@@ -251,7 +251,7 @@ static void cmem_legacy_understands_negative_addresses(struct kunit *test)
 			0xa0000000);
 	KUNIT_EXPECT_EQ(test, cmem_legacy_address(0xffffffff80000000, 4),
 			0x80000000);
-	/* A program that has 64 bits means what it says. */
+	/* A 64-bit program's address is taken literally. */
 	KUNIT_EXPECT_EQ(test, cmem_legacy_address(0xffffffffa0000000, 8),
 			0xffffffffa0000000);
 	for (i = 0; i < ARRAY_SIZE(others); i++) {

@@ -2,8 +2,8 @@
 /*
  * CMEM, the contiguous memory allocator: /dev/cmem and the ti,cmem device.
  *
- * Gives programs blocks of physically contiguous memory that a DSP, a codec or
- * a DMA engine can read and write. A user's view in a few lines:
+ * CMEM gives programs blocks of physically contiguous memory that a DSP, a codec or a DMA
+ * engine can read and write. A program uses it like this:
  *
  *	struct cmem_alloc a = {
  *		.size = sizeof(a), .block = 0, .pool = CMEM_POOL_BEST,
@@ -15,8 +15,8 @@
  *	p = mmap(NULL, a.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
  *		 a.mmap_offset);
  *
- * after which a.phys_addr is what the device is told. This file opens and closes files,
- * and has blocks made; the ioctls are in ioctl.c, and cmem.h shows where the rest is.
+ * It then passes a.phys_addr to the device. This file opens and closes files, and creates
+ * the blocks. The ioctls are in ioctl.c, and cmem.h lists the other files.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -89,7 +89,7 @@ static const struct file_operations cmem_fops = {
 	.fop_flags = FOP_UNSIGNED_OFFSET,
 };
 
-/* Without a name, a block is still a block. */
+/* A block works without these names, so failures are ignored. */
 static void cmem_name_block(struct cmem_block *block)
 {
 	cmem_debugfs_add_block(block);
@@ -115,7 +115,7 @@ static int cmem_probe(struct platform_device *pdev)
 	coherent = CMEM_ALWAYS_COHERENT ||
 		   device_get_dma_attr(dev) == DEV_DMA_COHERENT;
 
-	/* One bad block does not stop the others: it was logged. */
+	/* A bad block was logged and does not stop the others. */
 	cmem_cma_create_of(dev, cells, coherent);
 	for_each_available_child_of_node_scoped(dev->of_node, child) {
 		if (cmem_config_of_block(dev, child, cells, config)) {
@@ -148,7 +148,7 @@ static struct platform_driver cmem_driver = {
 	},
 };
 
-/* What cmem_carveout= reserved becomes blocks, in its order. */
+/* Make blocks of what cmem_carveout= reserved, in its order. */
 static void __init cmem_create_carveouts(struct device *dev)
 {
 	phys_addr_t base;
@@ -163,16 +163,18 @@ static int __init cmem_init(void)
 {
 	int ret;
 
-	/* A kernel for ARMv6 and ARMv7 CPUs only sees at boot on which it runs. */
+	/* A kernel for both ARMv6 and ARMv7 learns only at boot which CPU it runs on. */
 	if (cpu_dcache_is_aliasing()) {
 		pr_info("the data cache of this CPU aliases, so that it can't be maintained for programs: no /dev/cmem\n");
 		return -ENODEV;
 	}
 
-	cmem_block_init(cmem_name_block);
-	ret = cmem_carved_init();
+	ret = cmem_block_init(cmem_name_block);
 	if (ret)
 		return ret;
+	ret = cmem_carved_init();
+	if (ret)
+		goto err_block;
 	ret = cmem_registration_init();
 	if (ret)
 		goto err_carved;
@@ -213,7 +215,7 @@ static int __init cmem_init(void)
 
 	cmem_power_init(cmem_misc.this_device);
 	cmem_failure_init();
-	/* Behind those of the device tree, which go first. */
+	/* The blocks of the device tree go first. */
 	cmem_params_create_blocks(cmem_misc.this_device);
 	cmem_create_carveouts(cmem_misc.this_device);
 	cmem_dma_heap_carveouts(cmem_misc.this_device);
@@ -239,6 +241,8 @@ err_registration:
 	cmem_registration_exit();
 err_carved:
 	cmem_carved_exit();
+err_block:
+	cmem_block_exit();
 	return ret;
 }
 device_initcall(cmem_init);

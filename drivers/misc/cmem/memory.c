@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whether a range of memory may become a block.
+ * Checks if a range of memory may become a block.
  *
- * An address is only a number: what a device tree for a larger board, or a line for
- * another one, says may be memory that this machine does not have, and the first access
- * to that is an abort that no kernel survives. So something must vouch for the memory.
- * RAM is what the kernel has, or had before mem= or memmap= took it away: then the
- * device tree's /memory nodes or the firmware's map still have it. On-chip memory is
- * what an mmio-sram node covers, also one that is disabled; memory of a PCI device is
- * in a BAR that is enabled. For the rest somebody has to give his word. What is no RAM
- * may need a clock, or a link that is up, or not be there after all: it is left alone
- * until somebody allocates it.
+ * A device tree for a larger board, or a command line for another one, can name memory
+ * that this machine does not have. The first access to it is an abort that crashes the
+ * kernel. So something must vouch for the memory. RAM is what the kernel has, or had
+ * before mem= or memmap= removed it: the device tree's /memory nodes or the firmware's
+ * map still list it. An mmio-sram node, even a disabled one, vouches for on-chip memory.
+ * An enabled BAR vouches for memory of a PCI device. For other memory, the user must
+ * vouch. Memory that is not RAM may need a clock or a link, or may not exist after all,
+ * so nothing accesses it before it is allocated.
  *
- * And the memory must be free: neither the page allocator's, nor what the boot loader
- * put into it, nor, where nobody reserved it for CMEM, firmware's or another driver's.
+ * The memory must also be free. Neither the page allocator nor data from the boot loader
+ * may use it, and unless it was reserved for CMEM, neither firmware nor another driver.
  *
- * This file looks at /proc/iomem, memblock, struct pages, the device tree and
- * the firmware's maps, changes nothing, and touches no memory of a block.
+ * This file reads /proc/iomem, memblock, struct pages, the device tree and the
+ * firmware's maps. It changes nothing, and accesses no memory of a block.
  */
 #include <linux/capability.h>
 #include <linux/device.h>
@@ -48,7 +47,7 @@
 
 static phys_addr_t cmem_initrd_start, cmem_initrd_end;
 
-/* Before it is unpacked, by a thread, after which the kernel forgets where it was. */
+/* Run before a thread unpacks the initrd: the kernel then forgets its address. */
 static int __init cmem_memory_note_initrd(void)
 {
 	if (!IS_ENABLED(CONFIG_BLK_DEV_INITRD) || !initrd_start)
@@ -61,9 +60,9 @@ static int __init cmem_memory_note_initrd(void)
 core_initcall(cmem_memory_note_initrd);
 
 /*
- * What was in use already when the region was reserved is reserved as well: the
+ * A reserved region can overlap memory that was in use and reserved before: the
  * kernel's image, the initial RAM disk and the device tree. (32-bit arm does not
- * keep the physical address of that.)
+ * keep the physical address of the device tree.)
  */
 static const char *cmem_memory_used_by(const struct cmem_block_config *config)
 {
@@ -84,16 +83,16 @@ static const char *cmem_memory_used_by(const struct cmem_block_config *config)
 }
 
 /**
- * struct cmem_cover - how far ranges of memory cover another one
- * @end: behind the last byte that is covered from where the search began
- * @next: where the first range begins that leaves a gap behind @end
+ * struct cmem_cover - how far ranges of memory cover another range
+ * @end: end of the bytes that are covered, from the start of the search
+ * @next: start of the first range that leaves a gap after @end
  */
 struct cmem_cover {
 	u64 end;
 	u64 next;
 };
 
-/* A range of memory, whatever tells of it */
+/* Add a range of memory from any source. */
 static void cmem_cover_add(struct cmem_cover *cover, u64 start, u64 end)
 {
 	if (end <= cover->end)
@@ -111,7 +110,7 @@ static int cmem_cover_add_pages(unsigned long pfn, unsigned long pages, void *ar
 	return 0;
 }
 
-/* Pages that are System RAM, be they reserved or not */
+/* Add System RAM, reserved or not. */
 static void cmem_cover_add_system_ram(struct cmem_cover *cover,
 				      const struct cmem_block_config *config)
 {
@@ -122,7 +121,7 @@ static void cmem_cover_add_system_ram(struct cmem_cover *cover,
 			      cmem_cover_add_pages);
 }
 
-/* All that the kernel knows as its memory, also what no-map takes from System RAM */
+/* Add all memory that the kernel knows, including what no-map removes from System RAM. */
 static void cmem_cover_add_known(struct cmem_cover *cover,
 				 const struct cmem_block_config *config)
 {
@@ -136,7 +135,7 @@ static void cmem_cover_add_known(struct cmem_cover *cover,
 #endif
 }
 
-/* All of a node's reg */
+/* Add all of a node's reg. */
 static void cmem_cover_add_node(struct cmem_cover *cover,
 				struct device_node *node)
 {
@@ -148,8 +147,8 @@ static void cmem_cover_add_node(struct cmem_cover *cover,
 }
 
 /*
- * RAM as the firmware or the boot loader told of it, before the kernel command line
- * changed that. Who boots with EFI is not told by the device tree.
+ * Add RAM that the firmware or the boot loader reported, before the kernel command line
+ * changed it. With EFI, the device tree does not describe RAM.
  */
 #ifdef CONFIG_X86
 static void cmem_cover_add_firmware(struct cmem_cover *cover)
@@ -164,7 +163,7 @@ static void cmem_cover_add_firmware(struct cmem_cover *cover)
 				       table->entries[i].size);
 }
 #else
-/* What the kernel may have when it boots from this map */
+/* Add the types of EFI memory that a booting kernel may use. */
 static bool cmem_cover_add_efi(struct cmem_cover *cover)
 {
 	efi_memory_desc_t *md;
@@ -236,7 +235,7 @@ static void cmem_cover_add_all(struct cmem_cover *cover,
 	cmem_cover_add_bars(cover);
 }
 
-/* How many bytes of a range others cover, which come in no order and may overlap */
+/* Count the bytes of a range that other ranges, in any order, cover at least once. */
 static u64 cmem_memory_covered(const struct cmem_block_config *config,
 			       void (*add)(struct cmem_cover *cover,
 					   const struct cmem_block_config *config))
@@ -258,13 +257,13 @@ static u64 cmem_memory_covered(const struct cmem_block_config *config,
 	return bytes + limit - start;
 }
 
-/* There is memory. What is no RAM, nobody touches before it is allocated. */
+/* Check that something vouches for the memory, and set @config->is_ram. */
 static int cmem_memory_check_vouched(struct device *dev,
 				     struct cmem_block_config *config)
 {
 	u64 bytes;
 
-	/* Its driver has it. */
+	/* The SRAM's driver vouches for it. */
 	config->is_ram = false;
 	if (config->kind == CMEM_KIND_SRAM)
 		return 0;
@@ -286,9 +285,9 @@ static int cmem_memory_check_vouched(struct device *dev,
 
 /**
  * cmem_memory_next_page - skip memory without struct pages
- * @pfn: page frame number of a page that has none
+ * @pfn: page frame number of a page without a struct page
  *
- * Return: that of the next page that may have one, or ULONG_MAX.
+ * Return: the next page frame number that may have a struct page, or ULONG_MAX.
  */
 unsigned long cmem_memory_next_page(unsigned long pfn)
 {
@@ -332,8 +331,8 @@ static int cmem_memory_check_pages(struct device *dev,
 }
 
 /*
- * What EFI keeps for itself while the kernel runs, what is to last, and what is broken,
- * even where mem= hides it
+ * Reject memory that EFI needs at runtime or must keep, and memory that is broken, even
+ * where mem= hides it.
  */
 static int cmem_memory_check_efi(struct device *dev,
 				 const struct cmem_block_config *config)
@@ -363,16 +362,16 @@ static int cmem_memory_check_efi(struct device *dev,
 }
 
 /**
- * cmem_memory_check - see that memory which is to be a block can be one
+ * cmem_memory_check - check that memory can become a block
  * @dev: for messages
- * @config: where it is, and of what kind: that is set right if it turns out to be
- *	something else. Whether it is RAM, and has struct pages, is filled in.
+ * @config: has the range and the kind. The kind is corrected if the memory turns out to
+ *	be something else. @is_ram and @has_pages are set.
  *
- * It must be there, and be kept from the page allocator: handing out a page that this
- * hands out as well is the worst that this driver could do. May sleep.
+ * The memory must exist, and the page allocator must not own it: the worst error of this
+ * driver would be to allocate a page that the page allocator also allocates. May sleep.
  *
- * Return: 0; -ENXIO if nothing vouches for it, -EBUSY if it is in use, -EINVAL if only
- * a part of it is the kernel's, -EINTR. Why was logged, but for the last.
+ * Return: 0; -ENXIO if nothing vouches for the memory, -EBUSY if it is in use, -EINVAL
+ * if the kernel owns only a part of it, -EINTR. The reason is logged, except for -EINTR.
  */
 int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
 {
@@ -386,15 +385,15 @@ int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
 			config->id, config->length, &config->base, user);
 		return -EBUSY;
 	}
-	/* Firmware need not know the regions of the device tree. */
+	/* The firmware may not know the device tree's regions. */
 	ret = cmem_memory_check_efi(dev, config);
 	if (!ret)
 		ret = cmem_memory_check_vouched(dev, config);
 	if (ret)
 		return ret;
 	/*
-	 * None of what no-map takes is in the linear map, so a part may be hidden. But
-	 * arm64 has the other part as a resource, which can't be claimed with the rest.
+	 * no-map memory is not in the linear map, so mem= may hide a part of it. But
+	 * on arm64 the rest is a resource, which can't be claimed with the hidden part.
 	 */
 	if (known && known != config->length &&
 	    (config->kind != CMEM_KIND_CARVEOUT || IS_ENABLED(CONFIG_ARM64))) {
@@ -408,19 +407,19 @@ int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
 			config->id, config->length, &config->base);
 		return -EBUSY;
 	}
-	/* The kernel's linear map would be taken for all of it. */
+	/* The driver would use the linear map for all of it. */
 	if (ram && ram != config->length) {
 		dev_err(dev, "block %d: only %#llx of %#llx bytes at %pa are System RAM, must be all, or none: another node takes a part of them from the kernel with no-map\n",
 			config->id, ram, config->length, &config->base);
 		return -EINVAL;
 	}
-	/* What is not RAM is in no linear map, no-map or not. */
+	/* The linear map contains only RAM, whether or not the node has no-map. */
 	if (!ram && config->kind == CMEM_KIND_RESERVED)
 		config->kind = CMEM_KIND_CARVEOUT;
 	return cmem_memory_check_pages(dev, config);
 }
 
-/* What firmware says of memory that is no RAM, and that drivers may find later */
+/* Firmware memory that is not RAM, and that drivers may claim later */
 static const struct {
 	unsigned long desc;
 	const char *what;
@@ -457,15 +456,15 @@ static int cmem_memory_check_firmware(struct device *dev,
 }
 
 /**
- * cmem_memory_check_unknown - see that memory which nobody reserved for CMEM is free
+ * cmem_memory_check_unknown - check that memory not reserved for CMEM is free
  * @dev: for messages
- * @config: where it is. Its kind is filled in.
+ * @config: has the range; its kind is set
  *
- * It must be none that the kernel has, nor anybody else's: it will be cleared. Whether
- * there is any, cmem_memory_check() looks.
+ * Neither the kernel nor others may use the memory, because it will be cleared.
+ * cmem_memory_check() checks that it exists.
  *
- * Return: 0; -EBUSY if it is not free, -EPERM if the caller may not say what an address
- * is for. Why was logged.
+ * Return: 0; -EBUSY if it is not free, -EPERM if the caller may not choose physical
+ * addresses. The reason is logged.
  */
 int cmem_memory_check_unknown(struct device *dev,
 			      struct cmem_block_config *config)
@@ -483,7 +482,7 @@ int cmem_memory_check_unknown(struct device *dev,
 		ret = cmem_memory_check_firmware(dev, config);
 	if (ret)
 		return ret;
-	/* Nobody can tell what such an address belongs to, so it is one of /dev/mem. */
+	/* The owner of the address is unknown, so the rules of /dev/mem apply. */
 	if (security_locked_down(LOCKDOWN_DEV_MEM)) {
 		dev_err(dev, "block %d: %#llx bytes at %pa were not reserved for CMEM at boot, and the kernel is locked down\n",
 			config->id, config->length, &config->base);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Whether a range of memory may become a block (memory.c), and what was reserved (region.c) */
+/* Checks of memory for blocks (memory.c), and regions that were reserved (region.c) */
 #ifndef _CMEM_MEMORY_H
 #define _CMEM_MEMORY_H
 
@@ -16,17 +16,17 @@ int cmem_memory_check_unknown(struct device *dev,
 			      struct cmem_block_config *config);
 
 /**
- * struct cmem_region - memory that was reserved for CMEM when the kernel booted
- * @in_regions: in the list of all
+ * struct cmem_region - memory that was reserved for CMEM at boot
+ * @in_regions: entry in the list of all regions
  * @base: physical address of its first byte
  * @length: in bytes
- * @kind: what memory it is
+ * @kind: the kind of memory
  * @keep_contents: never zero it
  * @is_memory: the device tree, a parameter or an ioctl vouches that there is memory
  * @coherent: devices that use it snoop the caches
  * @placed_by_kernel: it had no address of its own
- * @quarantine: what of it goes into quarantine, and for how long
- * @dma_heap: it as DMA-BUF heaps
+ * @quarantine: which of its buffers go into quarantine, and for how long
+ * @dma_heap: the DMA-BUF heaps of a block in it
  */
 struct cmem_region {
 	struct list_head in_regions;

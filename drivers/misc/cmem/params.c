@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parameters that describe blocks, and the blocks that are made of them when the
- * kernel boots. What they mean, config_params.c knows.
+ * The parameters that describe blocks, and the creation of these blocks at boot.
+ * config_params.c parses the values.
  *
- * The device tree comes first: a number that it uses, whether or not there is a block
- * of it yet, is not available to them.
+ * The device tree takes precedence: the parameters can't use a number that it uses,
+ * even if its block does not exist yet.
  */
 #include <linux/device.h>
 #include <linux/init.h>
@@ -96,7 +96,7 @@ static bool cmem_params_have_range(s32 id)
 	       (cmem_params[id].phys_start || cmem_params[id].phys_end);
 }
 
-/* Whose pools are used, or were told of */
+/* Blocks whose parameters are used, or are reported as ignored */
 static bool cmem_params_done[CMEM_PARAM_BLOCKS] __initdata;
 
 static char **cmem_params_names_of(s32 id)
@@ -107,10 +107,10 @@ static char **cmem_params_names_of(s32 id)
 }
 
 /**
- * cmem_params_dma_heap_names - what the parameters say of a block's DMA-BUF heaps
+ * cmem_params_dma_heap_names - get the DMA-BUF heap names that parameters give a block
  * @id: the block's number, which may come from the device tree
  *
- * Return: names with a colon between them, or an empty string.
+ * Return: names separated by colons, or an empty string.
  */
 const char *cmem_params_dma_heap_names(s32 id)
 {
@@ -120,10 +120,10 @@ const char *cmem_params_dma_heap_names(s32 id)
 }
 
 /**
- * cmem_params_init - check what no block is made of
+ * cmem_params_init - check the parameters that extend blocks
  * @dev: for messages
  *
- * To be called before there is a block. What is wrong was logged, and does not count.
+ * Call this before the first block is created. Invalid names are logged and dropped.
  */
 void __init cmem_params_init(struct device *dev)
 {
@@ -151,11 +151,11 @@ void __init cmem_params_init(struct device *dev)
 }
 
 /**
- * cmem_params_create_blocks - make the blocks that the parameters describe
+ * cmem_params_create_blocks - create the blocks that the parameters describe
  * @dev: for messages
  *
- * To be called when those of the device tree that do not wait for another driver are
- * there. What is wrong with one was logged, and the others are made.
+ * Call this when the blocks of the device tree exist, except those that wait for
+ * another driver. An invalid block is logged and does not stop the others.
  */
 void __init cmem_params_create_blocks(struct device *dev)
 {
@@ -200,9 +200,9 @@ void __init cmem_params_create_blocks(struct device *dev)
 }
 
 /**
- * cmem_params_next_number - choose a number for a block that names none
+ * cmem_params_next_number - choose a number for a block without one
  *
- * To be called when the blocks that have one are made.
+ * Call this when all blocks with a number of their own exist.
  *
  * Return: the next number that neither the device tree nor the parameters use.
  */
@@ -217,17 +217,17 @@ s32 __init cmem_params_next_number(void)
 }
 
 /**
- * cmem_params_create_carveout - make a block of memory that has no number
+ * cmem_params_create_carveout - create a block for memory without a number
  * @dev: for messages
  * @base: physical address of the first byte, reserved at boot and in the linear map
- * @length: in bytes
+ * @length: in bytes, 0 if the reservation failed
  *
- * It gets the lowest number behind that of the one before which neither the device tree nor
- * the parameters use, and the pools of that number if there are such. One that could not be
- * had has no @length, and a number all the same: those behind it are what they are when
- * all is well. To be called after cmem_params_create_blocks().
+ * The block gets the number that cmem_params_next_number() chooses, and the pools and
+ * quarantine that the parameters give that number. A failed reservation uses up a
+ * number as well, so that the numbers of the next blocks do not change. Call this after
+ * cmem_params_create_blocks().
  *
- * Return: 0, or an errno, and why was logged.
+ * Return: 0 or an errno. The reason is logged.
  */
 int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 				       u64 length)
@@ -276,7 +276,7 @@ int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 }
 
 /**
- * cmem_params_finish - tell of parameters that no block was made of
+ * cmem_params_finish - log parameters that made no block
  * @dev: for messages
  */
 void __init cmem_params_finish(struct device *dev)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The blocks that parameters describe (params.c, params_cmemk.c) */
+/* Blocks that parameters describe (params.c, params_cmemk.c) */
 #ifndef _CMEM_PARAMS_H
 #define _CMEM_PARAMS_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parameters of the out-of-tree module by the names that they had: cmemk.phys_start=
- * and so on, for boards whose boot loader passes them on the kernel command line. They
- * are the same as cmem.phys_start=; of two that say the same, the later one counts.
+ * The parameters of the out-of-tree module under their old names (cmemk.phys_start= and
+ * so on), for boot loaders that pass them on the kernel command line. They set the same
+ * values as cmem.phys_start= and so on; the last one on the command line wins.
  */
 #include <linux/moduleparam.h>
 

@@ -2,9 +2,9 @@
 /*
  * Pool bookkeeping: index lists over an array of slots.
  *
- * This file knows slots by their index and nothing of addresses, buffers or
- * locks: the block's lock, held by the caller, covers a pool. Nothing of it is
- * kept in the memory that is handed out.
+ * This file knows slots by their index. It does not know addresses, buffers or locks:
+ * the caller holds the block's lock, which protects a pool. No bookkeeping is kept in
+ * the memory that is handed out.
  */
 #include <linux/bug.h>
 #include <linux/errno.h>
@@ -22,10 +22,10 @@
  * @count: number of slots
  * @size: bytes in an element
  *
- * What is long comes from vmalloc(), since kmalloc() would round it up to a
- * power of two. May sleep.
+ * Large arrays come from vmalloc(), since kmalloc() would round them up to a power of
+ * two. May sleep.
  *
- * Return: the array, zeroed, for kvfree(); or NULL.
+ * Return: the zeroed array, to be freed with kvfree(), or NULL.
  */
 void *cmem_pool_alloc_array(u32 count, size_t size)
 {
@@ -36,13 +36,12 @@ void *cmem_pool_alloc_array(u32 count, size_t size)
 }
 
 /**
- * cmem_pool_init - make a pool of dirty slots
- * @pool: to be filled in
+ * cmem_pool_init - initialize a pool of dirty slots
+ * @pool: the pool
  * @count: number of slots, at least 1
- * @untouched: leave each of them alone until somebody takes it
+ * @untouched: do not clean a slot before it is taken for the first time
  *
- * What is in memory at boot is nobody's business, so all slots start dirty.
- * May sleep.
+ * All slots start dirty, since memory at boot may contain old data. May sleep.
  *
  * Return: 0, -EOVERFLOW for a count that is out of range, -ENOMEM.
  */
@@ -101,7 +100,7 @@ static void cmem_pool_push_dirty(struct cmem_pool *pool, u32 index, u64 tag)
 	pool->num_dirty++;
 }
 
-/* Memory that has been touched goes first. */
+/* Prefer memory that has been used before. */
 static u32 cmem_pool_pop_dirty(struct cmem_pool *pool)
 {
 	pool->num_dirty--;
@@ -121,16 +120,15 @@ static bool cmem_pool_is_own(struct cmem_pool *pool, u32 index, u64 tag)
 /**
  * cmem_pool_take - take a slot out of the pool
  * @pool: the pool
- * @tag: of the new user, not 0
+ * @tag: tag of the new user, not 0
  * @index: where to put the slot's index
  *
- * Prefers the user's own last slot as he left it, then a clean one, then one
- * that has been dirty for long, then one that got so lately, then one that nobody has
- * had yet.
+ * Prefers the user's own last slot, uncleaned, then a clean slot, then a dirty slot that
+ * was freed long ago, then one that was freed recently, then one that nobody has used
+ * yet.
  *
- * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the slot must be cleaned
- * first, -EAGAIN when all that is left is being cleaned, -ENOMEM when nothing
- * is left.
+ * Return: CMEM_TAKEN_READY, CMEM_TAKEN_DIRTY when the slot must be cleaned first,
+ * -EAGAIN when all free slots are being cleaned, -ENOMEM when no slot is free.
  */
 int cmem_pool_take(struct cmem_pool *pool, u64 tag, u32 *index)
 {
@@ -162,7 +160,7 @@ int cmem_pool_take(struct cmem_pool *pool, u64 tag, u32 *index)
  * cmem_pool_put - give a slot back
  * @pool: the pool
  * @index: a slot that is taken
- * @tag: who may have it back uncleaned, 0 for nobody
+ * @tag: tag that may get the slot back uncleaned, 0 for none
  */
 void cmem_pool_put(struct cmem_pool *pool, u32 index, u64 tag)
 {
@@ -173,7 +171,7 @@ void cmem_pool_put(struct cmem_pool *pool, u32 index, u64 tag)
 }
 
 /**
- * cmem_pool_age - let what was freed lately count as free for long
+ * cmem_pool_age - make recently freed slots old
  * @pool: the pool
  *
  * Does nothing while older slots still wait to be cleaned.
@@ -188,8 +186,8 @@ void cmem_pool_age(struct cmem_pool *pool)
 }
 
 /**
- * cmem_pool_soil - let all that is free count as dirty, and as nobody's
- * @pool: a pool of which nothing is being cleaned
+ * cmem_pool_soil - make all free slots dirty, without a last owner
+ * @pool: a pool of which no slot is being cleaned
  */
 void cmem_pool_soil(struct cmem_pool *pool)
 {
@@ -229,13 +227,13 @@ static bool cmem_pool_unlink(struct cmem_pool *pool, u32 *head, u32 index)
  * @pool: the pool
  * @index: a slot that is free, and not being cleaned
  *
- * Searches for it: for what happens rarely.
+ * Searches the lists: for rare events only.
  */
 void cmem_pool_withdraw(struct cmem_pool *pool, u32 index)
 {
 	struct cmem_slot *slot = &pool->slots[index];
 
-	/* Those that nobody has had are in no list, up to a first one. */
+	/* Untouched slots are in no list: add them to one, up to this slot. */
 	for (; pool->untouched <= index; pool->untouched++) {
 		pool->slots[pool->untouched].next = pool->young;
 		pool->young = pool->untouched;
@@ -271,8 +269,8 @@ u32 cmem_pool_scrub_begin(struct cmem_pool *pool)
  * cmem_pool_scrub_end - put a slot back after cleaning
  * @pool: the pool
  * @index: what cmem_pool_scrub_begin() returned
- * @cleaned: false if cleaning was broken off: the slot is as dirty as before,
- *     and still its last user's
+ * @cleaned: false if cleaning stopped early: the slot is as dirty as before, and its
+ *     last user may still get it back
  */
 void cmem_pool_scrub_end(struct cmem_pool *pool, u32 index, bool cleaned)
 {

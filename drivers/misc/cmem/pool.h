@@ -16,7 +16,7 @@
  * enum cmem_slot_state - where a slot is
  * @CMEM_SLOT_TAKEN: not in the pool: in use, or being cleaned for its next user
  * @CMEM_SLOT_CLEAN: free and zeroed
- * @CMEM_SLOT_DIRTY: free, with the bytes of its last user
+ * @CMEM_SLOT_DIRTY: free, with the data of its last user
  * @CMEM_SLOT_SCRUBBING: free, being cleaned in the background
  */
 enum cmem_slot_state {
@@ -28,10 +28,10 @@ enum cmem_slot_state {
 
 /**
  * struct cmem_slot - one buffer's worth of memory in a pool
- * @tag: who had it last and how it was mapped; whoever asks with the same tag
- *     may have it back as it is. 0 is nobody.
- * @user: who is charged for it while it is taken
- * @next: the next slot of the list that this one is in
+ * @tag: identifies the last owner and how it mapped the memory; a request with the same
+ *     tag may get the slot uncleaned. 0 is nobody.
+ * @user: the user who is charged while the slot is taken
+ * @next: the next slot of the list that this slot is in
  * @state: one of enum cmem_slot_state
  *
  * 16 bytes: there is one for each buffer, free or not.
@@ -47,20 +47,20 @@ struct cmem_slot {
  * struct cmem_pool - the free slots of a pool
  * @slots: array of @count
  * @count: number of slots
- * @clean: oldest clean slot. Clean slots are a queue, so that a fresh pool is
- *     handed out from its first slot on.
+ * @clean: oldest clean slot. Clean slots are a queue, so that a fresh pool hands out
+ *     its slots in ascending order.
  * @clean_tail: youngest clean slot
- * @young: the dirty slot freed last: a stack, so that an owner who frees and
- *     allocates in turn gets his own back
- * @old: as @young, those that lie here since before the last ageing and are to
- *     be cleaned
- * @untouched: the first slot that nobody has had yet. It and those behind it are
- *     dirty, and in no list: they are not cleaned before somebody takes them.
+ * @young: the dirty slot freed last. Dirty slots are a stack, so that an owner who
+ *     frees and allocates in turn gets its own slot back.
+ * @old: as @young, for slots that were freed before the last ageing and must be
+ *     cleaned
+ * @untouched: the first slot that nobody has used yet. It and the slots behind it are
+ *     dirty and in no list: they are not cleaned until they are taken.
  * @num_clean: free slots that are clean
  * @num_dirty: free slots that are dirty
  * @num_scrubbing: free slots that are being cleaned
  *
- * The caller serialises all calls. Every call but init takes constant time.
+ * The caller serializes all calls. All but init, soil and withdraw take constant time.
  */
 struct cmem_pool {
 	struct cmem_slot *slots;
@@ -91,7 +91,7 @@ static inline u32 cmem_pool_free(const struct cmem_pool *pool)
 	return pool->num_clean + pool->num_dirty + pool->num_scrubbing;
 }
 
-/* Dirty slots that are to be cleaned, sooner or later */
+/* Dirty slots that the scrubber will clean, sooner or later */
 static inline u32 cmem_pool_to_clean(const struct cmem_pool *pool)
 {
 	return pool->num_dirty - (pool->count - pool->untouched);

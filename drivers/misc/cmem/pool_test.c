@@ -2,9 +2,9 @@
 /*
  * KUnit tests of pool bookkeeping.
  *
- * The last test is the strictest: it plays thousands of random operations to a
- * pool and to a model that keeps nothing but a line per slot and searches it,
- * and wants the two to agree on each slot handed out.
+ * The last test is the strictest: it applies thousands of random operations to a
+ * pool and to a model that searches a table with one entry per slot. The two must
+ * agree on each allocated slot.
  */
 #include <linux/prandom.h>
 
@@ -14,7 +14,7 @@
 
 #define TAG_A	0xaull
 #define TAG_B	0xbull
-/* Tags are 64 bit, also where a long is not. */
+/* Tags are 64-bit, even if a long is not. */
 #define TAG_HIGH	(TAG_A | 1ull << 63)
 
 KUNIT_DEFINE_ACTION_WRAPPER(cmem_pool_test_destroy, cmem_pool_destroy,
@@ -59,7 +59,7 @@ static void cmem_pool_expect_none(struct kunit *test, struct cmem_pool *pool,
 	KUNIT_EXPECT_EQ(test, index, 4711);
 }
 
-/* Take all slots of a fresh pool, so that a test can put them as it likes. */
+/* Allocate all slots of a new pool, so that a test can free them in any order. */
 static void cmem_pool_take_all(struct kunit *test, struct cmem_pool *pool)
 {
 	u32 i, index;
@@ -84,7 +84,7 @@ static void cmem_pool_rejects_impossible_counts(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, 0, false), -EOVERFLOW);
 	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, U32_MAX, false), -EOVERFLOW);
-	/* possible as a number, but no machine has memory for so many slots */
+	/* valid as a number, but no machine has memory for so many slots */
 	KUNIT_EXPECT_EQ(test, cmem_pool_init(&pool, CMEM_SLOT_NONE - 1, false), -ENOMEM);
 	cmem_pool_destroy(&pool);
 }
@@ -102,7 +102,7 @@ static void cmem_pool_starts_dirty(struct kunit *test)
 	cmem_pool_expect_none(test, pool, -ENOMEM);
 }
 
-/* Nothing needs to age at boot: nobody will want these slots back. */
+/* Skip aging at boot: no owner will want these slots back. */
 static void cmem_pool_scrubs_boot_contents_at_once(struct kunit *test)
 {
 	struct cmem_pool *pool = cmem_pool_test_create(test, 3);
@@ -170,7 +170,7 @@ static void cmem_pool_prefers_own_young_old_clean_dirty(struct kunit *test)
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_READY, 2);
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_READY, 5);
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_READY, 0);
-	/* others', those that aged first */
+	/* other owners', the first to age first */
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 1);
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 3);
 	cmem_pool_expect_none(test, pool, -ENOMEM);
@@ -212,7 +212,7 @@ static void cmem_pool_cleaned_slot_is_nobodys(struct kunit *test)
 {
 	struct cmem_pool *pool = cmem_pool_test_create(test, 2);
 
-	/* Slot 0 is cleaned and slot 1 not: its last owner has no claim to 0. */
+	/* Slot 0 is clean and slot 1 is not: the last owner has no claim to 0. */
 	cmem_pool_take_all(test, pool);
 	cmem_pool_put(pool, 0, TAG_A);
 	cmem_pool_scrub_all(test, pool);
@@ -234,13 +234,13 @@ static void cmem_pool_soiled_is_dirty_for_all(struct kunit *test)
 	cmem_pool_put(pool, 2, TAG_A);
 	cmem_pool_expect_free(test, pool, 1, 2, 0);
 
-	/* One is clean, one A's for long and one A's since lately. */
+	/* One is clean, one A's for a long time and one A's only recently. */
 	cmem_pool_soil(pool);
 	cmem_pool_expect_free(test, pool, 0, 3, 0);
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 1);
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 0);
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 2);
-	/* What is held is not touched. */
+	/* Held slots are not touched. */
 	cmem_pool_soil(pool);
 	cmem_pool_expect_none(test, pool, -ENOMEM);
 }
@@ -261,10 +261,10 @@ static void cmem_pool_withdraws_from_any_list(struct kunit *test)
 	cmem_pool_put(pool, 6, TAG_A);
 	cmem_pool_expect_free(test, pool, 3, 4, 0);
 
-	/* the last clean one, behind which the next one is put */
+	/* the last clean one; the next one goes behind it */
 	cmem_pool_withdraw(pool, 0);
 	cmem_pool_expect_free(test, pool, 2, 4, 0);
-	/* of the old and of the young dirty ones, one each */
+	/* one each of the old and the young dirty ones */
 	cmem_pool_withdraw(pool, 3);
 	cmem_pool_withdraw(pool, 6);
 	cmem_pool_expect_free(test, pool, 2, 2, 0);
@@ -306,7 +306,7 @@ static void cmem_pool_waits_only_for_the_last_ones(struct kunit *test)
 	struct cmem_pool *pool = cmem_pool_test_create(test, 2);
 
 	KUNIT_ASSERT_EQ(test, cmem_pool_scrub_begin(pool), 0);
-	/* A dirty one is better than waiting for one that is being cleaned. */
+	/* A dirty one is better than waiting for one in cleaning. */
 	cmem_pool_expect_take(test, pool, TAG_A, CMEM_TAKEN_DIRTY, 1);
 	cmem_pool_expect_none(test, pool, -EAGAIN);
 	cmem_pool_expect_free(test, pool, 0, 0, 1);
@@ -321,18 +321,18 @@ static void cmem_pool_ages_in_two_steps(struct kunit *test)
 
 	cmem_pool_take_all(test, pool);
 	cmem_pool_put(pool, 0, TAG_A);
-	/* What was freed just now is left for its owner. */
+	/* Slots freed just now are left for their owner. */
 	KUNIT_EXPECT_EQ(test, cmem_pool_scrub_begin(pool), CMEM_SLOT_NONE);
 	cmem_pool_age(pool);
 	cmem_pool_put(pool, 1, TAG_A);
-	/* Slot 0 waits still, so that slot 1 does not age yet. */
+	/* Slot 0 still waits, so slot 1 does not age yet. */
 	cmem_pool_age(pool);
 	KUNIT_EXPECT_EQ(test, cmem_pool_scrub_begin(pool), 0);
 	KUNIT_EXPECT_EQ(test, cmem_pool_scrub_begin(pool), CMEM_SLOT_NONE);
 	cmem_pool_age(pool);
 	KUNIT_EXPECT_EQ(test, cmem_pool_scrub_begin(pool), 1);
 	cmem_pool_expect_free(test, pool, 0, 0, 2);
-	/* They may end in any order. */
+	/* Cleaning may end in any order. */
 	cmem_pool_scrub_end(pool, 1, true);
 	cmem_pool_scrub_end(pool, 0, true);
 	cmem_pool_age(pool);
@@ -361,7 +361,7 @@ static void cmem_pool_cancelled_scrub_leaves_the_owner(struct kunit *test)
 	cmem_pool_expect_take(test, pool, TAG_B, CMEM_TAKEN_DIRTY, 0);
 }
 
-/* What nobody has had is taken last, and never cleaned in the background. */
+/* Never-used slots are taken last, and never cleaned in the background. */
 static void cmem_pool_leaves_untouched_slots_alone(struct kunit *test)
 {
 	struct cmem_pool pool;
@@ -379,7 +379,7 @@ static void cmem_pool_leaves_untouched_slots_alone(struct kunit *test)
 	cmem_pool_put(&pool, index, 5);
 	KUNIT_EXPECT_EQ(test, cmem_pool_to_clean(&pool), 1);
 
-	/* Another owner gets the same, not one that was never touched. */
+	/* Another owner gets the same slot, not a never-used one. */
 	KUNIT_ASSERT_EQ(test, cmem_pool_take(&pool, 7, &index), CMEM_TAKEN_DIRTY);
 	KUNIT_EXPECT_EQ(test, index, 0);
 	cmem_pool_put(&pool, index, 7);
@@ -413,9 +413,8 @@ static void cmem_pool_destroy_twice(struct kunit *test)
 }
 
 /*
- * The model: what state each slot is in, and since when. Dirty slots are
- * searched for the one with the largest time, that is the one freed last; clean
- * ones for the one with the smallest.
+ * The model: the state of each slot, and since when. It searches dirty slots for the
+ * largest time, the slot freed last, and clean slots for the smallest.
  */
 #define CMEM_MODEL_SLOTS	37
 #define CMEM_MODEL_STEPS	20000
@@ -520,7 +519,7 @@ static void cmem_model_set(struct cmem_pool_model *model, u32 index,
 	};
 }
 
-/* Each list must hold what it should, once, and end. */
+/* Each list must contain each of its slots once, and end. */
 static u32 cmem_pool_list_length(const struct cmem_pool *pool, u32 head,
 				 enum cmem_slot_state state)
 {
@@ -567,7 +566,7 @@ static void cmem_pool_agrees_with_a_model(struct kunit *test)
 
 	model = kunit_kzalloc(test, sizeof(*model), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, model);
-	/* At boot all are dirty, of old, and the first is the first to go. */
+	/* At boot all are old and dirty, and the first one goes first. */
 	for (i = 0; i < CMEM_MODEL_SLOTS; i++) {
 		model->slots[i].state = CMEM_SLOT_DIRTY;
 		model->slots[i].aged = true;
@@ -579,7 +578,7 @@ static void cmem_pool_agrees_with_a_model(struct kunit *test)
 		u32 chance = prandom_u32_state(&rnd) % 100;
 		u64 tag = 1 + prandom_u32_state(&rnd) % 3;
 		u32 index = CMEM_SLOT_NONE, want = CMEM_SLOT_NONE;
-		/* Long stretches with more takes than puts, and the reverse */
+		/* Long phases with more takes than puts, and the reverse */
 		u32 takes = step / 500 % 2 ? 50 : 25;
 		bool cleaned;
 

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What becomes of blocks while the machine sleeps.
+ * Blocks during suspend and hibernation.
  *
- * Suspend to RAM, or to idle, leaves memory as it is. A hibernation image has what the
- * kernel has mapped, and CMA: carveouts and on-chip memory are not in it. And it is made
- * and restored through a cached mapping, beside which a program's own that is not cached,
- * where devices do not snoop, sees something else. A buffer that would not come back as it
- * was is one that somebody counts on, so hibernation is refused while there is one.
+ * Suspend to RAM or to idle preserves memory. A hibernation image contains memory that
+ * the kernel has mapped, and CMA, but not carveouts and on-chip memory. The kernel also
+ * creates and restores the image through a cached mapping. If devices do not snoop, a
+ * program's non-cached mapping of the same memory is not consistent with it. So
+ * hibernation fails while a buffer is in use that the image would not restore.
  *
- * The bookkeeping is in the image. What it calls clean is not clean any more in memory
- * that is not; and of memory that is, the zeros may be in the cache, not written back. So
- * after a hibernation nothing that is free counts as clean. And a program that had written
- * its buffer back, for a device that does not snoop, will not do so once more: it is done
- * here.
+ * The image contains the driver's bookkeeping. Memory that it marks as clean may be dirty
+ * after the resume if the image does not contain it. If the image does, its zeros may be
+ * in the cache, not written back. So after hibernation, no free memory counts as clean.
+ * A program that wrote back its buffer for a device that does not snoop does not do it
+ * again, so the driver does.
  *
- * The scrubber rests meanwhile: what it was in the midst of would be half old and half
- * zeroed afterwards, and be called clean in the end.
+ * The scrubber pauses meanwhile. Otherwise a part of the memory that it is zeroing could
+ * have its old contents after the resume, and the scrubber would mark it as clean.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -33,7 +33,7 @@
 #include "scrub.h"
 #include "sync.h"
 
-/* An image of this kernel is being made. It is none that is just being resumed. */
+/* This kernel is creating an image. False while it loads one for a resume. */
 static bool cmem_hibernating;
 
 static bool cmem_power_is_lost(const struct cmem_block *block,
@@ -43,7 +43,7 @@ static bool cmem_power_is_lost(const struct cmem_block *block,
 	case CMEM_KIND_CMA:
 		break;
 	case CMEM_KIND_RESERVED:
-		/* That may be highmem, or have been left out of the kernel's mapping. */
+		/* It may be highmem, or not be in the linear map. */
 		if (IS_ENABLED(CONFIG_ARM))
 			return true;
 		break;
@@ -54,8 +54,8 @@ static bool cmem_power_is_lost(const struct cmem_block *block,
 }
 
 /*
- * Go through the buffers that somebody counts on, up to one for which a function returns
- * true. The block is locked.
+ * Visit the live buffers until @fn returns true, and return the buffer for which it does.
+ * The block is locked.
  */
 static struct cmem_buffer *
 cmem_power_walk(struct cmem_block *block,
@@ -135,21 +135,21 @@ static int cmem_power_check(void)
 	return 0;
 }
 
-/* Once more: programs went on after they were asked for the first time. */
+/* Check again: programs could still allocate after the first check. */
 static int cmem_power_freeze(struct device *dev)
 {
 	return cmem_hibernating ? cmem_power_check() : 0;
 }
 
-/* The log has told of memory that failed. */
+/* Failed memory is logged elsewhere. */
 static bool cmem_power_write_back(const struct cmem_block *block,
 				  struct cmem_buffer *buffer)
 {
 	int ret;
 
 	/*
-	 * What is not in the image has not changed. Nor is a block worked on here that is
-	 * mapped for it: that takes its lock, which is held.
+	 * Memory outside of the image has not changed. Skip a block with an alias on
+	 * demand as well: mapping it takes the block's lock, which is held.
 	 */
 	if (block->alias_on_demand || cmem_power_is_lost(block, buffer))
 		return false;
@@ -170,7 +170,7 @@ static void cmem_power_soil_block(struct cmem_block *block)
 		cmem_power_walk(block, cmem_power_write_back);
 }
 
-/* The image is in memory again. Processes are still frozen. */
+/* The image is restored. Processes are still frozen. */
 static int cmem_power_restore(struct device *dev)
 {
 	struct cmem_block *block;
@@ -219,8 +219,8 @@ static struct notifier_block cmem_power_notifier = {
 };
 
 /**
- * cmem_power_init - be told when the machine sleeps
- * @dev: a device of ours that has no driver
+ * cmem_power_init - get callbacks for suspend and hibernation
+ * @dev: a device of CMEM without a driver
  */
 void __init cmem_power_init(struct device *dev)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What becomes of blocks while the machine sleeps (power.c) */
+/* Blocks during suspend and hibernation (power.c) */
 #ifndef _CMEM_POWER_H
 #define _CMEM_POWER_H
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What one sees in /proc: /proc/cmem in the format of the old driver, and the
- * fdinfo of an open /dev/cmem.
+ * Output in /proc: /proc/cmem in the format of the old driver, and the fdinfo of an open
+ * /dev/cmem.
  *
- * /proc/cmem goes by sections (a pool's busy buffers, its free ones, a heap)
- * and, within these, by chunks, so that a block with very many buffers is
- * neither locked for long nor printed into one huge page. What is seen of one
- * chunk is consistent, no more.
+ * /proc/cmem is printed by section (the busy buffers of a pool, its free ones, a heap)
+ * and, within these, by chunk. So a block with very many buffers is neither locked for
+ * long nor printed into one huge page. Only the output for one chunk is consistent.
  *
- * Everybody may read it, as always. Addresses are for those who could open /dev/cmem,
- * where they can be asked for as well, and for those who see them in /proc/iomem.
+ * Everybody may read it, as always. Addresses are only for readers that could open
+ * /dev/cmem, which reports them as well, and for readers that see them in /proc/iomem.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -32,17 +31,14 @@
 #include "procfs.h"
 #include "registration.h"
 
-/* Buffers of a pool, or pages of a heap, in a chunk */
+/* Size of a chunk: buffers of a pool, or pages of a heap */
 #define CMEM_PROC_CHUNK		256
-
-/* Behind the pools of a block */
-#define CMEM_PROC_HEAP		CMEM_MAX_POOLS
 
 /**
  * struct cmem_proc_reader - an open /proc/cmem
  * @block: the block that the position is in
- * @addresses: who opened it may see addresses
- * @all: and those of everybody's buffers
+ * @addresses: the reader may see addresses
+ * @all: also those of other users' buffers
  */
 struct cmem_proc_reader {
 	struct cmem_block *block;
@@ -53,10 +49,10 @@ struct cmem_proc_reader {
 /**
  * struct cmem_proc_place - a position in /proc/cmem
  * @block: number of the block
- * @cma: it is the CMA block, behind all others
- * @pool: number of the pool, or CMEM_PROC_HEAP
+ * @cma: it is the CMA block, after all others
+ * @pool: number of the pool, or CMEM_PLACE_HEAP
  * @free: in the list of free buffers
- * @chunk: which chunk of that list
+ * @chunk: number of the chunk in that list
  */
 struct cmem_proc_place {
 	u32 block;
@@ -83,7 +79,7 @@ static loff_t cmem_proc_pos(const struct cmem_proc_place *place)
 	       place->pool << 25 | place->free << 24 | place->chunk;
 }
 
-/* Room for the chunk's number is left for any memory there is. */
+/* The 24 bits of a chunk number are enough for any real memory. */
 static u32 cmem_proc_chunks(unsigned long count)
 {
 	return min(DIV_ROUND_UP(count, CMEM_PROC_CHUNK), 0x1000000UL);
@@ -106,7 +102,7 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 	struct cmem_block *block = NULL;
 	unsigned int num_pools;
 
-	if (*pos >> 32 > S32_MAX || place.pool > CMEM_PROC_HEAP)
+	if (*pos >> 32 > S32_MAX || place.pool > CMEM_PLACE_HEAP)
 		return NULL;
 	if (!place.cma)
 		block = cmem_block_find_from(place.block);
@@ -123,17 +119,17 @@ static void *cmem_proc_start(struct seq_file *m, loff_t *pos)
 	if (!block)
 		return NULL;
 
-	/* None if it has been removed: so little is shown then. */
+	/* A removed block counts as one without pools: nothing of it is shown. */
 	mutex_lock(&block->lock);
 	num_pools = block->present ? block->num_pools : 0;
 	mutex_unlock(&block->lock);
-	if (place.pool < CMEM_PROC_HEAP && place.pool >= num_pools)
-		place.pool = CMEM_PROC_HEAP;
+	if (place.pool < CMEM_PLACE_HEAP && place.pool >= num_pools)
+		place.pool = CMEM_PLACE_HEAP;
 	*pos = cmem_proc_pos(&place);
 	return pos;
 }
 
-/* The struct of a block stays: there is nothing to give back. */
+/* A struct cmem_block is never freed, so there is no reference to drop. */
 static void cmem_proc_stop(struct seq_file *m, void *v)
 {
 }
@@ -147,10 +143,10 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 
 	mutex_lock(&block->lock);
 	if (!block->present)
-		place.pool = CMEM_PROC_HEAP;
+		place.pool = CMEM_PLACE_HEAP;
 	else if (place.pool < block->num_carved)
 		count = block->pools[place.pool].slots.count;
-	else if (place.pool < block->num_pools || place.pool == CMEM_PROC_HEAP)
+	else if (place.pool < block->num_pools || place.pool == CMEM_PLACE_HEAP)
 		block->ops->place(block, place.pool, &start, &count);
 	mutex_unlock(&block->lock);
 	if (++place.chunk < cmem_proc_chunks(count)) {
@@ -159,13 +155,13 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 	}
 
 	place.chunk = 0;
-	if (place.pool == CMEM_PROC_HEAP && place.cma) {
+	if (place.pool == CMEM_PLACE_HEAP && place.cma) {
 		place.pool++;
-	} else if (place.pool == CMEM_PROC_HEAP && block->id == S32_MAX) {
+	} else if (place.pool == CMEM_PLACE_HEAP && block->id == S32_MAX) {
 		place = (struct cmem_proc_place) {
 			.block = S32_MAX, .cma = true,
 		};
-	} else if (place.pool == CMEM_PROC_HEAP) {
+	} else if (place.pool == CMEM_PLACE_HEAP) {
 		place = (struct cmem_proc_place) { .block = block->id + 1 };
 	} else if (!place.free) {
 		place.free = true;
@@ -177,7 +173,7 @@ static void *cmem_proc_next(struct seq_file *m, void *v, loff_t *pos)
 	return cmem_proc_start(m, pos);
 }
 
-/* As short as it is, which %pa would not do; zero for others, as in /proc/iomem */
+/* Not %pa, which pads with zeros. Without permission, 0 as in /proc/iomem. */
 static void cmem_proc_address(struct seq_file *m, const struct cmem_block *block,
 			      unsigned long page)
 {
@@ -187,7 +183,7 @@ static void cmem_proc_address(struct seq_file *m, const struct cmem_block *block
 	seq_printf(m, "phys addr %#llx", phys);
 }
 
-/* An address is for those who could get at the buffer. */
+/* Show the address only to a reader that could access the buffer. */
 static void cmem_proc_busy(struct seq_file *m, const struct cmem_buffer *buffer)
 {
 	const struct cmem_proc_reader *reader = m->private;
@@ -210,7 +206,7 @@ static void cmem_proc_separate(struct seq_file *m, const struct cmem_block *bloc
 		seq_putc(m, '\n');
 }
 
-/* Where its free buffers will be, nobody knows yet: only how many there are. */
+/* Free buffers have no address yet, so print only their number. */
 static void cmem_proc_show_uncarved(struct seq_file *m,
 				    const struct cmem_carved_pool *pool,
 				    const struct cmem_proc_place *place)
@@ -299,7 +295,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 			   (u64)heap->free << PAGE_SHIFT);
 	}
 
-	block->ops->place(block, CMEM_PROC_HEAP, &start, &pages);
+	block->ops->place(block, CMEM_PLACE_HEAP, &start, &pages);
 	page += start;
 	end = min(page + CMEM_PROC_CHUNK, start + pages);
 	for (; page < end; page += from->pages) {
@@ -317,9 +313,9 @@ static int cmem_proc_show(struct seq_file *m, void *v)
 	const struct cmem_proc_reader *reader = m->private;
 	struct cmem_block *block = reader->block;
 
-	/* What was there a moment ago may have gone, or be another block now. */
+	/* The block may have been removed or replaced since cmem_proc_start(). */
 	mutex_lock(&block->lock);
-	if (block->present && place.pool == CMEM_PROC_HEAP)
+	if (block->present && place.pool == CMEM_PLACE_HEAP)
 		cmem_proc_show_heap(m, block, &place);
 	else if (block->present && place.pool < block->num_pools)
 		cmem_proc_show_pool(m, block, &place);
@@ -334,14 +330,14 @@ static const struct seq_operations cmem_proc_ops = {
 	.show = cmem_proc_show,
 };
 
-/* To look is no attempt to use it, so nothing to audit. */
+/* This only checks the capability and does not use it, so do not audit. */
 static bool cmem_proc_capable(int capability)
 {
 	return !security_capable(current_cred(), &init_user_ns, capability,
 				 CAP_OPT_NOAUDIT);
 }
 
-/* Whether the caller could open /dev/cmem for reading, as that is where he is */
+/* Whether the caller could open /dev/cmem for reading, in its mount namespace */
 static bool cmem_proc_has_device(void)
 {
 	struct path path;
@@ -389,12 +385,11 @@ void __init cmem_procfs_exit(void)
 }
 
 /**
- * cmem_show_fdinfo - who an open file is and what it holds, for
- *	/proc/<pid>/fdinfo
+ * cmem_show_fdinfo - print who an open file is and what it holds
  * @m: where to print
  * @filp: the open file
  *
- * A buffer counts once however often it is registered.
+ * This is for /proc/<pid>/fdinfo. A buffer counts once, however often it is registered.
  */
 void cmem_show_fdinfo(struct seq_file *m, struct file *filp)
 {

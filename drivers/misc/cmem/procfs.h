@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What is seen in /proc (procfs.c) */
+/* Output in /proc (procfs.c) */
 #ifndef _CMEM_PROCFS_H
 #define _CMEM_PROCFS_H
 

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Quarantine: memory that its owner did not free, and that nobody gets yet.
+ * Quarantine: memory that its owner did not free, and that can't be allocated yet.
  *
- * A DSP or a DMA engine that an owner has told of a buffer does not end when the owner
- * does: it may write there for as long as it runs. So a buffer that asked for it, or
- * whose block did, does not go back to its pool or heap when its last hold is gone,
- * unless each file that was registered has freed it (CMEM_IOCTL_FREE) before it was
- * closed. It stays taken until
+ * A DSP or DMA engine that an owner passed a buffer to may keep writing after the owner
+ * exits. So a buffer for which its owner or its block requested quarantine does not
+ * return to its pool or heap with its last reference, unless each file that was
+ * registered freed it (CMEM_IOCTL_FREE) before it was closed. The buffer stays taken
+ * until
  *
  *	- a supervisor releases it (CMEM_IOCTL_RELEASE),
  *	- all remote processors that the block names have stopped since, if it names any
  *	  (remoteproc.c), or
- *	- as many milliseconds have passed as the block says, if it says any.
+ *	- the block's quarantine time in milliseconds has passed, if it has one.
  *
- * What is kept of such a buffer is what there is of it anyway: no memory is needed. It is
- * in the block's list, in the order in which it came, which is the order in which time
- * and remote processors let it go. All of this is under the block's lock. Nobody waits
- * for anything here: an allocation takes other memory, or gets ENOMEM.
+ * Quarantine needs no memory: it uses the buffer's own struct. The block lists these
+ * buffers in order of arrival, which is also the order in which time and remote
+ * processors release them. The block's lock protects all this. Nobody waits for buffers
+ * in quarantine: an allocation takes other memory, or fails with ENOMEM.
  */
 #include <linux/dev_printk.h>
 #include <linux/jiffies.h>
@@ -35,13 +35,13 @@
 #include "remoteproc.h"
 #include "trace.h"
 
-/* What is released before others get at the block */
+/* Buffers to release before the lock is dropped for others */
 #define CMEM_QUARANTINE_BATCH	64
 
-/* Of two supervisors, the one that finds nothing left waits for the other. */
+/* A supervisor that finds no buffers left waits for another one to finish. */
 static DEFINE_MUTEX(cmem_quarantine_release_lock);
 
-/* Milliseconds since boot, suspended ones not counted: a processor did not run then. */
+/* Milliseconds since boot without suspend, since processors do not run then */
 static u64 cmem_quarantine_now(void)
 {
 	return ktime_to_ms(ktime_get());
@@ -49,9 +49,9 @@ static u64 cmem_quarantine_now(void)
 
 /**
  * cmem_quarantine_since - tell since when a buffer is in quarantine
- * @buffer: such a buffer, of a block that is locked
+ * @buffer: a buffer in quarantine, of a block that is locked
  *
- * Return: milliseconds since boot, as the kernel's log has them.
+ * Return: milliseconds since boot, as in the kernel's log.
  */
 u64 cmem_quarantine_since(const struct cmem_buffer *buffer)
 {
@@ -65,19 +65,19 @@ static unsigned long cmem_quarantine_count(const struct cmem_buffer *buffer,
 	unsigned long pages = cmem_buffer_length(buffer) >> PAGE_SHIFT;
 	struct cmem_carved_pool *pool = buffer->pool;
 
-	/* CMA has its pools' buffers like those of a heap. */
+	/* The CMA block keeps its pools' buffers like those of a heap. */
 	if (!pool && cmem_heap_buffer(buffer)->pool >= 0)
 		pool = &block->pools[cmem_heap_buffer(buffer)->pool];
 	if (pool)
 		pool->quarantined += change;
-	/* The remote processors' work looks at it without the lock. */
+	/* The work item of a remote processor reads this without the lock. */
 	WRITE_ONCE(block->quarantined, block->quarantined + change);
 	block->quarantined_pages += change * (long)pages;
 	return pages;
 }
 
 /**
- * cmem_quarantine_add - keep a buffer that nobody holds any more
+ * cmem_quarantine_add - put a buffer without references into quarantine
  * @buffer: the buffer, of a block that is locked
  */
 void cmem_quarantine_add(struct cmem_buffer *buffer)
@@ -99,15 +99,15 @@ void cmem_quarantine_add(struct cmem_buffer *buffer)
 	list_add_tail(&buffer->in_block, &block->quarantine);
 	cmem_quarantine_count(buffer, 1);
 
-	/* The first of the list is the first to go. */
+	/* The work may be queued already: the first buffer leaves first. */
 	if (block->quarantine_config.ms)
 		queue_delayed_work(system_unbound_wq, &block->quarantine_work,
 				   msecs_to_jiffies(block->quarantine_config.ms));
-	/* One that does not run now can't write. */
+	/* A processor that does not run now can't write. */
 	cmem_rproc_look(block);
 }
 
-/* Let it go. The block is locked. */
+/* Take a buffer out of quarantine and free it. The block is locked. */
 static unsigned long cmem_quarantine_take(struct cmem_buffer *buffer)
 {
 	struct cmem_extent extent;
@@ -119,7 +119,7 @@ static unsigned long cmem_quarantine_take(struct cmem_buffer *buffer)
 	pages = cmem_quarantine_count(buffer, -1);
 	buffer->first.file = NULL;
 	buffer->first.next = NULL;
-	/* As it is, it is for nobody. */
+	/* No owner may get it back uncleaned. */
 	cmem_buffer_return(buffer, true);
 	return pages;
 }
@@ -131,7 +131,7 @@ static void cmem_quarantine_pause(struct cmem_block *block)
 	mutex_lock(&block->lock);
 }
 
-/* Milliseconds until the buffer's time is over; 0 if it is, or if it may go anyway */
+/* Milliseconds until a buffer may leave, 0 for now, U64_MAX if no time is set */
 static u64 cmem_quarantine_left(const struct cmem_block *block,
 				const struct cmem_buffer *buffer)
 {
@@ -173,12 +173,12 @@ static void cmem_quarantine_work(struct work_struct *work)
 }
 
 /**
- * cmem_quarantine_release - let go what a supervisor says is safe
+ * cmem_quarantine_release - release all buffers in quarantine for a supervisor
  * @id: number of the block
- * @buffers: where to put how many buffers went
- * @pages: where to put how many pages that were
+ * @buffers: where to put the number of buffers released
+ * @pages: where to put the number of their pages
  *
- * That is all that is in quarantine when this begins.
+ * Releases the buffers that are in quarantine when the call begins.
  *
  * Return: 0; -ENOENT when there is no such block.
  */
@@ -195,8 +195,8 @@ int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages)
 		return -ENOENT;
 
 	/*
-	 * While the lock is dropped, another supervisor may take one of these by its
-	 * address, and the block can't go.
+	 * While the lock is dropped, another supervisor may release one of these buffers
+	 * by address. The block can't be removed.
 	 */
 	list_splice_init(&block->quarantine, &going);
 	while (!list_empty(&going)) {
@@ -211,10 +211,10 @@ int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages)
 }
 
 /**
- * cmem_quarantine_release_buffer - let one buffer go that a supervisor says is safe
+ * cmem_quarantine_release_buffer - release one buffer in quarantine for a supervisor
  * @id: number of the block
  * @pfn: page frame number of the buffer's first page
- * @pages: where to put how many pages it has
+ * @pages: where to put the number of its pages
  *
  * Return: 0; -ENOENT when there is no such block, or no buffer in quarantine starts there.
  */
@@ -241,8 +241,8 @@ int cmem_quarantine_release_buffer(s32 id, unsigned long pfn, u64 *pages)
 }
 
 /**
- * cmem_quarantine_init - prepare a new struct cmem_block
- * @block: the block, in which nothing is in quarantine
+ * cmem_quarantine_init - initialize the quarantine of a new struct cmem_block
+ * @block: the block, without buffers in quarantine
  */
 void cmem_quarantine_init(struct cmem_block *block)
 {
@@ -251,10 +251,10 @@ void cmem_quarantine_init(struct cmem_block *block)
 }
 
 /**
- * cmem_quarantine_configure - take over what a block is to do
+ * cmem_quarantine_configure - set the quarantine configuration of a block
  * @dev: for messages
  * @block: a block that is not present
- * @config: what was asked for
+ * @config: the configuration
  *
  * Return: 0 or -ENOMEM.
  */

@@ -21,7 +21,7 @@ int cmem_quarantine_release(s32 id, u64 *buffers, u64 *pages);
 int cmem_quarantine_release_buffer(s32 id, unsigned long pfn, u64 *pages);
 
 /**
- * cmem_quarantine_check - see what of a block may go now
+ * cmem_quarantine_check - schedule a check for buffers of a block that may leave
  * @block: the block, locked or not, present or not
  */
 static inline void cmem_quarantine_check(struct cmem_block *block)

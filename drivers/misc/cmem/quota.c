@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who has how much of a block, and how much each user may have.
+ * How much memory of a block each user has, and may have.
  *
- * Memory is charged to the user who allocated it, until it is free again: whoever it
- * was passed on to, and whatever else keeps it. So passing it on evades nothing, and
- * nobody is charged for what he was given. Who shares a buffer, does so by himself:
- * others can't register for it.
+ * Memory is charged to the user who allocated it until it is free again, no matter who
+ * else received or holds it. So passing memory on does not evade a quota, and receiving
+ * it costs nothing. Other users can't register for a buffer by its address, except with
+ * CAP_SYS_RAWIO or share=any.
  *
- * What each user has is always counted, be there a quota or not: so there can be one
- * at any time. It takes no lookup as long as the same user comes again.
+ * Usage is always counted, even without a quota, so that a quota can be set at any
+ * time. While the same user allocates repeatedly, this takes no lookup.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -30,13 +30,13 @@
 #include "config.h"
 #include "quota.h"
 
-/* How many blocks cmem.quota= can name */
+/* Maximum number of rules in cmem.quota= */
 #define CMEM_QUOTA_RULES	32
 
 /**
- * struct cmem_quota_rule - a part of what cmem.quota= says
- * @any: it is for all blocks that have no quota of their own
- * @block: number of the block that it is for, else
+ * struct cmem_quota_rule - one rule of cmem.quota=
+ * @any: applies to all blocks that have no quota of their own
+ * @block: number of the block that it applies to, unless @any
  * @amount: the quota
  */
 struct cmem_quota_rule {
@@ -45,17 +45,17 @@ struct cmem_quota_rule {
 	struct cmem_amount amount;
 };
 
-/* Covers what cmem.quota= says. Taken before any block's lock. */
+/* Protects the rules of cmem.quota=. Taken before any block's lock. */
 static DEFINE_MUTEX(cmem_quota_lock);
 static struct cmem_quota_rule cmem_quota_rules[CMEM_QUOTA_RULES];
 static unsigned int cmem_quota_num_rules;
 
 /**
- * cmem_quota_user - who is charged for what a process allocates
- * @cred: its credentials, or those with which a file was opened
+ * cmem_quota_user - find the user who is charged for what a process allocates
+ * @cred: credentials of the process, or those with which a file was opened
  *
- * The uids of a user namespace that an ordinary user made are his to give out: they
- * all count as his. Those of one that root made count by themselves.
+ * An ordinary user who created a user namespace assigns its uids: they all count as that
+ * user. In a namespace that root created, each uid counts by itself.
  *
  * Return: the user.
  */
@@ -78,9 +78,9 @@ static void cmem_quota_forget(struct cmem_block *block,
 }
 
 /**
- * cmem_quota_find - find, or open, the account of another user than the last one
+ * cmem_quota_find - find or create the account of a user other than the last one
  * @block: the block, locked
- * @request: whose user it is; where to put the account
+ * @request: has the user; where to put the account
  *
  * Return: 0 or -ENOBUFS, as cmem_heap_take().
  */
@@ -110,11 +110,11 @@ int cmem_quota_find(struct cmem_block *block, struct cmem_request *request)
 }
 
 /**
- * cmem_quota_excess - decide on what is more than the quota
- * @request: who asks
+ * cmem_quota_excess - tell if a request may exceed the quota
+ * @request: the request
  *
- * Return: true if it is for him: quotas are not for those who may set them, as with
- * those of file systems.
+ * Return: true if its credentials have CAP_SYS_RESOURCE. As with file systems, quotas do
+ * not limit users who may set them.
  */
 bool cmem_quota_excess(const struct cmem_request *request)
 {
@@ -123,10 +123,10 @@ bool cmem_quota_excess(const struct cmem_request *request)
 }
 
 /**
- * cmem_quota_uncharge - memory is free again
+ * cmem_quota_uncharge - uncharge memory that is free again
  * @block: the block, locked
- * @user: who was charged for it
- * @pages: how much
+ * @user: the user who was charged
+ * @pages: number of pages
  */
 void cmem_quota_uncharge(struct cmem_block *block, kuid_t user,
 			 unsigned long pages)
@@ -143,7 +143,7 @@ void cmem_quota_uncharge(struct cmem_block *block, kuid_t user,
 }
 
 /**
- * cmem_quota_used - how much a user has
+ * cmem_quota_used - get the memory that a user has
  * @block: the block, locked
  * @user: the user
  *
@@ -158,11 +158,11 @@ unsigned long cmem_quota_used(struct cmem_block *block, kuid_t user)
 }
 
 /**
- * cmem_quota_next - go through the users of a block
+ * cmem_quota_next - iterate over the users of a block
  * @block: the block, locked
- * @index: the lowest uid that counts; out: that which was found
+ * @index: in: the lowest uid to look at; out: the uid that was found
  *
- * Return: the account of a user who has something, or NULL if there is none.
+ * Return: the account of a user who has memory, or NULL if there is none.
  */
 struct cmem_account *cmem_quota_next(struct cmem_block *block,
 				     unsigned long *index)
@@ -177,17 +177,16 @@ struct cmem_account *cmem_quota_next(struct cmem_block *block,
 }
 
 /**
- * cmem_quota_init - before a block is made for the first time
+ * cmem_quota_init - initialize the accounts of a new struct cmem_block
  * @block: the block
  */
 void cmem_quota_init(struct cmem_block *block)
 {
 	xa_init_flags(&block->accounts, XA_FLAGS_ACCOUNT);
-	block->quota = ULONG_MAX;
 }
 
 /**
- * cmem_quota_exit - close the accounts of a block that nobody holds anything of
+ * cmem_quota_exit - free the accounts of a block without buffers in use
  * @block: the block, locked
  */
 void cmem_quota_exit(struct cmem_block *block)
@@ -198,7 +197,6 @@ void cmem_quota_exit(struct cmem_block *block)
 	xa_for_each(&block->accounts, index, account)
 		kfree(account);
 	xa_destroy(&block->accounts);
-	block->account = NULL;
 }
 
 static unsigned long cmem_quota_pages(struct cmem_block *block)
@@ -221,8 +219,8 @@ static unsigned long cmem_quota_pages(struct cmem_block *block)
 }
 
 /**
- * cmem_quota_apply - find out the quota of a block
- * @block: the block, not locked, with its length and what it says by itself
+ * cmem_quota_apply - determine the quota of a block
+ * @block: the block, not locked, with its length and its own quota
  */
 void cmem_quota_apply(struct cmem_block *block)
 {
@@ -237,11 +235,13 @@ static void cmem_quota_apply_all(void)
 {
 	struct cmem_block *block;
 
+	/* cmem_block_publish() takes care of a block that is not present yet. */
 	cmem_for_each_block(block)
-		cmem_quota_apply(block);
+		if (READ_ONCE(block->present))
+			cmem_quota_apply(block);
 }
 
-/* [<block>:]<amount>, as long as it is */
+/* Parse [<block>:]<amount> of the given length. */
 static int cmem_quota_parse_rule(const char *text, size_t length,
 				 struct cmem_quota_rule *rule)
 {
@@ -273,7 +273,7 @@ static int cmem_quota_set(const char *val, const struct kernel_param *kp)
 	const char *end = val + length, *at;
 	unsigned int count = 0;
 
-	/* The core lets in one at a time. */
+	/* The core serializes writes to parameters, which protects the static array. */
 	for (at = val; at < end; at += part + 1) {
 		part = min_t(size_t, strcspn(at, ","), end - at);
 		if (count == CMEM_QUOTA_RULES ||

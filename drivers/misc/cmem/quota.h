@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who has how much of a block, and may have (quota.c) */
+/* Accounting and quotas of a block's memory, by user (quota.c) */
 #ifndef _CMEM_QUOTA_H
 #define _CMEM_QUOTA_H
 
@@ -14,8 +14,8 @@ struct cred;
 
 /**
  * struct cmem_account - what a user has of a block
- * @user: who
- * @pages: how much, in buffers that he allocated and that are not free yet
+ * @user: the user
+ * @pages: pages in buffers that the user allocated and that are not free yet
  */
 struct cmem_account {
 	kuid_t user;
@@ -36,7 +36,7 @@ void cmem_quota_apply(struct cmem_block *block);
 
 /**
  * cmem_quota_begin - find the account that a request will be charged to
- * @block: the block, locked until that is done
+ * @block: the block, which stays locked until the request is charged
  * @request: the request
  *
  * Return: 0 or -ENOBUFS, as cmem_heap_take().
@@ -51,7 +51,7 @@ static inline int cmem_quota_begin(struct cmem_block *block,
 	return cmem_quota_find(block, request);
 }
 
-/* Tell if a user may have so many pages more. The block is locked. */
+/* Tell if a user may have this many more pages. The block is locked. */
 static inline bool cmem_quota_allows(const struct cmem_block *block,
 				     const struct cmem_request *request,
 				     unsigned long pages)
@@ -60,6 +60,13 @@ static inline bool cmem_quota_allows(const struct cmem_block *block,
 
 	return likely(pages <= block->quota - used) ||
 	       cmem_quota_excess(request);
+}
+
+/* Charge a user, after cmem_quota_begin(). The block is still locked. */
+static inline void cmem_quota_charge(const struct cmem_request *request,
+				     unsigned long pages)
+{
+	request->account->pages += pages;
 }
 
 #endif /* _CMEM_QUOTA_H */

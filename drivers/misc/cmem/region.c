@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory that was reserved for CMEM when the kernel booted.
+ * The memory that was reserved for CMEM at boot.
  *
- * Most of it is ordinary RAM, and that nobody else uses it only shows in that it is
- * reserved, which other memory is as well. So when a block that was made of it is
- * removed, what it was is kept here, for whatever block comes next. There is no
- * lock: blocks are made one at a time.
+ * Most of it is ordinary RAM. Only the reservation shows that nothing else uses it, but
+ * other memory is reserved as well. So this file remembers each region when its block
+ * is created. After that block is removed, a new block can use the region. There is no
+ * lock: cmem_blocks_lock serializes the callers.
  */
 #include <linux/err.h>
 #include <linux/list.h>
@@ -14,12 +14,12 @@
 #include "config.h"
 #include "memory.h"
 
-/* Only ever added to */
+/* Entries are only added. */
 static LIST_HEAD(cmem_regions);
 
 /**
- * cmem_region_remember - keep in mind that memory was reserved for CMEM
- * @config: the block that is made of all of it
+ * cmem_region_remember - record that memory was reserved for CMEM
+ * @config: the block that covers the whole region
  * @coherent: devices that use it snoop the caches
  *
  * Return: 0 or -ENOMEM.
@@ -41,17 +41,17 @@ int cmem_region_remember(const struct cmem_block_config *config, bool coherent)
 	region->placed_by_kernel = config->placed_by_kernel;
 	region->quarantine = config->quarantine;
 	region->dma_heap = config->dma_heap;
-	/* Should making the block fail and be tried again, the last one counts. */
+	/* If creating the block fails and is retried, the newest entry is found first. */
 	list_add(&region->in_regions, &cmem_regions);
 	return 0;
 }
 
 /**
- * cmem_region_find - tell which region a block is to be made of
- * @config: where it is to be: a range of memory that does not wrap around
+ * cmem_region_find - find the region for a block
+ * @config: has the range of the block, which does not wrap around
  *
- * Return: the region that has all of it; NULL when none has any of it; -EINVAL as a
- * pointer when one has a part of it.
+ * Return: the region that contains all of the range; NULL if no region overlaps it;
+ * ERR_PTR(-EINVAL) if a region contains only a part of it.
  */
 const struct cmem_region *
 cmem_region_find(const struct cmem_block_config *config)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The files that hold a buffer, and those that may. A program names a buffer by its
- * address, so this file also finds the buffer at an address.
+ * The files that hold a buffer, and those that may. Programs name a buffer by its
+ * address, so this file also looks up buffers by address.
  *
- * A registration is one file's hold on one buffer, however often it is counted; a
- * mapping that a file makes of a buffer without being registered counts as one. The
- * registrations of a buffer are a list. The first one, of the file that allocated the
- * buffer, is in the buffer itself, so that the common case costs no memory. Each of the
- * others is in a struct cmem_sharer.
+ * A registration is one file's hold on one buffer, with a count. A mapping that a file
+ * makes of a buffer without being registered counts as one. The registrations of a
+ * buffer are a list. The first one, for the file that allocated the buffer, is in the
+ * buffer itself, so the common case needs no allocation. The others are each in a
+ * struct cmem_sharer.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -71,7 +71,7 @@ void __init cmem_registration_exit(void)
 	kmem_cache_destroy(cmem_sharer_cache);
 }
 
-/* Find the live buffer that has a page of a block. The block is locked. */
+/* Find the live buffer that contains a page of a block. The block is locked. */
 static inline struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
 						     unsigned long page)
 {
@@ -80,7 +80,7 @@ static inline struct cmem_buffer *cmem_buffer_lookup(struct cmem_block *block,
 	return buffer && buffer->flags & CMEM_BUFFER_LIVE ? buffer : NULL;
 }
 
-/* Find the live buffer that starts at a page frame, for its registrants. */
+/* Find the live buffer with a registered file that starts at a page frame. */
 static struct cmem_buffer *cmem_buffer_lookup_start(struct cmem_block *block,
 						    unsigned long pfn,
 						    struct cmem_extent *extent)
@@ -97,7 +97,7 @@ static struct cmem_buffer *cmem_buffer_lookup_start(struct cmem_block *block,
 	return buffer;
 }
 
-/* The same user has one open, for all that the other is open for. */
+/* Whether the same user opened both files, and @holder has all of @filp's access modes */
 static bool cmem_same_user(const struct file *holder, const struct file *filp)
 {
 	return uid_eq(holder->f_cred->euid, filp->f_cred->euid) &&
@@ -105,19 +105,19 @@ static bool cmem_same_user(const struct file *holder, const struct file *filp)
 }
 
 /**
- * cmem_buffer_has_user - tell if a buffer is for the user who opened a file
- * @buffer: a buffer of a block that is locked
- * @filp: the file: what counts is who opened it, not who uses it
+ * cmem_buffer_has_user - tell if a buffer belongs to the user who opened a file
+ * @buffer: a buffer of a locked block
+ * @filp: the file. The user who opened it counts, not the one who uses it.
  *
- * Return: true if a file that this user opened, for as much as @filp, is registered,
- * or if cmem.share=any makes all users one.
+ * Return: true if the buffer is live, and cmem.share=any is set or a file is registered
+ * that the same user opened with at least the access modes of @filp.
  */
 bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 			  const struct file *filp)
 {
 	const struct cmem_registration *registration;
 
-	/* What is in quarantine is nobody's. */
+	/* A buffer in quarantine belongs to no user. */
 	if (!(buffer->flags & CMEM_BUFFER_LIVE))
 		return false;
 	if (READ_ONCE(cmem_share_any))
@@ -131,12 +131,12 @@ bool cmem_buffer_has_user(const struct cmem_buffer *buffer,
 }
 
 /**
- * cmem_buffer_owners - go through the files that are registered
- * @buffer: a live buffer of a block that is locked
- * @fn: called with the owner's number and how often it is registered
- * @arg: passed on to @fn
+ * cmem_buffer_owners - iterate over the files that are registered for a buffer
+ * @buffer: a live buffer of a locked block
+ * @fn: called with the owner's number and the number of its registrations
+ * @arg: passed to @fn
  *
- * Return: how many files.
+ * Return: the number of files.
  */
 unsigned int cmem_buffer_owners(const struct cmem_buffer *buffer,
 				cmem_owner_fn fn, void *arg)
@@ -167,7 +167,7 @@ static void cmem_registration_unlink(struct cmem_buffer *buffer,
 	*link = registration->next;
 }
 
-/* As cmem_buffer_unregister(). Inline for cmem_buffer_free(). */
+/* Like cmem_buffer_unregister(), but inline for cmem_buffer_free() */
 static __always_inline void cmem_registration_end(struct cmem_buffer *buffer,
 						  struct cmem_registration *registration,
 						  unsigned long pages)
@@ -200,10 +200,10 @@ static __always_inline void cmem_registration_end(struct cmem_buffer *buffer,
 }
 
 /**
- * cmem_buffer_unregister - end a registration
- * @buffer: a buffer of a block that is locked
+ * cmem_buffer_unregister - end a registration, and drop its reference on the buffer
+ * @buffer: a buffer of a locked block
  * @registration: one of its registrations
- * @pages: in the buffer
+ * @pages: length of the buffer in pages
  */
 void cmem_buffer_unregister(struct cmem_buffer *buffer,
 			    struct cmem_registration *registration,
@@ -214,11 +214,11 @@ void cmem_buffer_unregister(struct cmem_buffer *buffer,
 
 /**
  * cmem_buffer_undo_alloc - drop the registration that an allocation made
- * @file: whose
- * @buffer: what cmem_buffer_alloc() found, still held by the caller
+ * @file: the file that allocated
+ * @buffer: the buffer from cmem_buffer_alloc(), still held by the caller
  *
- * If another thread has dropped it already, there is nothing to do. Since the buffer is
- * held, no other can be at its address by now.
+ * Does nothing if another thread has already dropped the registration. The caller's
+ * reference ensures that no other buffer is at this address.
  */
 void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer)
 {
@@ -236,12 +236,12 @@ void cmem_buffer_undo_alloc(struct cmem_file *file, struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_free - drop one registration
- * @file: whose
+ * cmem_buffer_free - drop one registration of a file
+ * @file: the file
  * @pfn: page frame number of the buffer's first page
  *
- * Return: 0; -ENOENT when no buffer that somebody is registered for starts
- * there, -EPERM when the file is not.
+ * Return: 0; -ENOENT if no buffer with a registered file starts there, -EPERM if @file
+ * is not registered for it.
  */
 int cmem_buffer_free(struct cmem_file *file, unsigned long pfn)
 {
@@ -280,9 +280,9 @@ out:
 }
 
 /**
- * cmem_buffer_may_register - tell if a file may register that knows only the address
+ * cmem_buffer_may_register - tell if a file may register for a buffer by its address
  * @file: the file
- * @buffer: a buffer of a block that is locked
+ * @buffer: a buffer of a locked block
  *
  * Return: true if it may.
  */
@@ -296,9 +296,9 @@ bool cmem_buffer_may_register(const struct cmem_file *file,
 }
 
 /**
- * cmem_sharer_alloc - get memory for a registration, before a block is locked
+ * cmem_sharer_alloc - allocate memory for a registration, before locking a block
  *
- * Return: what to give cmem_registration_add(), or NULL.
+ * Return: a spare for cmem_registration_add(), or NULL.
  */
 struct cmem_sharer *cmem_sharer_alloc(void)
 {
@@ -306,7 +306,7 @@ struct cmem_sharer *cmem_sharer_alloc(void)
 }
 
 /**
- * cmem_sharer_free - free what no registration was made of
+ * cmem_sharer_free - free an unused spare
  * @spare: from cmem_sharer_alloc(), or NULL
  */
 void cmem_sharer_free(struct cmem_sharer *spare)
@@ -316,13 +316,13 @@ void cmem_sharer_free(struct cmem_sharer *spare)
 }
 
 /**
- * cmem_registration_add - make a file one of those that have a buffer
+ * cmem_registration_add - add a file to the registrations of a buffer
  * @file: the file, which is not registered
- * @buffer: a buffer of a block that is locked
- * @spare: from cmem_sharer_alloc(). NULL when it has been used.
- * @pages: in the buffer
+ * @buffer: a buffer of a locked block
+ * @spare: from cmem_sharer_alloc(). Set to NULL if used.
+ * @pages: length of the buffer in pages
  *
- * Return: the registration, which counts nothing yet, or -EOVERFLOW.
+ * Return: the registration, with a count of 0, or -EOVERFLOW.
  */
 struct cmem_registration *
 cmem_registration_add(struct cmem_file *file, struct cmem_buffer *buffer,
@@ -379,7 +379,7 @@ static int cmem_buffer_register_locked(struct cmem_file *file,
 	return 0;
 }
 
-/* Hold a buffer that a file is registered for, or, with @to_register, may register for. */
+/* Hold a buffer that a file is registered for or, with @to_register, may register for. */
 static struct cmem_buffer *cmem_buffer_get_for(struct cmem_file *file,
 					       struct cmem_buffer *buffer,
 					       bool to_register)
@@ -416,8 +416,8 @@ static struct cmem_buffer *cmem_buffer_get_start(struct cmem_file *file,
  * @file: the file
  * @pfn: page frame number of the buffer's first page
  *
- * Return: the buffer; -ENOENT when no buffer that somebody is registered for starts
- * there, -EPERM when the file must not.
+ * Return: the buffer; -ENOENT if no buffer with a registered file starts there, -EPERM
+ * if @file may not register for it.
  */
 struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
 						unsigned long pfn)
@@ -427,14 +427,14 @@ struct cmem_buffer *cmem_buffer_get_to_register(struct cmem_file *file,
 
 /**
  * cmem_buffer_register - register for a buffer
- * @file: who
+ * @file: the file
  * @buffer: a buffer that the caller holds
- * @by_address: the file knows no more of it than its address
+ * @by_address: the file names the buffer by its address, not by a DMA-BUF
  *
- * What can fail for other reasons goes before: a registration is never undone.
+ * Callers do all else that can fail first, since a registration is never undone.
  *
- * Return: 0, -ENOMEM or -EOVERFLOW; with @by_address -ENOENT when nobody is registered
- * any more, and -EPERM, as struct cmem_register in the UAPI header says.
+ * Return: 0, -ENOMEM or -EOVERFLOW; with @by_address also -ENOENT if no file is
+ * registered any more, and -EPERM as for struct cmem_register in the UAPI header.
  */
 int cmem_buffer_register(struct cmem_file *file, struct cmem_buffer *buffer,
 			 bool by_address)
@@ -464,8 +464,8 @@ int cmem_buffer_register(struct cmem_file *file, struct cmem_buffer *buffer,
  * @file: the file
  * @pfn: page frame number of the buffer's first page
  *
- * Return: the buffer; -ENOENT when no buffer that somebody is registered for starts
- * there, -EPERM when the file is not.
+ * Return: the buffer; -ENOENT if no buffer with a registered file starts there, -EPERM
+ * if @file is not registered for it.
  */
 struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
 					       unsigned long pfn)
@@ -474,13 +474,13 @@ struct cmem_buffer *cmem_buffer_get_registered(struct cmem_file *file,
 }
 
 /**
- * cmem_buffer_lookup_range - find the buffer that some pages are all in
- * @block: their block, locked
+ * cmem_buffer_lookup_range - find the live buffer that contains a range of pages
+ * @block: the block of the pages, locked
  * @pfn: page frame number of the first page
- * @pages: how many, at least 1
- * @extent: where to put where the buffer is
+ * @pages: number of pages, at least 1
+ * @extent: filled with the location of the buffer
  *
- * Return: the buffer, or -EINVAL when they are not all in one.
+ * Return: the buffer, or -EINVAL if the pages are not all in one buffer.
  */
 struct cmem_buffer *cmem_buffer_lookup_range(struct cmem_block *block,
 					     unsigned long pfn,
@@ -499,13 +499,13 @@ struct cmem_buffer *cmem_buffer_lookup_range(struct cmem_block *block,
 }
 
 /**
- * cmem_buffer_get_range - hold the buffer that some pages are in
- * @file: who must be registered for it
+ * cmem_buffer_get_range - hold the buffer that contains a range of pages
+ * @file: the file, which must be registered for the buffer
  * @pfn: page frame number of the first page
- * @pages: how many, at least 1
+ * @pages: number of pages, at least 1
  *
- * Return: the buffer; -EINVAL when the pages are not all in one buffer, -EPERM
- * when the file is not registered for it.
+ * Return: the buffer; -EINVAL if the pages are not all in one buffer, -EPERM if @file
+ * is not registered for it.
  */
 struct cmem_buffer *cmem_buffer_get_range(struct cmem_file *file,
 					  unsigned long pfn,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who holds a buffer, and which buffer is at an address: registration.c has registrations,
- * registration_map.c has mappings that count as one, file.c has the lists of a file.
+ * The files that hold a buffer, and lookup of buffers by address: registration.c has
+ * registrations, registration_map.c mappings that count as one, file.c a file's lists.
  */
 #ifndef _CMEM_REGISTRATION_H
 #define _CMEM_REGISTRATION_H
@@ -38,11 +38,11 @@ void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
 
 /**
  * struct cmem_sharer - the registration of a file that did not allocate the buffer
- * @registration: what all registrations have
+ * @registration: the part that all registrations have
  * @buffer: the buffer
- * @maps: mappings that the file made without being registered. As long as there is one,
- *	it counts as a registration. Under the block's lock.
- * @count: how often the file is registered, under the block's lock
+ * @maps: mappings that the file made without being registered. While there is any, the
+ *	file counts as registered. Under the block's lock.
+ * @count: registrations of the file, under the block's lock
  */
 struct cmem_sharer {
 	struct cmem_registration registration;
@@ -57,7 +57,7 @@ cmem_registration_find(struct cmem_buffer *buffer, const struct cmem_file *file)
 {
 	struct cmem_registration *registration = &buffer->first;
 
-	/* It is the first one nearly always. */
+	/* Nearly always, it is the first one. */
 	if (likely(registration->file == file))
 		return registration;
 	while ((registration = registration->next))
@@ -66,7 +66,7 @@ cmem_registration_find(struct cmem_buffer *buffer, const struct cmem_file *file)
 	return NULL;
 }
 
-/* The sharer that a registration is in, NULL for the first one of the buffer */
+/* The sharer that contains a registration, NULL for the buffer's first registration */
 static inline struct cmem_sharer *
 cmem_registration_sharer(const struct cmem_buffer *buffer,
 			 const struct cmem_registration *registration)
@@ -75,7 +75,7 @@ cmem_registration_sharer(const struct cmem_buffer *buffer,
 	       container_of(registration, struct cmem_sharer, registration);
 }
 
-/* Where it is counted how often a file is registered */
+/* The counter of a file's registrations */
 static inline u16 *
 cmem_registration_count(struct cmem_buffer *buffer,
 			struct cmem_registration *registration)
@@ -86,7 +86,7 @@ cmem_registration_count(struct cmem_buffer *buffer,
 	return sharer ? &sharer->count : &buffer->count;
 }
 
-/* Between registration.c, registration_map.c and file.c */
+/* Shared by registration.c, registration_map.c and file.c */
 struct cmem_sharer *cmem_sharer_alloc(void);
 void cmem_sharer_free(struct cmem_sharer *spare);
 struct cmem_registration *

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings that count as a registration: a file that may register for a buffer may map it
- * without that, as old programs do, and has the buffer as long as the mapping is there.
+ * Mappings that count as a registration. A file that may register for a buffer may map it
+ * without registering, as old programs do. It counts as registered until it is unmapped.
  */
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -12,8 +12,8 @@
 #include "registration.h"
 
 /*
- * A file is to map a buffer: 1 if that makes it one of those that have it, 0 if it is
- * registered; -EAGAIN without a spare that is wanted. The block is locked.
+ * Prepare to map a buffer. Returns 1 if the mapping counts as a registration, 0 if the
+ * file is registered, -EAGAIN if a spare is needed. The block is locked.
  */
 static int cmem_buffer_map_locked(struct cmem_file *file,
 				  struct cmem_buffer *buffer,
@@ -40,19 +40,19 @@ static int cmem_buffer_map_locked(struct cmem_file *file,
 }
 
 /**
- * cmem_buffer_map_range - hold the buffer that some pages are in, for a mapping
- * @file: who maps it
+ * cmem_buffer_map_range - hold the buffer that contains a range of pages, for a mapping
+ * @file: the file that maps
  * @pfn: page frame number of the first page
- * @pages: how many, at least 1
- * @holds: where to put whether the mapping counts as a registration as well, which
+ * @pages: number of pages, at least 1
+ * @holds: set to true if the mapping counts as a registration, which
  *	cmem_buffer_unmap() ends
  *
- * A file that may register for the buffer may map it without that, as old programs do.
- * The file then counts as registered as long as the mapping is there.
+ * A file that may register for the buffer may map it without registering. It counts as
+ * registered while the mapping exists.
  *
- * Return: the buffer; -EINVAL when the pages are not all in one buffer; -EPERM
- * when the file is not registered for it and may not be, or when nobody is any more;
- * -EOVERFLOW when too many files are; -ENOMEM.
+ * Return: the buffer; -EINVAL if the pages are not all in one buffer; -EPERM if @file is
+ * not registered and may not register, or if no file is registered any more; -EOVERFLOW
+ * if too many files are registered; -ENOMEM.
  */
 struct cmem_buffer *cmem_buffer_map_range(struct cmem_file *file,
 					  unsigned long pfn,
@@ -90,8 +90,8 @@ struct cmem_buffer *cmem_buffer_map_range(struct cmem_file *file,
 }
 
 /*
- * The registration of a file that maps a buffer without being registered otherwise. The
- * file did not allocate the buffer. The block is locked.
+ * The sharer of a file with mappings that count as a registration. The file did not
+ * allocate the buffer. The block is locked.
  */
 static struct cmem_sharer *cmem_buffer_mapper(struct cmem_file *file,
 					      struct cmem_buffer *buffer)
@@ -101,8 +101,8 @@ static struct cmem_sharer *cmem_buffer_mapper(struct cmem_file *file,
 }
 
 /**
- * cmem_buffer_map_again - a mapping that counts as a registration is split or copied
- * @file: who made it
+ * cmem_buffer_map_again - count a split or copy of a mapping that is a registration
+ * @file: the file that made the mapping
  * @buffer: the buffer
  */
 void cmem_buffer_map_again(struct cmem_file *file, struct cmem_buffer *buffer)
@@ -115,10 +115,10 @@ void cmem_buffer_map_again(struct cmem_file *file, struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_unmap - a mapping that counts as a registration ends
- * @file: who made it
- * @buffer: the buffer, which somebody holds: if no other, that registration
- * @abandoned: its process dies, and may have told a device of the buffer
+ * cmem_buffer_unmap - end a mapping that counts as a registration
+ * @file: the file that made the mapping
+ * @buffer: the buffer, held at least by that registration
+ * @abandoned: the process of the mapping dies, and a device may know of the buffer
  */
 void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
 		       bool abandoned)
@@ -130,7 +130,7 @@ void cmem_buffer_unmap(struct cmem_file *file, struct cmem_buffer *buffer,
 	mutex_lock(&extent.block->lock);
 	sharer = cmem_buffer_mapper(file, buffer);
 	if (!--sharer->maps && !sharer->count) {
-		/* The last one: what ends before is a child's, say. */
+		/* Only the last one counts: earlier ones may be a child's. */
 		if (abandoned)
 			buffer->flags |= CMEM_BUFFER_ABANDONED;
 		cmem_buffer_unregister(buffer, &sharer->registration,

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Remote processors that blocks name: what is in quarantine there is let go when they
- * have stopped.
+ * Remote processors that blocks name. A block releases its buffers from quarantine when
+ * its remote processors have stopped.
  *
- * Stops are counted, over all of them: a buffer keeps the count of when it came, a
- * processor that of its last stop, and it has stopped since if its count is the greater
- * one. A processor that is found off counts as one that stopped at that moment. One that
- * restarts after a crash has stopped; one that is detached from goes on running.
+ * One counter counts the stops of all processors. A buffer stores its value on entry to
+ * quarantine, and a processor at its last stop: it has stopped since then if its value
+ * is greater. A processor that is found off counts as stopped at that moment. A restart
+ * after a crash is a stop. A processor that is detached from keeps running.
  *
- * A processor may come later than the block, go and come again with its driver, and be
- * held up for long while its firmware is loaded. So there is one struct for each that is
- * ever named, which stays, and a work that looks at the processor: nobody else waits for
- * it, and nothing pins its driver.
+ * A processor may appear later than the block, may go and come again with its driver, and
+ * may stay locked while its firmware is loaded. So each processor that was ever named has
+ * a permanent struct with a work that looks at it. Nothing but this work waits for the
+ * processor, and nothing pins its driver.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -36,16 +36,16 @@
 
 /**
  * struct cmem_rproc - a remote processor that a block names
- * @in_rprocs: in the list of all
+ * @in_rprocs: entry in the list of all of them
  * @phandle: of its node
- * @work: looks at it
- * @rproc: the processor, NULL as long as it is not there. Its device is held. Only @work
- *	touches this.
- * @subdev: tells when it stops
- * @missed: it has been said that it is not there
- * @left: what cmem_rproc_count was when it stopped or was detached from, which of these
- *	its state tells later; 0 if there is nothing to tell. Under @rproc's lock.
- * @stopped: what cmem_rproc_count was when it stopped last
+ * @work: looks at the processor
+ * @rproc: the processor, NULL while it is absent. A reference to its device is held. Only
+ *	@work changes this.
+ * @subdev: tells when the processor stops
+ * @missed: the absence of the processor was logged
+ * @left: cmem_rproc_count when the processor stopped or was detached from. Its state
+ *	tells later which of these; 0 if it is known. @rproc's lock protects this.
+ * @stopped: cmem_rproc_count at the last stop
  */
 struct cmem_rproc {
 	struct list_head in_rprocs;
@@ -58,14 +58,14 @@ struct cmem_rproc {
 	unsigned long stopped;
 };
 
-/* Only ever added to, under the lock */
+/* Entries are only added, under the lock. */
 static LIST_HEAD(cmem_rprocs);
 static DEFINE_MUTEX(cmem_rprocs_lock);
 
 static atomic_long_t cmem_rproc_count = ATOMIC_LONG_INIT(1);
 
 /**
- * cmem_rproc_stops - tell how often processors have stopped
+ * cmem_rproc_stops - get the count of stops of all processors
  *
  * Return: a number for cmem_rproc_have_stopped().
  */
@@ -75,11 +75,11 @@ unsigned long cmem_rproc_stops(void)
 }
 
 /**
- * cmem_rproc_have_stopped - tell if a block's processors have stopped since
+ * cmem_rproc_have_stopped - tell if a block's processors have stopped since a moment
  * @block: the block, locked
- * @stops: what cmem_rproc_stops() told then
+ * @stops: result of cmem_rproc_stops() at that moment
  *
- * Return: true if there are any, and all of them have.
+ * Return: true if the block names any, and all of them have stopped.
  */
 bool cmem_rproc_have_stopped(const struct cmem_block *block, unsigned long stops)
 {
@@ -88,7 +88,7 @@ bool cmem_rproc_have_stopped(const struct cmem_block *block, unsigned long stops
 	for (i = 0; i < block->quarantine_config.num_rprocs; i++) {
 		unsigned long stopped = READ_ONCE(block->rprocs[i]->stopped);
 
-		/* The count may have gone round. */
+		/* The count may have wrapped around. */
 		if ((long)(stopped - stops) <= 0)
 			return false;
 	}
@@ -96,8 +96,8 @@ bool cmem_rproc_have_stopped(const struct cmem_block *block, unsigned long stops
 }
 
 /*
- * The processor is off, or on its own. Called when it is, by the core, which has it
- * locked, and tells which of these only by the state that follows.
+ * The core stopped the processor or detached from it, and holds its lock. Only the next
+ * state of the processor tells which.
  */
 static void cmem_rproc_unprepare(struct rproc_subdev *subdev)
 {
@@ -106,7 +106,7 @@ static void cmem_rproc_unprepare(struct rproc_subdev *subdev)
 	struct rproc *rproc = named->rproc;
 	unsigned long now = atomic_long_inc_return(&cmem_rproc_count);
 
-	/* Nobody detaches from one that we started, nor from a crashed one: that reset. */
+	/* Only an ATTACHED one may run on. A CRASHED one is reset, even on detach. */
 	if (rproc->state == RPROC_RUNNING || rproc->state == RPROC_CRASHED)
 		WRITE_ONCE(named->stopped, now);
 	else
@@ -114,7 +114,7 @@ static void cmem_rproc_unprepare(struct rproc_subdev *subdev)
 	queue_work(system_unbound_wq, &named->work);
 }
 
-/* The processor that is there now becomes the one to watch. */
+/* Watch the processor that currently has the phandle. */
 static void cmem_rproc_find(struct cmem_rproc *named)
 {
 	struct rproc *rproc = rproc_get_by_phandle(named->phandle);
@@ -128,7 +128,7 @@ static void cmem_rproc_find(struct cmem_rproc *named)
 			mutex_unlock(&named->rproc->lock);
 			put_device(&named->rproc->dev);
 		}
-		/* The driver may be unloaded; what is looked at here is the core's. */
+		/* The driver may be unloaded: this only uses data of the core. */
 		get_device(&rproc->dev);
 		mutex_lock(&rproc->lock);
 		named->rproc = rproc;
@@ -139,7 +139,7 @@ static void cmem_rproc_find(struct cmem_rproc *named)
 	rproc_put(rproc);
 }
 
-/* Take note of what its state tells. It is locked. */
+/* Evaluate the processor's state. The processor is locked. */
 static void cmem_rproc_note(struct cmem_rproc *named)
 {
 	switch (named->rproc->state) {
@@ -150,18 +150,18 @@ static void cmem_rproc_note(struct cmem_rproc *named)
 	case RPROC_RUNNING:
 	case RPROC_SUSPENDED:
 	case RPROC_CRASHED:
-		/* It has stopped, and been started again. */
+		/* It stopped and was started again. */
 		if (named->left)
 			WRITE_ONCE(named->stopped, named->left);
 		break;
 	default:
-		/* It was let alone, or is being removed: nobody knows that it stopped. */
+		/* It was detached from, or is being removed: it may still run. */
 		break;
 	}
 	named->left = 0;
 }
 
-/* Blocks that do not name the processor find that nothing has changed. */
+/* For blocks that do not name the processor, nothing changes. */
 static void cmem_rproc_tell(struct cmem_rproc *named)
 {
 	struct cmem_block *block;
@@ -195,7 +195,7 @@ static void cmem_rproc_work(struct work_struct *work)
 }
 
 /**
- * cmem_rproc_look - see what the processors that a block names do
+ * cmem_rproc_look - look at the state of the processors that a block names
  * @block: the block, locked or not present
  */
 void cmem_rproc_look(const struct cmem_block *block)
@@ -227,10 +227,10 @@ static struct cmem_rproc *cmem_rproc_get(u32 phandle)
 }
 
 /**
- * cmem_rproc_configure - find what is kept of the processors that a block names
+ * cmem_rproc_configure - look up or create the structs of a block's processors
  * @block: a block that is not present, with its @quarantine_config
  *
- * The processors need not be there yet.
+ * The processors need not exist yet.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -248,7 +248,7 @@ int cmem_rproc_configure(struct cmem_block *block)
 	return 0;
 }
 
-/* A device that a driver was bound to may be one, or have some in it, as K3's R5F do. */
+/* The bound device may be a processor, or contain some, like K3's R5F clusters. */
 static int cmem_rproc_notify(struct notifier_block *nb, unsigned long action,
 			     void *data)
 {

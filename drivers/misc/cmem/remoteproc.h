@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What remote processors have to do with memory that its owner did not free (remoteproc.c)
+ * Remote processors whose stop releases buffers from quarantine (remoteproc.c)
  */
 #ifndef _CMEM_REMOTEPROC_H
 #define _CMEM_REMOTEPROC_H

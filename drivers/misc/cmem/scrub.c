@@ -2,18 +2,18 @@
 /*
  * Cleans free memory, off the allocation path.
  *
- * Memory is zeroed, and written back and invalidated to the point of coherency,
- * before another owner gets it: zeros left dirty in the cache would let that
- * owner's invalidate bring the old bytes back, and a change between cached and
- * non-cached would mix two views of the same memory.
+ * Before another owner gets memory, it is zeroed, written back and invalidated to the
+ * point of coherency. If zeros stayed dirty in the cache, an invalidate by that owner
+ * would bring the old data back. A change between cached and non-cached would mix two
+ * views of the same memory.
  *
- * One thread a block does it, a while after a buffer was freed: an owner who
- * allocates again meanwhile gets his own back as it was. What the thread works
- * on is marked as being cleaned, under the block's lock, which it drops for the
- * work. If the last owner wants exactly that, the thread gives it up.
+ * Each block has one thread for this. It starts a while after a buffer was freed: an
+ * owner that allocates again meanwhile gets its own memory back, uncleaned. The thread
+ * marks memory as being cleaned under the block's lock, and drops the lock for the
+ * work. If the last owner wants a pool's buffer back meanwhile, the thread stops.
  *
- * Memory that is no RAM may not be there, or not yet. The thread leaves it alone until
- * somebody has had it, and who takes it first cleans it.
+ * Memory that is not known to be RAM may be absent, now or always. The thread skips it
+ * until it has been used. The first allocation of it cleans it.
  */
 #define pr_fmt(fmt) "cmem: " fmt
 
@@ -36,13 +36,13 @@
 #include "scrub.h"
 #include "trace.h"
 
-/* An hour: that long, a board may keep buffers for their last owner. */
+/* A board may keep buffers for their last owner for up to an hour. */
 #define CMEM_SCRUB_DELAY_MAX	(60 * 60 * 1000)
 
-/* What is cleaned between two looks at whether to go on */
+/* Pages that are cleaned between two checks whether to continue */
 #define CMEM_SCRUB_PAGES	(SZ_256K >> PAGE_SHIFT)
 
-/* How long a buffer is kept for its last owner: once to twice this */
+/* A buffer is kept for its last owner for this long, or up to twice as long. */
 static unsigned int cmem_scrub_delay_ms = 100;
 
 static unsigned long cmem_scrub_delay(void)
@@ -50,7 +50,7 @@ static unsigned long cmem_scrub_delay(void)
 	return msecs_to_jiffies(READ_ONCE(cmem_scrub_delay_ms));
 }
 
-/* What waits already waits as long as what will. */
+/* Apply a new delay to work that is queued already. */
 static void cmem_scrub_requeue(struct cmem_block *block)
 {
 	mutex_lock(&block->lock);
@@ -100,7 +100,7 @@ static void cmem_scrub_run(struct cmem_block *block, void *va,
 }
 
 /**
- * cmem_scrub_pages - clean memory that nobody else can get at
+ * cmem_scrub_pages - clean memory that nobody else can access
  * @block: the block
  * @start: page offset in it
  * @pages: number of pages
@@ -109,7 +109,7 @@ static void cmem_scrub_run(struct cmem_block *block, void *va,
  * May sleep. Called without the block's lock.
  *
  * Return: 0, -EINTR, -EHWPOISON when a page has failed, or -ENOMEM when the kernel
- * could not map it.
+ * could not map the memory.
  */
 int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 		     unsigned long pages, bool killable)
@@ -122,7 +122,7 @@ int cmem_scrub_pages(struct cmem_block *block, unsigned long start,
 				   cmem_scrub_run, NULL);
 }
 
-/* Nobody waits for this round any more. The block is locked. */
+/* End a round, and wake all who wait for it. The block is locked. */
 static void cmem_scrub_finish(struct cmem_block *block)
 {
 	WRITE_ONCE(block->scrub_round, block->scrub_round + 1);
@@ -159,7 +159,7 @@ static void cmem_scrub_pool(struct cmem_carved_pool *pool)
 		mutex_lock(&block->lock);
 		block->scrubbing_pool = NULL;
 		cmem_pool_scrub_end(&pool->slots, slot, !ret);
-		/* It may have failed meanwhile. */
+		/* The memory may have failed meanwhile. */
 		cmem_failure_check(block);
 		cmem_scrub_finish(block);
 	}
@@ -203,14 +203,14 @@ static bool cmem_scrub_left(const struct cmem_block *block)
 	return cmem_heap_to_clean(&block->heap);
 }
 
-/* All that is free is dirty, and nobody's, from here on. */
+/* Make all free memory dirty, without a last owner. */
 static void cmem_scrub_soil(struct cmem_block *block)
 {
 	unsigned int i;
 
 	for (i = 0; i < block->num_pools; i++)
 		cmem_pool_soil(&block->pools[i].slots);
-	/* Should there be no memory for it now, the next allocation cleans, too. */
+	/* If this fails, the block stays soiled: allocations clean all memory. */
 	if (!cmem_heap_soil(&block->heap))
 		block->soiled = false;
 }
@@ -239,14 +239,14 @@ static void cmem_scrub_work(struct kthread_work *work)
 	cmem_heap_age(&block->heap);
 	block->scrub_urgent = false;
 
-	/* What was freed since the last time gets its while, too. */
+	/* Memory that was freed meanwhile waits for the delay, too. */
 	if (block->present && (block->soiled || cmem_scrub_left(block)))
 		cmem_scrub_kick(block);
 	mutex_unlock(&block->lock);
 }
 
 /**
- * cmem_scrub_kick - something was freed
+ * cmem_scrub_kick - schedule cleaning after memory was freed
  * @block: the block, locked
  */
 void cmem_scrub_kick(struct cmem_block *block)
@@ -260,7 +260,7 @@ void cmem_scrub_kick(struct cmem_block *block)
 }
 
 /**
- * cmem_scrub_hurry - clean memory gets scarce
+ * cmem_scrub_hurry - start cleaning at once
  * @block: the block, locked
  */
 void cmem_scrub_hurry(struct cmem_block *block)
@@ -277,8 +277,8 @@ void cmem_scrub_hurry(struct cmem_block *block)
  * cmem_scrub_rest - clean nothing until cmem_scrub_wake()
  * @block: the block, not locked
  *
- * Returns when what was being cleaned is, or has been given up. Nobody may remove the
- * block meanwhile.
+ * Returns when cleaning in progress is finished or cancelled. The block must not be
+ * removed meanwhile.
  */
 void cmem_scrub_rest(struct cmem_block *block)
 {
@@ -292,7 +292,7 @@ void cmem_scrub_rest(struct cmem_block *block)
 }
 
 /**
- * cmem_scrub_wake - go on cleaning
+ * cmem_scrub_wake - resume cleaning
  * @block: the block, not locked
  */
 void cmem_scrub_wake(struct cmem_block *block)
@@ -301,7 +301,7 @@ void cmem_scrub_wake(struct cmem_block *block)
 	block->scrub_rests = false;
 	block->scrub_queued = false;
 	block->scrub_urgent = false;
-	/* What comes of CMA is cleaned when it is allocated. */
+	/* The CMA block has no scrubber: it cleans memory at allocation. */
 	if (block->present && block->scrubber) {
 		if (block->soiled)
 			cmem_scrub_hurry(block);
@@ -312,12 +312,12 @@ void cmem_scrub_wake(struct cmem_block *block)
 }
 
 /**
- * cmem_scrub_start - make the thread that is to clean a new block
+ * cmem_scrub_start - create the thread that cleans a new block
  * @block: the block
  *
- * It has nothing to do until it is told so.
+ * The thread is idle until cmem_scrub_kick() or cmem_scrub_hurry().
  *
- * Return: 0, or why there is no thread.
+ * Return: 0, or the errno of kthread_create_worker().
  */
 int cmem_scrub_start(struct cmem_block *block)
 {
@@ -327,17 +327,15 @@ int cmem_scrub_start(struct cmem_block *block)
 	if (IS_ERR(worker))
 		return PTR_ERR(worker);
 
-	/* Once queued, a work belongs to its worker for good. */
+	/* A queued work item stays bound to its worker: initialize it again. */
 	kthread_init_delayed_work(&block->scrub_work, cmem_scrub_work);
 	block->scrubber = worker;
-	block->scrub_queued = false;
-	block->scrub_urgent = false;
 	return 0;
 }
 
 /**
- * cmem_scrub_dismiss - clean a block no more, and have nobody wait for it
- * @block: the block, locked, which is not present any more
+ * cmem_scrub_dismiss - cancel cleaning of a block, and wake all who wait for it
+ * @block: the block, locked, which is no longer present
  */
 void cmem_scrub_dismiss(struct cmem_block *block)
 {
@@ -356,5 +354,4 @@ void cmem_scrub_stop(struct cmem_block *block)
 
 	kthread_cancel_delayed_work_sync(&block->scrub_work);
 	kthread_destroy_worker(block->scrubber);
-	block->scrubber = NULL;
 }

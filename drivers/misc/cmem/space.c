@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The address space of all mappings.
+ * The common address space of all mappings.
  *
- * All mappings, be they of /dev/cmem by whatever name, of a file that is registered no
- * more or of a DMA-BUF, are in one address space, in which vm_pgoff is a page frame
- * number: a page can be taken out of all of them at once. Of /dev/cmem, programs name
- * that offset, a physical address; that of a DMA-BUF they count from 0.
- * /proc/<pid>/maps shows it, and a program that has nothing but a DMA-BUF must not learn
- * addresses there: so DMA-BUFs are in a second place of the address space, a different
- * one in each boot.
+ * All mappings of /dev/cmem and of DMA-BUFs share one address space, whatever the name of
+ * the device node, and whether or not the file is still registered. vm_pgoff is a page
+ * frame number there, so a page can be unmapped from all of them at once. With /dev/cmem,
+ * programs pass this offset, a physical address. With a DMA-BUF, they pass an offset from
+ * its start. /proc/<pid>/maps shows vm_pgoff, but must not tell physical addresses to a
+ * program that only has a DMA-BUF. So DMA-BUFs are at an offset, random for each boot.
  */
 #include <linux/bits.h>
 #include <linux/err.h>
@@ -21,19 +20,19 @@
 
 #include "space.h"
 
-/* Of a file system that nobody sees, whose inode has the address space */
+/* Magic of the internal file system whose inode has the address space */
 #define CMEM_SPACE_FS_MAGIC	0x434d454d
 
 /*
- * In pages: page frame numbers are smaller, and the sum of both is an offset that a file
- * may have. What is aligned for huge pages in one place is so in the other: that much of
- * an address is to be seen.
+ * In pages. Page frame numbers are smaller than the offset of DMA-BUFs, and the sum of
+ * both is a valid file offset. The offset is a multiple of the huge page size, so that
+ * DMA-BUFs keep their alignment. This exposes the low bits of their addresses.
  */
 #define CMEM_SPACE_PFN_BITS	(BITS_PER_LONG == 64 ? 52 - PAGE_SHIFT : 28)
 #define CMEM_SPACE_OFFSET_BITS	(BITS_PER_LONG == 64 ? 62 - PAGE_SHIFT : 31)
 #define CMEM_SPACE_ALIGN_BITS	(PMD_SHIFT - PAGE_SHIFT)
 
-/* What is added to the page frame numbers of DMA-BUFs */
+/* Offset of DMA-BUFs' page frame numbers in the common address space */
 unsigned long cmem_space_dmabuf_offset __ro_after_init;
 static struct vfsmount *cmem_space_mount;
 static struct inode *cmem_space_inode;
@@ -74,8 +73,8 @@ void __init cmem_space_exit(void)
 }
 
 /**
- * cmem_space_join - have the mappings of a file in the address space of all
- * @file: of /dev/cmem or of a DMA-BUF, that nobody has mapped yet
+ * cmem_space_join - put the mappings of a file into the common address space
+ * @file: a file of /dev/cmem or of a DMA-BUF, without mappings yet
  */
 void cmem_space_join(struct file *file)
 {
@@ -83,11 +82,11 @@ void cmem_space_join(struct file *file)
 }
 
 /**
- * cmem_space_unmap - take pages out of all mappings
+ * cmem_space_unmap - unmap pages from all mappings
  * @pfn: page frame number of the first page
- * @pages: how many
+ * @pages: number of pages
  *
- * May sleep. Who touches them faults again.
+ * May sleep. The next access to such a page faults again.
  */
 void cmem_space_unmap(unsigned long pfn, unsigned long pages)
 {

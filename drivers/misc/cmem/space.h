@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The address space of all mappings (space.c) */
+/* The common address space of all mappings (space.c) */
 #ifndef _CMEM_SPACE_H
 #define _CMEM_SPACE_H
 
@@ -7,7 +7,7 @@
 
 struct file;
 
-/* What is added to the page frame numbers of DMA-BUFs */
+/* Offset of DMA-BUFs' page frame numbers in the common address space */
 extern unsigned long cmem_space_dmabuf_offset;
 
 int cmem_space_init(void);
@@ -20,7 +20,7 @@ static inline bool cmem_space_is_dmabuf(unsigned long pgoff)
 	return pgoff >= cmem_space_dmabuf_offset;
 }
 
-/* Which page is at an offset */
+/* The page frame number at an offset in the common address space */
 static inline unsigned long cmem_space_pfn(unsigned long pgoff)
 {
 	return cmem_space_is_dmabuf(pgoff) ? pgoff - cmem_space_dmabuf_offset :

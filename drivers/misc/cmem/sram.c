@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks in on-chip memory that the mmio-sram driver (drivers/misc/sram.c) has.
+ * Blocks in on-chip memory that the mmio-sram driver (drivers/misc/sram.c) owns.
  *
- * That driver maps all of its memory, also the partitions that it leaves to others,
- * as write-combining Normal memory, and keeps it so. A cached mapping of the same
- * memory beside that one would be a second truth about it, so every mapping of ours
- * is write-combining as well, the kernel's own one and those of the programs, whatever
- * they asked for (CMEM_KIND_SRAM). With no-memory-wc in its node it would be Device
- * memory, on which a program's memcpy() can fault: that is no memory for a block.
+ * The mmio-sram driver maps all of its memory, including partitions for others, as
+ * write-combining Normal memory, and keeps the mapping. A cached mapping of the same
+ * memory would conflict with it. So every mapping of such a block (CMEM_KIND_SRAM) is
+ * write-combining, in the kernel and in programs, even if a program asks for a cached
+ * one. With no-memory-wc, the SRAM is Device memory, on which a program's memcpy() can
+ * fault, so a block can't use it.
  *
- * A partition without pool, which the driver does not touch, is for whom the device
- * tree says. A partition with pool, and what is in no partition, it hands out piece
- * by piece: what the block has of that is taken from it before the block is made, and stays
- * taken when the block is removed, or could not be made, as memory stays reserved. The
- * range itself is claimed by that driver: there is nothing to claim in /proc/iomem.
+ * The driver does not touch a partition without pool: the device tree says who uses it.
+ * It allocates from partitions with pool and from memory outside of partitions. A block
+ * in such memory allocates its range from the driver before the block is created. The
+ * range stays allocated if creation fails or the block is removed, as reserved memory
+ * stays reserved. The driver claims the range in /proc/iomem, so the block does not.
  *
- * A block refers to its memory in one of two ways: sram names the SRAM or a partition, and
- * the block is all of that; memory-region names a region that is in an SRAM, maybe in the
- * midst of it. If that SRAM's node is disabled, or there is no driver for it in this kernel,
- * the region is a carveout like others, which can be cached.
+ * A block refers to its memory in one of two ways. sram names the SRAM or a partition,
+ * and the block is all of it. memory-region names a region that is in an SRAM, anywhere.
+ * If the SRAM's node is disabled, or the kernel has no driver for it, the region is an
+ * ordinary carveout, which can be cached.
  *
- * The driver may come late, after a clock that its memory needs, or never. Other
- * blocks do not wait for that: a block in SRAM is a device of its own, a child of the
- * ti,cmem device, the probe of which the driver core repeats until the driver is there
- * or it gives up on that.
+ * The driver may probe late, after a clock that its memory needs, or never. Other blocks
+ * do not wait for it: a block in SRAM is a child device of the ti,cmem device. The driver
+ * core retries the probe of this child until the driver is bound or the core gives up.
  */
 #include <linux/bitmap.h>
 #include <linux/device.h>
@@ -41,12 +40,12 @@
 static const char cmem_sram_name[] = "cmem-sram";
 
 /**
- * cmem_sram_add_block - make a block in SRAM, now or when its driver is there
+ * cmem_sram_add_block - create a block in SRAM when the SRAM's driver is bound
  * @dev: the ti,cmem device
  * @node: the block's node
- * @config: what is to become of it, of CMEM_KIND_SRAM
+ * @config: configuration of the block, of CMEM_KIND_SRAM
  *
- * What goes wrong is logged.
+ * Errors are logged.
  */
 void cmem_sram_add_block(struct device *dev, struct device_node *node,
 			 const struct cmem_block_config *config)
@@ -74,11 +73,11 @@ cmem_sram_memory(struct platform_device *pdev,
 	struct device_node *memory;
 
 	memory = of_parse_phandle(pdev->dev.of_node, "sram", 0);
-	/* Else the block's region is in an SRAM. */
+	/* Without sram, the block has a region in an SRAM. */
 	return memory ?: cmem_config_of_find_sram(config);
 }
 
-/* The device with the memory is the SRAM itself, or has it as a partition. */
+/* Find the device of an SRAM, or of the SRAM that contains a partition. */
 static struct platform_device *cmem_sram_device(struct device_node *memory)
 {
 	struct platform_device *pdev = of_find_device_by_node(memory);
@@ -122,7 +121,7 @@ static int cmem_sram_wait(struct platform_device *pdev,
 	return ret;
 }
 
-/* The pool that the memory is in; NULL for a partition without one */
+/* Find the pool of the memory; NULL for a partition without pool. */
 static struct gen_pool *cmem_sram_pool(struct device_node *memory)
 {
 	struct platform_device *pdev = cmem_sram_device(memory);
@@ -140,7 +139,7 @@ static struct gen_pool *cmem_sram_pool(struct device_node *memory)
 	return pool;
 }
 
-/* Finds the very bytes that a block is to be, if they are free. */
+/* Find exactly the range of a block, if all of it is free. */
 static unsigned long cmem_sram_fit(unsigned long *map, unsigned long size,
 				   unsigned long start, unsigned int nr,
 				   void *data, struct gen_pool *pool,
@@ -187,8 +186,8 @@ static int cmem_sram_probe(struct platform_device *pdev)
 		return ret;
 
 	/*
-	 * What it says of coherency is of cached mappings. What is wrong is said
-	 * there: the driver core need not add to it.
+	 * Coherency matters for cached mappings only. cmem_block_create() logs the
+	 * reason if it fails; with -ENODEV the driver core logs nothing more.
 	 */
 	ret = cmem_block_create(dev, config, false) ? -ENODEV : 0;
 	if (!ret)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Cache maintenance on buffers, through the kernel's alias of them (alias.c).
+ * Cache maintenance of buffers, through the kernel's alias of them (alias.c).
  *
- * What programs ask for is found under mmap_lock, held by a reference, and worked on
- * with no lock held.
+ * A program's request looks up buffers under the mmap_lock, and takes references. It then
+ * maintains the caches with no lock held.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -31,7 +31,7 @@ static void cmem_sync_run(struct cmem_block *block, void *va, phys_addr_t phys,
 	cmem_cache_maintain(va, phys, length, *op);
 }
 
-/* Leave out pages that have failed. The offset is one in the block. */
+/* Skip pages that have failed. The offset is relative to the block. */
 static int cmem_sync_around(struct cmem_block *block,
 			    const struct cmem_buffer *buffer, u64 offset,
 			    u64 length, bool killable, enum cmem_sync_op op)
@@ -59,14 +59,14 @@ static int cmem_sync_around(struct cmem_block *block,
 }
 
 /*
- * What the caches need when @op is asked for, 0 for nothing: decided here and nowhere
- * else, by the buffer, whoever asks and through whatever.
+ * The operation that the caches need when @op is requested, 0 for none. Only this
+ * function decides that, from the buffer, whatever the caller and the interface are.
  *
  * A cached buffer needs maintenance if any device that uses it does not snoop. The block
- * speaks for the devices that were told the address; each device that is attached to a
- * DMA-BUF of the buffer speaks for itself. A buffer that is not cached has nothing of the
- * CPU's in the caches. But a device that snoops may find there what the CPU read ahead
- * of time through the kernel's mapping, and may leave there what the device wrote: that
+ * tells that for devices that get the physical address. Devices that are attached to a
+ * DMA-BUF of the buffer are tracked one by one. The CPU's accesses to a non-cached
+ * buffer bypass the caches. But a device that snoops may hit a line that the CPU read
+ * speculatively through the alias, and may leave its own writes in the caches. These
  * must not be dropped.
  */
 static int cmem_sync_needs(const struct cmem_buffer *buffer,
@@ -86,7 +86,7 @@ static int cmem_sync_needs(const struct cmem_buffer *buffer,
  * cmem_buffer_must_sync - tell if a buffer's caches need maintenance
  * @buffer: a buffer that the caller holds
  *
- * Return: true unless the CPU and all devices see the same at any time.
+ * Return: true unless the CPU and all devices always see the same data.
  */
 bool cmem_buffer_must_sync(const struct cmem_buffer *buffer)
 {
@@ -94,17 +94,17 @@ bool cmem_buffer_must_sync(const struct cmem_buffer *buffer)
 }
 
 /**
- * cmem_buffer_sync - maintain the caches over a part of a buffer, if they need it
+ * cmem_buffer_sync - maintain the caches over a part of a buffer, if needed
  * @buffer: a buffer that the caller holds
- * @offset: of the first byte in the buffer
- * @length: in bytes
- * @killable: give up on a fatal signal
- * @op: what to do
+ * @offset: offset of the first byte in the buffer
+ * @length: length in bytes
+ * @killable: stop on a fatal signal
+ * @op: the requested operation
  *
  * May sleep.
  *
- * Return: 0, -EINTR, -ENOMEM when there is no room to map it, or -EHWPOISON when memory
- * there has failed and all that is well has been worked on.
+ * Return: 0, -EINTR, -ENOMEM if the memory can't be mapped, or -EHWPOISON if some pages
+ * have failed and the operation is done on all others.
  */
 int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 		     bool killable, enum cmem_sync_op op)
@@ -113,7 +113,7 @@ int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 
 	op = cmem_sync_needs(buffer, op);
 	if (!op) {
-		/* What was stored is out of the CPU all the same. */
+		/* Earlier stores must reach memory all the same. */
 		wmb();
 		return 0;
 	}
@@ -128,11 +128,11 @@ int cmem_buffer_sync(struct cmem_buffer *buffer, u64 offset, u64 length,
 }
 
 /**
- * struct cmem_piece - the part of a range that is in one mapping
- * @buffer: what is mapped there, held
- * @offset: of the first byte in the buffer
- * @length: in bytes
- * @writable: the mapping is, or could be made so
+ * struct cmem_piece - the part of a range that is in one mapping or buffer
+ * @buffer: the buffer, held
+ * @offset: offset of the first byte in the buffer
+ * @length: length in bytes
+ * @writable: the mapping is or can become writable, or the file is open for writing
  */
 struct cmem_piece {
 	struct cmem_buffer *buffer;
@@ -141,7 +141,7 @@ struct cmem_piece {
 	bool writable;
 };
 
-/* Find the mapping that a user address is in, and hold its buffer. */
+/* Look up the mapping at a user address, and hold its buffer. */
 static int cmem_sync_find(unsigned long address, unsigned long length,
 			  struct cmem_piece *piece)
 {
@@ -162,8 +162,8 @@ static int cmem_sync_find(unsigned long address, unsigned long length,
 }
 
 /*
- * The same for a physical address, which @file is registered for. Who may not write drops
- * nothing that another one wrote.
+ * The same for a physical range in a buffer that @file is registered for. A file that is
+ * not open for writing must not drop data that others wrote.
  */
 static int cmem_sync_find_phys(struct cmem_file *file, u64 phys, u64 length,
 			       struct cmem_piece *piece)
@@ -172,7 +172,7 @@ static int cmem_sync_find_phys(struct cmem_file *file, u64 phys, u64 length,
 	struct cmem_buffer *buffer;
 	struct cmem_extent extent;
 
-	/* As many pages as an unsigned long can tell */
+	/* The number of pages must fit in an unsigned long. */
 	if (last >= ULONG_MAX)
 		return -EFAULT;
 	buffer = cmem_buffer_get_range(file, phys >> PAGE_SHIFT,
@@ -187,7 +187,7 @@ static int cmem_sync_find_phys(struct cmem_file *file, u64 phys, u64 length,
 	return 0;
 }
 
-/* Memory that has failed is told of when what is well has been worked on. */
+/* Whether to stop. Failed memory does not: it is reported after all work is done. */
 static bool cmem_sync_is_over(int ret, int *failed)
 {
 	if (ret == -EHWPOISON)
@@ -196,8 +196,8 @@ static bool cmem_sync_is_over(int ret, int *failed)
 }
 
 /*
- * Go over the mappings of a range, or with @file the buffer of one, and maintain the
- * caches if asked to.
+ * Check the mappings of a range, or with @file its buffer. With @maintain, maintain the
+ * caches over them.
  */
 static int cmem_sync_range(struct cmem_file *file,
 			   const struct cmem_sync_range *range, bool maintain)
@@ -215,7 +215,7 @@ static int cmem_sync_range(struct cmem_file *file,
 			     cmem_sync_find(address, left, &piece);
 		if (ret)
 			return ret;
-		/* Who may not write must not drop what another one wrote. */
+		/* Without write access, never drop data that others wrote. */
 		if (op == CMEM_SYNC_INVALIDATE && !piece.writable)
 			op = CMEM_SYNC_WRITE_BACK_INVALIDATE;
 		if (maintain)
@@ -244,7 +244,7 @@ static int cmem_sync_check(const struct cmem_sync_range *range, bool user)
 		return -EINVAL;
 	if (check_add_overflow(range->user_addr, range->length, &end))
 		return -EOVERFLOW;
-	/* On 32 bit, what is above 4 GiB is no user's address. */
+	/* On 32 bit, user addresses are below 4 GiB. */
 	if (user && (overflows_type(range->user_addr, address) ||
 		     overflows_type(range->length, length)))
 		return -EFAULT;
@@ -253,11 +253,11 @@ static int cmem_sync_check(const struct cmem_sync_range *range, bool user)
 
 /**
  * cmem_sync_array - maintain the caches over ranges of addresses
- * @file: NULL for user addresses, else whose buffers the physical ones are of
- * @ranges: array, of which nothing has been checked
- * @count: its length
+ * @file: NULL for user addresses; for physical addresses, the file that has the buffers
+ * @ranges: array of ranges, not checked yet
+ * @count: length of @ranges
  *
- * Return: 0, or as struct cmem_sync in the UAPI header says.
+ * Return: 0 or an errno as documented for struct cmem_sync in the UAPI header.
  */
 int cmem_sync_array(struct cmem_file *file, const struct cmem_sync_range *ranges,
 		    u32 count)
@@ -279,7 +279,7 @@ int cmem_sync_array(struct cmem_file *file, const struct cmem_sync_range *ranges
 	return failed;
 }
 
-/* Read an array whose elements have another length in user space than here. */
+/* Copy an array whose elements may have another size in user space. */
 static int cmem_sync_copy(struct cmem_sync_range *to, const void __user *from,
 			  u32 count, u32 size)
 {
@@ -295,13 +295,13 @@ static int cmem_sync_copy(struct cmem_sync_range *to, const void __user *from,
 }
 
 /**
- * cmem_sync_ranges - maintain the caches over ranges of addresses
- * @file: NULL for user addresses, else whose buffers the physical ones are of
- * @ranges: array in user space, of struct cmem_sync_range
- * @count: its length, 1 to CMEM_MAX_SYNC_RANGES
- * @size: of an element there
+ * cmem_sync_ranges - maintain the caches over ranges of addresses from user space
+ * @file: NULL for user addresses; for physical addresses, the file that has the buffers
+ * @ranges: array of struct cmem_sync_range in user space
+ * @count: length of @ranges, 1 to CMEM_MAX_SYNC_RANGES
+ * @size: size of an element in user space
  *
- * Return: 0, or as struct cmem_sync in the UAPI header says.
+ * Return: 0 or an errno as documented for struct cmem_sync in the UAPI header.
  */
 int cmem_sync_ranges(struct cmem_file *file, const void __user *ranges, u32 count,
 		     u32 size)
@@ -354,12 +354,12 @@ static int cmem_sync_list(struct cmem_file *file, bool shared,
 }
 
 /**
- * cmem_sync_all - maintain the caches over all cached buffers of a file
+ * cmem_sync_all - maintain the caches over all buffers of a file that need it
  * @file: the file
  * @op: CMEM_SYNC_WRITE_BACK or CMEM_SYNC_WRITE_BACK_INVALIDATE
  *
- * Return: 0, -EINTR, -ENOMEM, or -EHWPOISON when memory has failed and all that is well
- * has been worked on.
+ * Return: 0, -EINTR, -ENOMEM, or -EHWPOISON if some pages have failed and the operation
+ * is done on all others.
  */
 int cmem_sync_all(struct cmem_file *file, enum cmem_sync_op op)
 {

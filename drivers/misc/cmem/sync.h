@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Cache maintenance (sync.c) */
+/* Cache maintenance of buffers (sync.c) */
 #ifndef _CMEM_SYNC_H
 #define _CMEM_SYNC_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: one for each change in a buffer's state, and for what is done to
- * its memory. Addresses and lengths are physical, in bytes.
+ * Tracepoints for each change of a buffer's state, and for operations on its memory.
+ * phys is a physical address, lengths are in bytes.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM cmem
@@ -15,7 +15,7 @@
 #include "file.h"
 #include "vma.h"
 
-/* For trace-cmd and perf, which know none of the kernel's names */
+/* Let trace-cmd and perf resolve these names. */
 TRACE_DEFINE_ENUM(CMEM_BUFFER_LIVE);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_CACHED);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_PRIVATE);
@@ -50,21 +50,21 @@ DECLARE_EVENT_CLASS(cmem_pages,
 		  __entry->block, __entry->phys, __entry->length)
 );
 
-/* Pages are zeroed, written back and invalidated */
+/* Pages are zeroed, written back and invalidated. */
 DEFINE_EVENT(cmem_pages, cmem_scrub,
 	TP_PROTO(const struct cmem_block *block, unsigned long start,
 		 unsigned long pages),
 	TP_ARGS(block, start, pages)
 );
 
-/* Nobody holds the buffer any more: its pages are free */
+/* The last reference on a buffer, or its quarantine, has ended: its pages are free. */
 DEFINE_EVENT(cmem_pages, cmem_release,
 	TP_PROTO(const struct cmem_block *block, unsigned long start,
 		 unsigned long pages),
 	TP_ARGS(block, start, pages)
 );
 
-/* Nobody holds the buffer any more, but somebody did not free it: its pages wait */
+/* The last reference has ended, but a user did not free the buffer: it is quarantined. */
 DEFINE_EVENT(cmem_pages, cmem_quarantine,
 	TP_PROTO(const struct cmem_block *block, unsigned long start,
 		 unsigned long pages),
@@ -109,21 +109,21 @@ DECLARE_EVENT_CLASS(cmem_registration,
 				{ CMEM_BUFFER_EXPORTED, "exported" }))
 );
 
-/* A file got a new buffer, or, with owner 0, a DMA-BUF heap has made one */
+/* A file has allocated a buffer or, with owner 0, a DMA-BUF heap has. */
 DEFINE_EVENT(cmem_registration, cmem_alloc,
 	TP_PROTO(const struct cmem_file *file, const struct cmem_extent *extent,
 		 u16 flags),
 	TP_ARGS(file, extent, flags)
 );
 
-/* A file registered for a buffer, or once more */
+/* A file has registered for a buffer, maybe again. */
 DEFINE_EVENT(cmem_registration, cmem_register,
 	TP_PROTO(const struct cmem_file *file, const struct cmem_extent *extent,
 		 u16 flags),
 	TP_ARGS(file, extent, flags)
 );
 
-/* A file dropped a registration; when it is closed, all it has for a buffer */
+/* A file has dropped a registration or, when closed, all it had for a buffer. */
 DEFINE_EVENT(cmem_registration, cmem_free,
 	TP_PROTO(const struct cmem_file *file, const struct cmem_extent *extent,
 		 u16 flags),
@@ -147,19 +147,19 @@ DECLARE_EVENT_CLASS(cmem_mapping,
 		  __entry->address, __entry->phys, __entry->length)
 );
 
-/* A mapping holds a buffer: made by mmap, split or inherited */
+/* A mapping of a buffer is made by mmap(), a split, a move or fork(). */
 DEFINE_EVENT(cmem_mapping, cmem_map,
 	TP_PROTO(const struct vm_area_struct *vma),
 	TP_ARGS(vma)
 );
 
-/* A mapping is gone */
+/* A mapping of a buffer ends. */
 DEFINE_EVENT(cmem_mapping, cmem_unmap,
 	TP_PROTO(const struct vm_area_struct *vma),
 	TP_ARGS(vma)
 );
 
-/* A run of cached memory is written back or invalidated for a program */
+/* The caches are maintained over a run of memory, for a program or a device. */
 TRACE_EVENT(cmem_sync,
 	TP_PROTO(phys_addr_t phys, size_t length, enum cmem_sync_op op),
 	TP_ARGS(phys, length, op),

@@ -2,18 +2,17 @@
 /*
  * Mappings of buffers.
  *
- * A mapping holds its buffer, and through vm_file the file that was registered
- * for it, or the DMA-BUF, so that nothing in it can become somebody else's while
- * it is there. All are in one address space (space.c).
+ * A mapping holds its buffer. Through vm_file it also holds the file that was registered
+ * for the buffer, or the DMA-BUF. So its memory can't get another owner while the mapping
+ * exists. All mappings are in one address space (space.c).
  *
- * Parts that are as long and as aligned as a huge page (2 MiB, where pages are 4
- * KiB) are mapped by huge faults where the architecture can, with one entry
- * each; the rest, less than two of these at the ends then, all at once when it
- * is mapped: that is cheaper than a fault a page. All of it can be faulted in
- * again, after a split or a move took it away.
+ * Where the architecture supports it, huge faults map each part with the size and
+ * alignment of a huge page (2 MiB with 4 KiB pages) by one page table entry. mmap() maps
+ * the rest at once, which is cheaper than one fault per page: at most the two ends, if
+ * there are huge pages. Faults map all of it again after a split or a move unmapped it.
  *
- * x86 keeps a record of how memory that is no RAM is mapped. The block's alias has one
- * for all of its life, which all mappings follow.
+ * x86 tracks the memory type of mappings of memory that is not RAM. The block's alias
+ * reserves the type for its whole lifetime, and all mappings follow it.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -35,10 +34,10 @@
 #include "trace.h"
 #include "vma.h"
 
-/* What one fault maps, page by page */
+/* Size that one fault maps, page by page */
 #define CMEM_VMA_AROUND		SZ_2M
 
-/* What mmap() maps, page by page, before others may run */
+/* Size that mmap() maps, page by page, before it may reschedule */
 #define CMEM_VMA_STEP		(512 * PAGE_SIZE)
 
 static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
@@ -49,8 +48,8 @@ static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 
 /**
  * cmem_vma_phys - translate a user address
- * @vma: a mapping of ours, the mm being locked
- * @address: in this mapping
+ * @vma: a mapping of a buffer, with the mm locked
+ * @address: an address in this mapping
  *
  * Return: the physical address of that byte.
  */
@@ -60,10 +59,10 @@ u64 cmem_vma_phys(const struct vm_area_struct *vma, unsigned long address)
 }
 
 /*
- * A young and dirty entry saves the fault that would make it so: on arm64
- * without hardware that does it, a second one for each page. One that allows no
- * access needs neither, and is no place to read a protection from: x86 inverts
- * its page frame number.
+ * A young and dirty entry avoids the fault that would set these bits: on arm64 without
+ * hardware support for it, a second fault per page. An entry that allows no access
+ * needs neither bit, and its value is no valid protection: x86 inverts the page frame
+ * number of such an entry.
  */
 static pgprot_t cmem_vma_prot(const struct vm_area_struct *vma)
 {
@@ -78,7 +77,7 @@ static pgprot_t cmem_vma_prot(const struct vm_area_struct *vma)
 	return __pgprot(pte_val(pte));
 }
 
-/* Whether memory has failed that a mapping of ours has, or would have, somewhere */
+/* Whether any page in a range of a mapping has failed, mapped or not */
 static bool cmem_vma_failed(const struct vm_area_struct *vma,
 			    unsigned long address, unsigned long length)
 {
@@ -91,7 +90,7 @@ static void cmem_vma_open(struct vm_area_struct *vma)
 	struct cmem_buffer *buffer = vma->vm_private_data;
 
 	cmem_buffer_get(buffer);
-	/* On fork the child's mapping is made by its parent. */
+	/* On fork(), the parent opens the child's mapping. */
 	if (vma->vm_mm != current->mm)
 		cmem_buffer_share(buffer);
 	trace_cmem_map(vma);
@@ -102,7 +101,7 @@ static bool cmem_vma_is_dmabuf(const struct vm_area_struct *vma)
 	return cmem_space_is_dmabuf(vma->vm_pgoff);
 }
 
-/* It is not unmapped: its address space is at its end, whoever that lets go of it. */
+/* Whether the mapping ends with its mm, whichever task drops that, and not by munmap() */
 static bool cmem_vma_dies(const struct vm_area_struct *vma)
 {
 	return !atomic_read(&vma->vm_mm->mm_users);
@@ -118,7 +117,7 @@ static void cmem_vma_close(struct vm_area_struct *vma)
 	cmem_buffer_put(vma->vm_private_data);
 }
 
-/* One that counts as a registration as well */
+/* Open a mapping that counts as a registration. */
 static void cmem_vma_holder_open(struct vm_area_struct *vma)
 {
 	cmem_buffer_map_again(cmem_file_of(vma->vm_file), vma->vm_private_data);
@@ -134,9 +133,9 @@ static void cmem_vma_holder_close(struct vm_area_struct *vma)
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 /*
- * What decides it changes only with both the mmap_lock and the VMA's lock held
- * for writing, so that all faults agree. userfaultfd makes page tables, for its
- * marks, with less.
+ * These conditions change only with both the mmap_lock and the VMA's lock held for
+ * writing, so all faults agree. Not with VM_UFFD_WP: userfaultfd makes page tables for
+ * its markers under weaker locks.
  */
 static bool cmem_vma_allows_huge(const struct vm_area_struct *vma)
 {
@@ -145,9 +144,9 @@ static bool cmem_vma_allows_huge(const struct vm_area_struct *vma)
 }
 
 /*
- * A fault makes no page table where a huge page can map what is around the
- * address. A page table is there only since a time when none could, or since
- * mremap() moved it there, and stays there.
+ * A fault makes no page table where a huge page can map the surroundings of the address.
+ * A page table exists there only from a time when a huge page was impossible, or because
+ * mremap() moved it there. It stays.
  */
 static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 {
@@ -164,10 +163,10 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 	pfn = cmem_vma_pfn(vma, address);
 	if (!IS_ALIGNED(pfn, 1UL << PMD_ORDER))
 		return VM_FAULT_FALLBACK;
-	/* Nobody makes a page table in its place: another fault may not know yet. */
+	/* Don't fall back to a page table: a racing fault may not see the failure yet. */
 	if (cmem_vma_failed(vma, address, PMD_SIZE))
 		return VM_FAULT_HWPOISON;
-	/* If another fault was faster, its entry is the same. */
+	/* If another fault wins the race, its entry is the same. */
 	return vmf_insert_pfn_pmd(vmf, pfn, vma->vm_flags & VM_WRITE);
 }
 
@@ -196,14 +195,13 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 #endif
 
 /*
- * The core does not ask for a huge page where the program has turned them off
- * (PR_SET_THP_DISABLE), and here nobody listens to that: another thread may be
- * in the huge fault of the same address still. It holds the lock of the VMA alone,
- * this here the mmap_lock, so neither waits for the other, and both have to make
- * the same entry.
+ * With PR_SET_THP_DISABLE, the core does not request huge pages, but this fault tries
+ * one all the same. Another thread may still be in the huge fault of the same address,
+ * with only the VMA's lock held. This fault holds the mmap_lock, so neither waits for
+ * the other, and both must make the same entry.
  *
- * Where no huge page can be, the neighbours will be touched as well: as many are
- * mapped as a huge page would have.
+ * Without a huge page, map as many pages around the address as a huge page has: the
+ * program will probably touch them as well.
  */
 static vm_fault_t cmem_vma_fault_any(struct vm_fault *vmf)
 {
@@ -223,7 +221,7 @@ static vm_fault_t cmem_vma_fault_any(struct vm_fault *vmf)
 				  cmem_vma_pfn(vma, vmf->address), prot);
 	address = max(address, vma->vm_start);
 	end = min(end, vma->vm_end - 1);
-	/* Each page by itself, where one of them has failed */
+	/* If any of the pages has failed, map only the one that faulted. */
 	if (cmem_vma_failed(vma, address, end + 1 - address))
 		return ret;
 	for (; !(ret & VM_FAULT_ERROR) && address <= end; address += PAGE_SIZE)
@@ -242,7 +240,7 @@ static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
 	return ret;
 }
 
-/* For debuggers: the core can't get at pages that are not the kernel's. */
+/* For debuggers: the core can't access VM_PFNMAP memory. */
 static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 			   void *data, int length, int write)
 {
@@ -251,7 +249,7 @@ static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 	u64 offset;
 	int ret;
 
-	/* A debugger may do what the program could, after an mprotect(). */
+	/* A debugger may write if the program could after an mprotect(). */
 	if (write && !(vma->vm_flags & VM_MAYWRITE))
 		return -EACCES;
 
@@ -287,10 +285,10 @@ static const struct vm_operations_struct cmem_vm_holder_ops =
 	CMEM_VM_OPS(cmem_vma_holder_open, cmem_vma_holder_close);
 
 /**
- * cmem_vma_buffer - what a mapping maps
- * @vma: any mapping, the mm being locked
+ * cmem_vma_buffer - get the buffer of a mapping
+ * @vma: any mapping, with the mm locked
  *
- * Return: the buffer, or NULL if this is no mapping of ours.
+ * Return: the buffer, or NULL if this is not a mapping of a buffer.
  */
 struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma)
 {
@@ -300,10 +298,10 @@ struct cmem_buffer *cmem_vma_buffer(const struct vm_area_struct *vma)
 }
 
 /**
- * cmem_vma_owner - tell by which file a mapping was made
- * @vma: a mapping of ours, the mm being locked
+ * cmem_vma_owner - get the file that a mapping was made with
+ * @vma: a mapping of a buffer, with the mm locked
  *
- * Return: the number of the file, 0 for that of a DMA-BUF.
+ * Return: the number of the file, 0 for a mapping of a DMA-BUF.
  */
 u64 cmem_vma_owner(const struct vm_area_struct *vma)
 {
@@ -311,12 +309,12 @@ u64 cmem_vma_owner(const struct vm_area_struct *vma)
 }
 
 /**
- * cmem_vma_lock - find the mapping of a buffer that a user address is in
- * @address: in the calling process
- * @buffer: where to put the buffer, which the mapping holds
+ * cmem_vma_lock - look up the mapping of a buffer at a user address, and lock the mm
+ * @address: an address of the calling process
+ * @buffer: set to the buffer, which the mapping holds
  *
- * Return: the mapping, with the mm locked for reading, which the caller ends;
- * -EFAULT when the address is in no mapping of ours, -EINTR on a fatal signal.
+ * Return: the mapping, with the mm locked for reading, and the caller unlocks it; -EFAULT
+ * if the address is not in a mapping of a buffer, -EINTR on a fatal signal.
  */
 struct vm_area_struct *cmem_vma_lock(unsigned long address,
 				     struct cmem_buffer **buffer)
@@ -350,7 +348,7 @@ static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 			return ret;
 		pfn += PHYS_PFN(next - start);
 		start = next;
-		/* Without huge pages, gigabytes are many entries. */
+		/* Without huge pages, gigabytes need many entries. */
 		if (start < end) {
 			cond_resched();
 			if (fatal_signal_pending(current))
@@ -360,7 +358,7 @@ static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 	return 0;
 }
 
-/* Map what no huge page will. */
+/* Map the parts that huge faults will not map. */
 static int cmem_vma_populate(struct vm_area_struct *vma)
 {
 	unsigned long huge_start = vma->vm_end, huge_end = vma->vm_end;
@@ -382,8 +380,8 @@ static int cmem_vma_populate(struct vm_area_struct *vma)
 	if (ret)
 		return ret;
 	/*
-	 * Behind that, since it is in the address space of all only when the core is done
-	 * with it. Of what fails between the two, the hardware tells who touches it.
+	 * Check last. cmem_space_unmap() does not find the VMA until the core has linked
+	 * it. If memory fails in between, the hardware reports accesses to it.
 	 */
 	if (cmem_vma_failed(vma, vma->vm_start, vma->vm_end - vma->vm_start))
 		return -EHWPOISON;
@@ -392,11 +390,11 @@ static int cmem_vma_populate(struct vm_area_struct *vma)
 
 static int cmem_vma_check(struct vm_area_struct *vma)
 {
-	/* A shared mapping of a file opened for reading is not VM_SHARED. */
+	/* A shared mapping of a file opened read-only is not VM_SHARED. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC) {
-		/* Old programs get VM_EXEC without asking. */
+		/* With this personality, VM_EXEC is set without a request. */
 		if (!(current->personality & READ_IMPLIES_EXEC))
 			return -EPERM;
 		vm_flags_clear(vma, VM_EXEC);
@@ -406,8 +404,8 @@ static int cmem_vma_check(struct vm_area_struct *vma)
 }
 
 /*
- * Make it a mapping of a buffer, whose hold by the caller it takes over. Its offset is
- * that in the address space of all by now.
+ * Map a buffer, and consume the caller's reference on it. vm_pgoff is already the offset
+ * in the common address space.
  */
 static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
 			const struct vm_operations_struct *ops)
@@ -425,7 +423,7 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
 	vma->vm_private_data = buffer;
 	ret = cmem_vma_populate(vma);
 	if (ret) {
-		/* The core unmaps a part that was mapped only after this. */
+		/* The core unmaps what was mapped, but only after the put. */
 		zap_special_vma_range(vma, vma->vm_start,
 				      vma->vm_end - vma->vm_start);
 		cmem_buffer_put(buffer);
@@ -439,13 +437,13 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
 
 /**
  * cmem_mmap - map a part of a buffer, or the page of cmem_changes_mmap()
- * @filp: an open file that is registered for it, or may register
+ * @filp: an open file that is registered for the buffer, or may register
  * @vma: the mapping; its offset is the physical address
  *
- * Return: 0; -EINVAL when it is not shared or not in one buffer, -EPERM when
- * the file is not registered and may not be, or the mapping is to be executable,
- * -EOVERFLOW when too many files have the buffer, -EHWPOISON when memory there has
- * failed, -ENOMEM, -EINTR on a fatal signal.
+ * Return: 0; -EINVAL if @vma is not shared or not within one buffer, -EPERM if @filp is
+ * not registered and may not register, or if @vma is executable, -EOVERFLOW if too many
+ * files are registered, -EHWPOISON if memory there has failed, -ENOMEM, -EINTR on a
+ * fatal signal. For the page, see cmem_changes_mmap().
  */
 int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 {
@@ -473,11 +471,11 @@ int cmem_mmap(struct file *filp, struct vm_area_struct *vma)
 
 /**
  * cmem_vma_map_dmabuf - map a part of a DMA-BUF
- * @buffer: its buffer
- * @vma: the mapping; its offset is one in the buffer, and it ends within that
+ * @buffer: the buffer of the DMA-BUF
+ * @vma: the mapping; its offset is relative to the buffer, and it ends within the buffer
  *
- * Return: 0; -EINVAL when it is not shared, -EPERM when it is to be executable,
- * -EHWPOISON when memory there has failed, -ENOMEM, -EINTR on a fatal signal.
+ * Return: 0; -EINVAL if @vma is not shared, -EPERM if it is executable, -EHWPOISON if
+ * memory there has failed, -ENOMEM, -EINTR on a fatal signal.
  */
 int cmem_vma_map_dmabuf(struct cmem_buffer *buffer, struct vm_area_struct *vma)
 {

@@ -11,84 +11,85 @@
 /**
  * DOC: What the objects are
  *
- * A *block* is one range of physically contiguous memory that was set aside
- * for CMEM. It has a number. A block is carved into *pools*, each a number of
- * buffers of one size, and the rest of it is a *heap*, from which buffers of
- * any size are taken.
+ * A *block* is one range of physically contiguous memory that was set aside for CMEM. It
+ * has a number. A block is divided into *pools*, each a number of buffers of one size.
+ * The rest of the block is a *heap*, from which buffers of any size are allocated.
  *
- * A *buffer* is a run of pages with one physical address. It belongs to the
- * open files of /dev/cmem that are registered for it: the one that allocated
- * it, and those that named its address in CMEM_IOCTL_REGISTER. A file that may
- * register, and maps the buffer without, counts as registered as long as that mapping
- * is there, but has nothing that CMEM_IOCTL_FREE could drop. The memory of a buffer
- * returns to the pool or heap when the last registration is dropped (or its
- * file closed), the last mapping and the last DMA-BUF of it are gone, never before.
+ * A *buffer* is a run of pages with one physical address. It belongs to the open files of
+ * /dev/cmem that are registered for it: the file that allocated it, and the files that
+ * registered its address with CMEM_IOCTL_REGISTER. A file that may register, but maps the
+ * buffer without doing so, counts as registered while that mapping exists. It has nothing
+ * that CMEM_IOCTL_FREE could drop. The memory of a buffer returns to the pool or heap
+ * only when its last registration is dropped (or the file closed), and its last mapping
+ * and its last DMA-BUF are gone.
  *
- * A buffer is mapped with mmap(MAP_SHARED) of /dev/cmem, the offset being the
- * physical address. Any part of a buffer may be mapped, any number of times.
+ * A buffer is mapped with mmap(MAP_SHARED) of /dev/cmem. The offset is the physical
+ * address. Any part of a buffer may be mapped, any number of times.
  *
- * CMEM_IOCTL_EXPORT makes DMA-BUFs of buffers. Each block is a DMA-BUF heap as well,
- * /dev/dma_heap/cmem-0 and so on, and /dev/dma_heap/cmem-cma, if the kernel has such
- * heaps: a buffer from there has no file that is registered for it, until one
- * registers by its DMA-BUF. Buffers from /dev/dma_heap/cmem-0-uncached and the like are
- * not cached. A block may have heaps of other names, too.
+ * CMEM_IOCTL_EXPORT makes DMA-BUFs of buffers. If the kernel has DMA-BUF heaps, each
+ * block is one as well: /dev/dma_heap/cmem-0 and so on, and /dev/dma_heap/cmem-cma. No
+ * file is registered for a buffer from such a heap, until one registers by its DMA-BUF.
+ * Buffers from /dev/dma_heap/cmem-0-uncached and the like are not cached. A block may
+ * have heaps of other names, too.
  */
 
 /**
  * DOC: General ioctl format
  *
- * Each ioctl takes a pointer to a structure whose first member is the size of
- * that structure as the caller knows it, in bytes. A caller that knows a
- * longer structure than the kernel is served as long as the part that the
- * kernel does not know is zero; for a caller that knows a shorter one, the
- * missing members count as zero, and are not written. A structure that is
- * shorter than its first version is EINVAL.
+ * Each ioctl takes a pointer to a structure. The first member is the size of that
+ * structure in bytes, as the caller knows it. If the caller's structure is longer than
+ * the kernel's, the part that the kernel does not know must be zero. If it is shorter,
+ * the missing members count as zero, and are not written. A structure that is shorter
+ * than its first version is EINVAL.
  *
- * Layouts are the same for 32-bit and 64-bit programs. Addresses, sizes and
- * offsets are in bytes. Members marked "in" are read, "out" are written,
- * "in/out" both; members called __reserved must be zero.
+ * Layouts are the same for 32-bit and 64-bit programs. Addresses, sizes and offsets are
+ * in bytes. Members marked "in" are read, "out" are written, "in/out" both. Members
+ * called __reserved must be zero.
  *
  * An ioctl that fails has changed nothing. The errnos mean:
  *
  *  - ENOTTY: this ioctl does not exist in this kernel
- *  - E2BIG: the part of the structure that the kernel does not know is not zero,
- *    or the structure is longer than a page
- *  - EOPNOTSUPP: a member that the kernel knows (a flag, a reserved member) has
- *    a value that this kernel does not know
- *  - EINVAL: a member has a value that can never be right: a size or length of
- *    zero, an alignment that is no power of two, an address that no page can
- *    have
+ *  - E2BIG: the part of the structure that the kernel does not know is not zero, or the
+ *    structure is longer than a page
+ *  - EOPNOTSUPP: a member that the kernel knows (a flag, a reserved member) has a value
+ *    that this kernel does not know
+ *  - EINVAL: a member has a value that can never be valid: a size or length of zero, an
+ *    alignment that is not a power of two, an address that no page can have
  *  - ENOENT: there is no such block, pool or buffer
- *  - EPERM: the caller is not registered for this buffer, or may not become so
- *  - ENOMEM: no room: the pool or heap is exhausted, the user's quota or a cgroup's
- *    limit is, or kernel memory is
- *  - EFAULT: a bad pointer, or a user address that is not in a mapping of
- *    /dev/cmem or of one of its DMA-BUFs
+ *  - EPERM: the caller is not registered for this buffer, or may not register for it
+ *  - ENOMEM: no room: the pool or heap, the user's quota, a cgroup's limit or kernel
+ *    memory is exhausted
+ *  - EFAULT: a bad pointer, or a user address that is not in a mapping of /dev/cmem or of
+ *    one of its DMA-BUFs
  *  - EOVERFLOW: a sum that wraps around, or more than a limit stated below
- *  - EINTR: a fatal signal came while the call waited for memory to be cleared
+ *  - EINTR: a fatal signal arrived while the call waited for memory to be zeroed
  *  - EHWPOISON, of mmap(), CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL: memory there has
  *    failed, see CMEM_ALLOC_FAILED
  *
- * More that CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE say is told there.
+ * CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE describe their further errnos.
  */
 
 /**
  * CMEM_ABI_VERSION - the version of this interface, raised for each addition
  *
- * 4 added quarantine: CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE, CMEM_IOCTL_RELEASE,
- * and quotas; and for both the last members of struct cmem_block_info,
- * struct cmem_pool_info and struct cmem_block_add.
- * And CMEM_BLOCK_IS_MEMORY: CMEM_IOCTL_BLOCK_ADD wants somebody's word for memory of which
- * nothing says that it is there (ENXIO).
- * And memory that fails: CMEM_ALLOC_FAILED, and the last members of
- * struct cmem_block_info and struct cmem_pool_info.
- * And what a buffer needs of caches is told for each block: CMEM_BLOCK_COHERENT. And
- * addresses of either kind: CMEM_SYNC_BY_PHYS, CMEM_EXPORT_USER_ADDR. And the size of the
- * elements of arrays: cmem_sync.range_size, cmem_block_add.pool_size. And DMA-BUF heaps:
- * cmem_block_add.dma_heap_names, CMEM_BLOCK_DMA_HEAP_POOLS. And CMEM_IOCTL_IMPORT. And
- * what a library has to know of its own file and mappings: the last members of
- * struct cmem_info and struct cmem_resolve, and struct cmem_changes. Before version 4,
- * mmap() wanted a registration.
+ * Version 4 added:
+ *
+ *  - quarantine: CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE, CMEM_IOCTL_RELEASE; and
+ *    quotas; and for both the last members of struct cmem_block_info, struct
+ *    cmem_pool_info and struct cmem_block_add
+ *  - CMEM_BLOCK_IS_MEMORY: without it, CMEM_IOCTL_BLOCK_ADD fails with ENXIO for a range
+ *    that nothing describes as memory
+ *  - memory failure: CMEM_ALLOC_FAILED, and the last members of struct cmem_block_info
+ *    and struct cmem_pool_info
+ *  - CMEM_BLOCK_COHERENT: each block tells what its buffers need of caches
+ *  - addresses of either kind: CMEM_SYNC_BY_PHYS, CMEM_EXPORT_USER_ADDR
+ *  - the size of the elements of arrays: cmem_sync.range_size, cmem_block_add.pool_size
+ *  - DMA-BUF heaps: cmem_block_add.dma_heap_names, CMEM_BLOCK_DMA_HEAP_POOLS
+ *  - CMEM_IOCTL_IMPORT
+ *  - for libraries, what they need to know of their own file and mappings: the last
+ *    members of struct cmem_info and struct cmem_resolve, and struct cmem_changes
+ *
+ * Before version 4, mmap() required a registration.
  */
 #define CMEM_ABI_VERSION	4
 
@@ -98,25 +99,25 @@
 /** CMEM_MAX_POOLS - the largest number of pools in a block */
 #define CMEM_MAX_POOLS		32
 
-/** CMEM_MAX_REGISTRATIONS - how often one file may register one buffer */
+/** CMEM_MAX_REGISTRATIONS - how often one file may register for one buffer */
 #define CMEM_MAX_REGISTRATIONS	4095
 
-/** CMEM_MAX_HOLDERS - how many files may be registered for one buffer */
+/** CMEM_MAX_HOLDERS - the largest number of files that are registered for one buffer */
 #define CMEM_MAX_HOLDERS	256
 
-/** CMEM_MAX_QUARANTINE_MS - the longest time that memory is in quarantine by a clock */
+/** CMEM_MAX_QUARANTINE_MS - the longest time limit of a quarantine */
 #define CMEM_MAX_QUARANTINE_MS	0x7fffffff
 
 /** CMEM_MAX_SYNC_RANGES - the largest number of ranges in one CMEM_IOCTL_SYNC */
 #define CMEM_MAX_SYNC_RANGES	1024
 
-/** CMEM_MAX_DMA_HEAP_NAMES - bytes in cmem_block_add.dma_heap_names at most, with its NUL */
+/** CMEM_MAX_DMA_HEAP_NAMES - the most bytes in cmem_block_add.dma_heap_names, with NUL */
 #define CMEM_MAX_DMA_HEAP_NAMES	256
 
-/** CMEM_MAX_DMA_HEAP_NAME - characters in one of these names at most */
+/** CMEM_MAX_DMA_HEAP_NAME - the most characters in one of these names */
 #define CMEM_MAX_DMA_HEAP_NAME	63
 
-/** CMEM_NO_QUOTA - in place of a quota in bytes: each user may have all of a block */
+/** CMEM_NO_QUOTA - in place of a quota in bytes: no limit */
 #define CMEM_NO_QUOTA		(~0ULL)
 
 /** CMEM_BLOCK_CMA - the block number of memory from CMA areas */
@@ -148,18 +149,18 @@ enum {
 /**
  * enum cmem_info_flags - bits of cmem_info.out_flags
  * @CMEM_INFO_COHERENT: every device of this machine snoops the CPU's caches, as on x86:
- *     CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL succeed and do nothing, a program need
- *     not call them. Where that depends on the device, each block tells about those
+ *     CMEM_IOCTL_SYNC and CMEM_IOCTL_SYNC_ALL succeed and do nothing, and a program need
+ *     not call them. Where this depends on the device, each block tells about the devices
  *     that it is for: CMEM_BLOCK_COHERENT.
- * @CMEM_INFO_USER_SYNC: an AArch64 program may maintain the caches over cached
- *     mappings by itself: DC CVAC on each line, in steps of what CTR_EL0.DminLine
- *     says, and DSB SY after the last one do what CMEM_SYNC_WRITE_BACK does, and
- *     DC CIVAC what CMEM_SYNC_WRITE_BACK_INVALIDATE does. There is nothing like
- *     that for CMEM_SYNC_INVALIDATE. Only AArch64 kernels say so, to 32-bit
- *     programs too, which can make nothing of it.
- * @CMEM_INFO_HEAP_FALLBACK: who set up the system wants programs that leave the
- *     pool to the system to get memory from the heap when no pool can serve
- *     (cmem.useHeapIfPoolUnavailable): they should say CMEM_ALLOC_HEAP_FALLBACK
+ * @CMEM_INFO_USER_SYNC: an AArch64 program may maintain the caches over cached mappings
+ *     by itself. DC CVAC on each line, in steps of CTR_EL0.DminLine, followed by DSB SY
+ *     does what CMEM_SYNC_WRITE_BACK does. DC CIVAC in the same way does what
+ *     CMEM_SYNC_WRITE_BACK_INVALIDATE does. There is no equivalent of
+ *     CMEM_SYNC_INVALIDATE. Only AArch64 kernels set this bit, also for 32-bit programs,
+ *     which can't use it.
+ * @CMEM_INFO_HEAP_FALLBACK: the system is configured to serve programs that name no
+ *     pool from the heap when no pool can serve (cmem.useHeapIfPoolUnavailable): such
+ *     programs should set CMEM_ALLOC_HEAP_FALLBACK
  */
 enum cmem_info_flags {
 	CMEM_INFO_COHERENT	= 1 << 0,
@@ -170,19 +171,18 @@ enum cmem_info_flags {
 /**
  * enum cmem_features - bits of cmem_info.features
  * @CMEM_FEATURE_SCRUB: memory is zeroed before another owner gets it
- * @CMEM_FEATURE_PMD: parts of a buffer that are as long and as aligned as a
- *     huge page (2 MiB where pages are 4 KiB) are mapped with one page table
- *     entry each, unless they have no struct pages and the kernel can't stand
- *     that
- * @CMEM_FEATURE_PRIVATE: CMEM_ALLOC_PRIVATE is there
+ * @CMEM_FEATURE_PMD: parts of a buffer that are as long and as aligned as a huge page (2
+ *     MiB where pages are 4 KiB) are mapped with one page table entry each, unless they
+ *     have no struct pages and the kernel can't handle that
+ * @CMEM_FEATURE_PRIVATE: CMEM_ALLOC_PRIVATE is available
  * @CMEM_FEATURE_BLOCK_ADD: CMEM_IOCTL_BLOCK_ADD and CMEM_IOCTL_BLOCK_REMOVE are
- *     there: blocks may come and go while programs run
- * @CMEM_FEATURE_DMABUF: CMEM_IOCTL_EXPORT and CMEM_REGISTER_DMABUF are there
- * @CMEM_FEATURE_QUARANTINE: what is not freed may be kept from others:
- *     CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE and CMEM_IOCTL_RELEASE are there
- * @CMEM_FEATURE_ANY_ADDRESS: CMEM_SYNC_BY_PHYS and CMEM_EXPORT_USER_ADDR are there
- * @CMEM_FEATURE_IMPORT: CMEM_IOCTL_IMPORT is there
- * @CMEM_FEATURE_CHANGES: struct cmem_changes is there
+ *     available: blocks may come and go while programs run
+ * @CMEM_FEATURE_DMABUF: CMEM_IOCTL_EXPORT and CMEM_REGISTER_DMABUF are available
+ * @CMEM_FEATURE_QUARANTINE: memory that is not freed may be kept from others:
+ *     CMEM_ALLOC_QUARANTINE, CMEM_BLOCK_QUARANTINE and CMEM_IOCTL_RELEASE are available
+ * @CMEM_FEATURE_ANY_ADDRESS: CMEM_SYNC_BY_PHYS and CMEM_EXPORT_USER_ADDR are available
+ * @CMEM_FEATURE_IMPORT: CMEM_IOCTL_IMPORT is available
+ * @CMEM_FEATURE_CHANGES: struct cmem_changes is available
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
@@ -197,16 +197,16 @@ enum cmem_features {
 };
 
 /**
- * struct cmem_changes - what a program knows of its own mappings
- * @count: goes up with each mapping of /dev/cmem by this file, or part of one, that is
- *     unmapped, moved away or replaced in this process; 0 when nothing is known of
- *     that. It skips 0 when it wraps.
+ * struct cmem_changes - whether a program's knowledge of its own mappings is up to date
+ * @count: goes up each time that this process unmaps, moves away or replaces a mapping of
+ *     /dev/cmem by this file, or a part of one; 0 when nothing is known about that. It
+ *     skips 0 when it wraps.
  *
- * A library that remembers what it mapped where maps this as one page, MAP_SHARED and
- * PROT_READ, at the offset that cmem_info.changes_offset tells. As long as @count is as
- * it was, all mappings that the process had are still where they were. One process can
- * have it at a time, EBUSY for the second mapping; one to which fork() passed the mapping
- * on reads 0, and has to ask (CMEM_IOCTL_RESOLVE).
+ * A library that remembers its mappings maps this as one page, MAP_SHARED and PROT_READ,
+ * at the offset cmem_info.changes_offset. While @count stays the same, all mappings that
+ * the process had are still where they were. Only one process can map it at a time: the
+ * second mapping fails with EBUSY. A process that got the mapping through fork() reads 0,
+ * and has to ask the kernel (CMEM_IOCTL_RESOLVE).
  */
 struct cmem_changes {
 	__u32 count;
@@ -217,21 +217,20 @@ struct cmem_changes {
  * @size: sizeof(struct cmem_info)
  * @flags: must be 0
  * @abi_version: out: CMEM_ABI_VERSION of the kernel
- * @num_blocks: out: number of blocks, the CMA block not counted
- * @block_limit: out: one more than the highest block number, 0 if there is no
- *     block. Numbers below it may be unused: CMEM_IOCTL_GET_BLOCK answers
- *     ENOENT for those.
- * @alignment: out: the unit of allocation in bytes (the page size). Buffers
- *     start at a multiple of it and are a multiple of it long.
- * @cache_line: out: the unit of cache maintenance in bytes, a power of two. A
- *     program that shares a smaller unit between CPU and device loses data.
+ * @num_blocks: out: number of blocks, without the CMA block
+ * @block_limit: out: one more than the highest block number, 0 if there is no block.
+ *     Numbers below it may be unused: CMEM_IOCTL_GET_BLOCK fails with ENOENT for those.
+ * @alignment: out: the unit of allocation in bytes (the page size). The start and the
+ *     length of each buffer are multiples of it.
+ * @cache_line: out: the unit of cache maintenance in bytes, a power of two. A program
+ *     that shares a smaller unit between CPU and device loses data.
  * @out_flags: out: bits of enum cmem_info_flags
  * @features: out: bits of enum cmem_features
- * @owner: out: number of this open file: no other has it, before or after. /proc and
- *     the kernel's tracing name owners so.
+ * @owner: out: number of this open file. It is unique: no other file has it, before or
+ *     after. /proc and the kernel's tracing identify owners by it.
  * @changes_offset: out: the offset to mmap() struct cmem_changes at
  *
- * Tell what this kernel's CMEM is and can do.
+ * Report the version, the properties and the features of this kernel's CMEM.
  */
 struct cmem_info {
 	__u32 size;
@@ -249,10 +248,10 @@ struct cmem_info {
 #define CMEM_IOCTL_GET_INFO	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_INFO)
 
 /**
- * enum cmem_block_kind - what memory is behind a block
+ * enum cmem_block_kind - the kind of memory of a block
  * @CMEM_KIND_CARVEOUT: a no-map reservation: the kernel itself does not map it
  * @CMEM_KIND_RESERVED: reserved memory that is in the kernel's linear map
- * @CMEM_KIND_SRAM: on-chip memory, of which no mapping is cached
+ * @CMEM_KIND_SRAM: on-chip memory, whose mappings are never cached
  * @CMEM_KIND_CMA: contiguous memory areas (block CMEM_BLOCK_CMA)
  */
 enum cmem_block_kind {
@@ -264,23 +263,23 @@ enum cmem_block_kind {
 
 /**
  * enum cmem_block_flags - bits of cmem_block_info.out_flags and cmem_block_add.flags
- * @CMEM_BLOCK_KEEP_CONTENTS: memory is not zeroed between owners: this block
- *     opted out
+ * @CMEM_BLOCK_KEEP_CONTENTS: this block opted out of zeroing: its memory is not zeroed
+ *     between owners
  * @CMEM_BLOCK_ADDED: out only: the block comes from CMEM_IOCTL_BLOCK_ADD or from
- *     parameters on the kernel command line (cmem.phys_start), so not from the
- *     board's device tree
- * @CMEM_BLOCK_QUARANTINE: all of its buffers are as with CMEM_ALLOC_QUARANTINE
- * @CMEM_BLOCK_RPROC: out only: what is in quarantine is let go when the remote
- *     processors that the block names have stopped
- * @CMEM_BLOCK_IS_MEMORY: somebody gave his word that there is memory, since version 4:
- *     nothing else need say so
+ *     parameters on the kernel command line (cmem.phys_start), so not from the board's
+ *     device tree
+ * @CMEM_BLOCK_QUARANTINE: all buffers of the block are as with CMEM_ALLOC_QUARANTINE
+ * @CMEM_BLOCK_RPROC: out only: memory leaves quarantine when the remote processors that
+ *     the block names have stopped
+ * @CMEM_BLOCK_IS_MEMORY: since version 4: the creator of the block asserts that there is
+ *     memory. Nothing else needs to describe it.
  * @CMEM_BLOCK_COHERENT: out only, since version 4: the devices that the block is for
- *     snoop the CPU's caches, and all its mappings are cached. CMEM_IOCTL_SYNC does nothing
- *     for a buffer of it, unless a device is attached to a DMA-BUF of the buffer that
- *     does not snoop: the kernel knows, a program calls it as for other buffers.
- * @CMEM_BLOCK_DMA_HEAP_POOLS: since version 4: its DMA-BUF heaps take a buffer of a pool
- *     that is longer than what was asked for, when neither a pool of that length nor the
- *     heap has one
+ *     snoop the CPU's caches, and all its mappings are cached. CMEM_IOCTL_SYNC does
+ *     nothing for a buffer of it, unless a device that does not snoop is attached to a
+ *     DMA-BUF of the buffer. The kernel knows that, so a program calls CMEM_IOCTL_SYNC as
+ *     for other buffers.
+ * @CMEM_BLOCK_DMA_HEAP_POOLS: since version 4: its DMA-BUF heaps use a longer buffer of a
+ *     pool when neither a pool of the requested length nor the heap has room
  */
 enum cmem_block_flags {
 	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
@@ -298,29 +297,29 @@ enum cmem_block_flags {
  * @block: in: the number of the block
  * @flags: must be 0
  * @kind: out: one of enum cmem_block_kind
- * @base: out: physical address of the first byte, 0 for CMEM_BLOCK_CMA, whose
- *     areas are apart: each pool tells its own
- * @length: out: length of the block: for CMEM_BLOCK_CMA the sum of its pools and heap
+ * @base: out: physical address of the first byte; 0 for CMEM_BLOCK_CMA, whose areas are
+ *     apart: each pool tells its own
+ * @length: out: length of the block; for CMEM_BLOCK_CMA the sum of its pools and heap
  * @num_pools: out: number of pools, at most CMEM_MAX_POOLS
  * @out_flags: out: bits of enum cmem_block_flags
- * @heap_size: out: what the pools leave
+ * @heap_size: out: bytes of the block that are in no pool
  * @heap_free: out: bytes of the heap that no buffer occupies
  * @heap_clean: out: bytes of @heap_free that are zeroed already
  * @heap_largest: out: the longest run of free bytes in the heap
  * @quarantined: out: bytes of the block that are in quarantine. They are not free.
- * @quarantined_buffers: out: in how many buffers
- * @quarantine_ms: out: after so many milliseconds they are let go; 0 if time does not
- *     count
+ * @quarantined_buffers: out: number of buffers in quarantine
+ * @quarantine_ms: out: milliseconds after which memory leaves quarantine; 0 if there is
+ *     no time limit
  * @quota: out: bytes that each user may have of the block, or CMEM_NO_QUOTA
- * @charged: out: bytes of it that the user has who opened this file: what he
- *     allocated with any file or from its DMA-BUF heap, and that is not free yet
- * @failed: out: bytes of the block that are kept out of use, since memory there has
- *     failed: of pools all of a buffer. They are not free. Always 0 for CMEM_BLOCK_CMA,
- *     of which the kernel keeps them to itself.
+ * @charged: out: bytes of the block that the user who opened this file has: allocated
+ *     with any file or from the block's DMA-BUF heap, and not free yet
+ * @failed: out: bytes of the block that are kept out of use because memory there has
+ *     failed: in a pool, the whole buffer. They are not free. Always 0 for
+ *     CMEM_BLOCK_CMA, where the kernel keeps such memory to itself.
  *
- * Describe a block. The heap of CMEM_BLOCK_CMA may be a share of the kernel's global
- * area (cmem.cma_share): what others have taken from that is not known here, and
- * counts as free.
+ * Describe a block. The heap of CMEM_BLOCK_CMA may be a share of the kernel's global area
+ * (cmem.cma_share). What others have taken from that area is not known here, and counts
+ * as free.
  *
  * ENOENT: there is no block of that number.
  */
@@ -353,16 +352,16 @@ struct cmem_block_info {
  * @pool: in: the number of the pool, from 0
  * @flags: must be 0
  * @base: out: physical address of the pool's first buffer
- * @requested_length: out: length of a buffer as it was configured
- * @length: out: length of a buffer as it is: rounded up to the alignment
+ * @requested_length: out: length of a buffer as configured
+ * @length: out: actual length of a buffer: rounded up to the alignment
  * @count: out: number of buffers in the pool
- * @free: out: number of those that are free: the sum of the next three
+ * @free: out: number of free buffers: the sum of the next three
  * @clean: out: free and zeroed
  * @dirty: out: free, not zeroed yet
  * @scrubbing: out: free, being zeroed now
  * @__reserved: must be 0
  * @quarantined: out: number of buffers in quarantine. They are not free.
- * @failed: out: number of buffers that are kept out of use, since memory there has
+ * @failed: out: number of buffers that are kept out of use because memory there has
  *     failed. They are not free.
  *
  * Describe a pool. ENOENT: there is no such block, or no such pool in it.
@@ -394,12 +393,12 @@ struct cmem_pool_info {
  * @pool: out: the number of the pool
  * @length: in: wanted bytes, not 0
  *
- * Find the pool with the smallest buffers of at least @length bytes that has
- * one free. Whether it still has when CMEM_IOCTL_ALLOC comes is another matter:
- * CMEM_POOL_BEST there does both at once.
+ * Of the pools that have a free buffer of at least @length bytes, find the one with the
+ * smallest buffers. By the time of CMEM_IOCTL_ALLOC, the buffer may be taken:
+ * CMEM_POOL_BEST there finds the pool and allocates in one step.
  *
- * ENOENT: no such block, or no pool of it has buffers that long; ENOMEM: such
- * pools are there, none of them has a free buffer.
+ * ENOENT: no such block, or no pool of it has buffers of that length; ENOMEM: such pools
+ * exist, but none of them has a free buffer.
  */
 struct cmem_find_pool {
 	__u32 size;
@@ -411,26 +410,26 @@ struct cmem_find_pool {
 #define CMEM_IOCTL_FIND_POOL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_FIND_POOL)
 
 /**
- * enum cmem_alloc_flags - bits of cmem_alloc.flags, and of what is told of a
- *     buffer later
+ * enum cmem_alloc_flags - bits of cmem_alloc.flags, and of what is reported of a buffer
  * @CMEM_ALLOC_CACHED: mappings are cached (write-back). Without it they are
- *     write-combining; on x86 and other machines whose devices snoop the
- *     caches, all are cached. In a block of CMEM_KIND_SRAM none is: the flag is
- *     taken, and what is told of the buffer later does not have it.
+ *     write-combining. On x86 and other machines whose devices snoop the caches, all
+ *     mappings are cached. In a block of CMEM_KIND_SRAM none is: the flag is accepted,
+ *     but not reported later.
  * @CMEM_ALLOC_PRIVATE: no other file can register this buffer by its address. It is
  *     passed on as a DMA-BUF (CMEM_IOCTL_EXPORT).
- * @CMEM_ALLOC_HEAP_FALLBACK: with a pool number or CMEM_POOL_BEST: take from
- *     the heap when no pool can serve
- * @CMEM_ALLOC_QUARANTINE: a device may go on writing here when the programs that told it
- *     to have ended. Unless each file that was registered has freed the buffer
- *     (CMEM_IOCTL_FREE) before it was closed, the memory goes into quarantine with the
- *     last hold: nobody can register for it, map or allocate it before it is released,
- *     see CMEM_IOCTL_RELEASE. Told of each buffer of a block with CMEM_BLOCK_QUARANTINE.
- * @CMEM_ALLOC_FAILED: told later only: memory of the buffer has failed, in a way that the
- *     hardware can't correct. Who touches that page gets SIGBUS (BUS_MCEERR_AR), or who
- *     touches the huge page that it was mapped with; nobody can map it any more; and
- *     cache maintenance leaves it out. The rest of the buffer is as it was. It is never
- *     given to anybody again once it is freed.
+ * @CMEM_ALLOC_HEAP_FALLBACK: with a pool number or CMEM_POOL_BEST: allocate from the heap
+ *     when no pool can serve
+ * @CMEM_ALLOC_QUARANTINE: a device may still write here when the programs that started it
+ *     have ended. Unless each file that was registered has freed the buffer
+ *     (CMEM_IOCTL_FREE) before it was closed, the memory goes into quarantine when the
+ *     last hold is dropped. Nobody can register for it, map or allocate it before it is
+ *     released, see CMEM_IOCTL_RELEASE. Reported for each buffer of a block with
+ *     CMEM_BLOCK_QUARANTINE.
+ * @CMEM_ALLOC_FAILED: reported only: memory of the buffer has failed, and the hardware
+ *     can't correct it. A program that touches that page, or the huge page that it was
+ *     mapped with, gets SIGBUS (BUS_MCEERR_AR). The page can no longer be mapped, and
+ *     cache maintenance leaves it out. The rest of the buffer is as before. The buffer is
+ *     never allocated again after it is freed.
  */
 enum cmem_alloc_flags {
 	CMEM_ALLOC_CACHED		= 1 << 0,
@@ -444,34 +443,32 @@ enum cmem_alloc_flags {
  * struct cmem_alloc - ioctl(CMEM_IOCTL_ALLOC)
  * @size: sizeof(struct cmem_alloc)
  * @block: in: the number of the block
- * @pool: in: the number of a pool, CMEM_POOL_BEST or CMEM_POOL_HEAP; out: the
- *     pool that gave the buffer, or CMEM_POOL_HEAP
+ * @pool: in: the number of a pool, CMEM_POOL_BEST or CMEM_POOL_HEAP; out: the pool that
+ *     the buffer is from, or CMEM_POOL_HEAP
  * @flags: in: bits of enum cmem_alloc_flags
- * @length: in: wanted bytes. With the number of a pool, 0 asks for one of its
- *     buffers whatever their length; else 0 is EINVAL. out: the buffer's
- *     length
- * @alignment: in: 0, or a power of two that the physical address must be a
- *     multiple of; up to the page size is always granted. A pool serves a
- *     larger one only if all its buffers are so aligned.
+ * @length: in: wanted bytes. With the number of a pool, 0 asks for one of its buffers
+ *     regardless of their length. Otherwise 0 is EINVAL. out: the buffer's length
+ * @alignment: in: 0, or a power of two that the physical address must be a multiple of.
+ *     Up to the page size is always granted. A pool serves a larger alignment only if all
+ *     its buffers have it.
  * @phys_addr: out: the physical address
  * @mmap_offset: out: the offset to mmap() this buffer at
  *
- * Allocate a buffer and register the calling file for it. The best pool is
- * the one with the smallest buffers that are long enough; when it is
- * exhausted, the next larger one. In CMEM_BLOCK_CMA it is never left for a
- * larger one, and a pool that is named gives longer buffers than its own, too.
+ * Allocate a buffer and register the calling file for it. The best pool is the one with
+ * the smallest buffers that are long enough. When it is exhausted, the next larger one is
+ * tried. In CMEM_BLOCK_CMA no larger pool is tried, and a pool that is named also gives
+ * longer buffers than its own.
  *
- * Its bytes are zero, except in a block with CMEM_BLOCK_KEEP_CONTENTS, and
- * except when this file gets back what only it has had before. Buffers of a
- * huge page and more from a heap start on a boundary of such if there is one
- * free.
+ * The bytes of the buffer are zero, except in a block with CMEM_BLOCK_KEEP_CONTENTS, and
+ * except when this file gets back what only it has had before. Buffers of at least a huge
+ * page from a heap start on a huge page boundary if a free one exists.
  *
- * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has
- * buffers that are so long and so aligned; ENOMEM: no room, or more than the user's
- * quota, which is not for files that were opened with CAP_SYS_RESOURCE, or more than
- * the share that CMEM_BLOCK_CMA has of the global area; EINVAL: @length
- * longer than the buffers of the pool named or than the block, or @alignment
- * more than that pool has; EINTR: a fatal signal came.
+ * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has buffers
+ * of that length and alignment; ENOMEM: no room, or more than the user's quota, which
+ * does not apply to files that were opened with CAP_SYS_RESOURCE, or more than the share
+ * that CMEM_BLOCK_CMA has of the global area; EINVAL: @length is longer than the buffers
+ * of the named pool or than the block, or @alignment is larger than the pool's;
+ * EINTR: a fatal signal arrived.
  */
 struct cmem_alloc {
 	__u32 size;
@@ -491,12 +488,12 @@ struct cmem_alloc {
  * @flags: must be 0
  * @phys_addr: in: the physical address that CMEM_IOCTL_ALLOC returned
  *
- * Drop one registration of the calling file. With the last one of all files,
- * and the last mapping, the memory becomes free, unless it goes into quarantine
+ * Drop one registration of the calling file. When the last registration of all files and
+ * the last mapping are gone, the memory becomes free, unless it goes into quarantine
  * (CMEM_ALLOC_QUARANTINE). The order of this and of munmap() does not matter.
  *
- * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there;
- * EPERM: one does, but this file is not registered for it.
+ * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there; EPERM: a
+ * buffer starts there, but this file is not registered for it.
  */
 struct cmem_free {
 	__u32 size;
@@ -507,8 +504,8 @@ struct cmem_free {
 
 /**
  * enum cmem_register_flags - bits of cmem_register.flags
- * @CMEM_REGISTER_DMABUF: the buffer is the one that a DMA-BUF is of, be it private or
- *     not, and whoever it belongs to
+ * @CMEM_REGISTER_DMABUF: register for the buffer of a DMA-BUF, private or not, with any
+ *     owner
  */
 enum cmem_register_flags {
 	CMEM_REGISTER_DMABUF	= 1 << 0,
@@ -518,30 +515,30 @@ enum cmem_register_flags {
  * struct cmem_register - ioctl(CMEM_IOCTL_REGISTER)
  * @size: sizeof(struct cmem_register)
  * @flags: in: CMEM_REGISTER_DMABUF or 0
- * @phys_addr: in: the physical address of a buffer's first byte; with
- *     CMEM_REGISTER_DMABUF it is not looked at; out: that address
+ * @phys_addr: in: the physical address of a buffer's first byte; ignored with
+ *     CMEM_REGISTER_DMABUF; out: that address
  * @length: out: the buffer's length
  * @mmap_offset: out: the offset to mmap() this buffer at
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
- * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and
- *     CMEM_ALLOC_QUARANTINE as allocated; CMEM_ALLOC_FAILED as it is now
- * @dmabuf_fd: in: with CMEM_REGISTER_DMABUF the file descriptor of a DMA-BUF, else 0
+ * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and CMEM_ALLOC_QUARANTINE as
+ *     allocated; CMEM_ALLOC_FAILED as it is now
+ * @dmabuf_fd: in: with CMEM_REGISTER_DMABUF the file descriptor of a DMA-BUF, otherwise 0
  *
- * Register the calling file for a buffer that another file allocated. Each
- * registration counts, and wants a CMEM_IOCTL_FREE (or the file's close) of its
- * own.
+ * Register the calling file for a buffer that another file allocated. Each registration
+ * counts, and needs a CMEM_IOCTL_FREE of its own (or the file's close).
  *
- * By its address: the file must have been opened by the same user as one that is
- * registered already, for no more than that one is open for, or by one with
- * CAP_SYS_RAWIO, unless the kernel was booted with cmem.share=any. By a DMA-BUF,
- * from CMEM_IOCTL_EXPORT or from a heap of ours: that must be good for reading and
- * for writing, as far as the file is.
+ * By address: the file must have been opened by the same user as a file that is
+ * registered already, and for no more access than that file, or by a user with
+ * CAP_SYS_RAWIO, unless the kernel was booted with cmem.share=any. By a DMA-BUF, from
+ * CMEM_IOCTL_EXPORT or from a heap of ours: the DMA-BUF must allow the reading and
+ * writing that the file is open for.
  *
- * EINVAL: not a multiple of the alignment, or a file that is no DMA-BUF of ours;
- * ENOENT: no buffer starts there, or nobody is registered for it any more; EBADF: no
- * such file descriptor; EPERM: another user's, or private, or a DMA-BUF that allows
- * less than the file; EOVERFLOW: more than CMEM_MAX_REGISTRATIONS or CMEM_MAX_HOLDERS.
+ * EINVAL: not a multiple of the alignment, or a file that is not a DMA-BUF of ours;
+ * ENOENT: no buffer starts there, or no file is registered for it any more; EBADF: no
+ * such file descriptor; EPERM: the buffer is another user's or private, or the DMA-BUF
+ * allows less than the file; EOVERFLOW: more than CMEM_MAX_REGISTRATIONS or
+ * CMEM_MAX_HOLDERS.
  */
 struct cmem_register {
 	__u32 size;
@@ -562,21 +559,20 @@ struct cmem_register {
  * @flags: must be 0
  * @user_addr: in: any address inside a mapping of /dev/cmem or of one of its DMA-BUFs
  * @phys_addr: out: the physical address of that byte
- * @contiguous: out: bytes from there to the end of the mapping, all
- *     physically contiguous
+ * @contiguous: out: bytes from there to the end of the mapping, all physically contiguous
  * @buffer_addr: out: the physical address of the buffer's first byte
  * @buffer_length: out: the buffer's length
- * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and
- *     CMEM_ALLOC_QUARANTINE as allocated; CMEM_ALLOC_FAILED as it is now
+ * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and CMEM_ALLOC_QUARANTINE as
+ *     allocated; CMEM_ALLOC_FAILED as it is now
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
  * @__reserved: must be 0
  * @mapping_addr: out: the user address of the mapping's first byte
- * @mapping_owner: out: number of the open file of /dev/cmem that it was made with, see
+ * @mapping_owner: out: number of the open file of /dev/cmem that made the mapping, see
  *     cmem_info.owner; 0 for a mapping of a DMA-BUF
  *
- * Translate a user address of the calling process. The mapping may have been
- * made with any open file of /dev/cmem. EFAULT: the address is in no such mapping.
+ * Translate a user address of the calling process. Any open file of /dev/cmem may have
+ * made the mapping. EFAULT: the address is in no such mapping.
  */
 struct cmem_resolve {
 	__u32 size;
@@ -597,12 +593,11 @@ struct cmem_resolve {
 
 /**
  * enum cmem_sync_op - what CMEM_IOCTL_SYNC does to a range
- * @CMEM_SYNC_WRITE_BACK: what the CPU wrote reaches memory: before a device
- *     reads
- * @CMEM_SYNC_INVALIDATE: what the CPU has cached is dropped, stores not yet
- *     written back included: after a device wrote. The lines at either end are
- *     written back first where they reach beyond the range.
- * @CMEM_SYNC_WRITE_BACK_INVALIDATE: both, in one operation a cache line
+ * @CMEM_SYNC_WRITE_BACK: write the CPU's stores back to memory, before a device reads
+ * @CMEM_SYNC_INVALIDATE: drop what the CPU has cached, including stores that are not
+ *     written back yet, after a device wrote. A line at either end is written back first
+ *     if it reaches beyond the range.
+ * @CMEM_SYNC_WRITE_BACK_INVALIDATE: both, in one operation for each cache line
  */
 enum cmem_sync_op {
 	CMEM_SYNC_WRITE_BACK		= 1,
@@ -612,8 +607,9 @@ enum cmem_sync_op {
 
 /**
  * enum cmem_sync_flags - bits of cmem_sync.flags
- * @CMEM_SYNC_BY_PHYS: since version 4: the ranges are of physical addresses, for programs
- *     that map nothing. Each is in one buffer, which the calling file is registered for.
+ * @CMEM_SYNC_BY_PHYS: since version 4: the ranges are physical addresses, for programs
+ *     that map nothing. Each range is in one buffer, which the calling file is registered
+ *     for.
  */
 enum cmem_sync_flags {
 	CMEM_SYNC_BY_PHYS	= 1 << 0,
@@ -621,10 +617,10 @@ enum cmem_sync_flags {
 
 /**
  * struct cmem_sync_range - one range of CMEM_IOCTL_SYNC
- * @user_addr: in: first byte, a user address in a mapping of /dev/cmem or of one of
- *     its DMA-BUFs; with CMEM_SYNC_BY_PHYS a physical address
- * @length: in: bytes, not 0. The range may go over several mappings as long as
- *     there is no hole between them.
+ * @user_addr: in: first byte, a user address in a mapping of /dev/cmem or of one of its
+ *     DMA-BUFs; with CMEM_SYNC_BY_PHYS a physical address
+ * @length: in: bytes, not 0. The range may span several mappings if there is no hole
+ *     between them.
  * @op: in: one of enum cmem_sync_op
  * @__reserved: must be 0
  */
@@ -641,24 +637,24 @@ struct cmem_sync_range {
  * @flags: in: CMEM_SYNC_BY_PHYS or 0
  * @ranges: in: user address of an array of struct cmem_sync_range
  * @num_ranges: in: its length, 1 to CMEM_MAX_SYNC_RANGES
- * @range_size: in: sizeof(struct cmem_sync_range); 0, as before version 4, is that of the
- *     first version, 24. What is said of the size of structures holds for that of each
- *     element.
+ * @range_size: in: sizeof(struct cmem_sync_range); 0, as before version 4, is the size of
+ *     the first version, 24. The rules for the size of structures apply to each element.
  *
- * Maintain the CPU's caches over some ranges, in their order. All ranges are
- * checked before the first is worked on. Ranges that need nothing are accepted and
- * left alone: those of a buffer that is not cached, or that is coherent
- * (CMEM_BLOCK_COHERENT). Both may need something while devices are attached to the
- * buffer's DMA-BUF: a cached buffer is maintained if one of them does not snoop the
- * caches, one that is not cached is written back and invalidated, whatever the
- * operation, if one does. Through a mapping that can't be made writable,
- * CMEM_SYNC_INVALIDATE writes back first: it must not undo what others wrote.
+ * Maintain the CPU's caches over some ranges, in their order. All ranges are checked
+ * before the first one is maintained. Ranges that need nothing are accepted and skipped:
+ * those of a buffer that is not cached, or that is coherent (CMEM_BLOCK_COHERENT). Both
+ * may need something while devices are attached to the buffer's DMA-BUF. A cached buffer
+ * is maintained if a device that does not snoop is attached. A buffer that is not cached
+ * is written back and invalidated, for any operation, if a device that snoops is
+ * attached. Through a mapping that can't be made writable, CMEM_SYNC_INVALIDATE writes
+ * back first: it must not undo what others wrote.
  *
- * EFAULT: a range is not all in such mappings, or with CMEM_SYNC_BY_PHYS not all in one
- * buffer; EPERM: with CMEM_SYNC_BY_PHYS, the file is not registered for that; EOVERFLOW:
- * too many ranges, or one that wraps around; EINTR: a fatal signal came. After EINTR, and
- * after EFAULT for a mapping that went away during the call, part of the work
- * may be done. EHWPOISON: memory there has failed; all but that is done.
+ * EFAULT: a range is not completely in such mappings, or with CMEM_SYNC_BY_PHYS not
+ * completely in one buffer; EPERM: with CMEM_SYNC_BY_PHYS, the file is not registered for
+ * that buffer; EOVERFLOW: too many ranges, or a range that wraps around; EINTR: a fatal
+ * signal arrived. After EINTR, and after EFAULT for a mapping that was unmapped during
+ * the call, part of the work may be done. EHWPOISON: memory there has failed; all the
+ * rest is done.
  */
 struct cmem_sync {
 	__u32 size;
@@ -673,13 +669,13 @@ struct cmem_sync {
  * struct cmem_sync_all - ioctl(CMEM_IOCTL_SYNC_ALL)
  * @size: sizeof(struct cmem_sync_all)
  * @flags: must be 0
- * @op: in: CMEM_SYNC_WRITE_BACK or CMEM_SYNC_WRITE_BACK_INVALIDATE. There is no
- *     CMEM_SYNC_INVALIDATE of everything: that is EINVAL.
+ * @op: in: CMEM_SYNC_WRITE_BACK or CMEM_SYNC_WRITE_BACK_INVALIDATE. CMEM_SYNC_INVALIDATE
+ *     is EINVAL.
  * @__reserved: must be 0
  *
  * Maintain the CPU's caches over every buffer that the calling file is registered for and
- * that needs it, as CMEM_IOCTL_SYNC does. EHWPOISON: memory of one has failed; all but
- * that is done.
+ * that needs it, as CMEM_IOCTL_SYNC does. EHWPOISON: memory of a buffer has failed; all
+ * the rest is done.
  */
 struct cmem_sync_all {
 	__u32 size;
@@ -691,8 +687,8 @@ struct cmem_sync_all {
 
 /**
  * enum cmem_export_flags - bits of cmem_export.flags
- * @CMEM_EXPORT_USER_ADDR: since version 4: the buffer is that which a user address of the
- *     calling process is in, be it mapped by /dev/cmem or by a DMA-BUF
+ * @CMEM_EXPORT_USER_ADDR: since version 4: export the buffer that a user address of the
+ *     calling process is in, mapped by /dev/cmem or by a DMA-BUF
  */
 enum cmem_export_flags {
 	CMEM_EXPORT_USER_ADDR	= 1 << 0,
@@ -702,24 +698,23 @@ enum cmem_export_flags {
  * struct cmem_export - ioctl(CMEM_IOCTL_EXPORT)
  * @size: sizeof(struct cmem_export)
  * @flags: in: CMEM_EXPORT_USER_ADDR or 0
- * @phys_addr: in: the physical address of the first byte of a buffer that the
- *     calling file is registered for; with CMEM_EXPORT_USER_ADDR any user address in a
- *     mapping of such a buffer
- * @fd_flags: in: of the new file descriptor: O_CLOEXEC, and O_RDONLY, O_WRONLY or
- *     O_RDWR
+ * @phys_addr: in: the physical address of the first byte of a buffer that the calling
+ *     file is registered for; with CMEM_EXPORT_USER_ADDR any user address in a mapping of
+ *     such a buffer
+ * @fd_flags: in: of the new file descriptor: O_CLOEXEC, and O_RDONLY, O_WRONLY or O_RDWR
  * @fd: out: the file descriptor of a DMA-BUF
  *
- * Get a file descriptor of a buffer's DMA-BUF. It keeps the buffer as a registration
- * does, also when all files have dropped theirs. As long as one is registered, each call
- * has the same DMA-BUF for the same access. One that is open for less is another, and so is
- * that which a DMA-BUF heap made; all share their fences. Each is all of the buffer, cached
- * or not as that is. A device that is attached to it must reach the memory: it is not
- * bounced.
+ * Get a file descriptor of a buffer's DMA-BUF. The DMA-BUF holds the buffer like a
+ * registration does, even when all files have dropped theirs. While a file is registered,
+ * each call for the same access returns the same DMA-BUF. A DMA-BUF with less access is
+ * another one, and so is the DMA-BUF of a DMA-BUF heap; all share their fences. Each
+ * covers the whole buffer, and is cached if the buffer is. A device that is attached to
+ * it must reach the memory: DMA is not bounced.
  *
- * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there, or nobody
- * is registered for it any more; EFAULT: with CMEM_EXPORT_USER_ADDR, it is in no mapping
- * of a buffer; EPERM: this file is not registered for it, or is not open for what
- * @fd_flags say; EOVERFLOW: on 32 bit, the buffer has 4 GiB or more;
+ * EINVAL: not a multiple of the alignment; ENOENT: no buffer starts there, or no file is
+ * registered for it any more; EFAULT: with CMEM_EXPORT_USER_ADDR, the address is in no
+ * mapping of a buffer; EPERM: this file is not registered for the buffer, or is not open
+ * for the access in @fd_flags; EOVERFLOW: on 32 bit, the buffer has 4 GiB or more;
  * EMFILE: no file descriptor is left; ENOMEM.
  */
 struct cmem_export {
@@ -732,10 +727,10 @@ struct cmem_export {
 #define CMEM_IOCTL_EXPORT	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_EXPORT)
 
 /**
- * struct cmem_block_pool - a pool of a block that is to be made
+ * struct cmem_block_pool - a pool of a new block
  * @count: number of buffers
  * @__reserved: must be 0
- * @length: bytes in each. They are rounded up to the alignment.
+ * @length: bytes in each buffer, rounded up to the alignment
  */
 struct cmem_block_pool {
 	__u32 count;
@@ -746,57 +741,56 @@ struct cmem_block_pool {
 /**
  * struct cmem_block_add - ioctl(CMEM_IOCTL_BLOCK_ADD)
  * @size: sizeof(struct cmem_block_add)
- * @block: in: the number that the block is to have, 0 or more
+ * @block: in: the number for the block, 0 or more
  * @flags: in: CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_QUARANTINE, CMEM_BLOCK_IS_MEMORY,
  *     CMEM_BLOCK_DMA_HEAP_POOLS
  * @num_pools: in: number of pools, at most CMEM_MAX_POOLS
  * @base: in: physical address of its first byte, a multiple of the alignment
  * @length: in: in bytes, a multiple of the alignment
  * @pools: in: user pointer to an array of @num_pools struct cmem_block_pool. They are
- *     laid out in this order, and what they leave is the heap.
- * @quarantine_ms: in: what is in quarantine is let go after so many milliseconds, at most
- *     CMEM_MAX_QUARANTINE_MS; 0 if time is not to count. With CMEM_BLOCK_QUARANTINE or
- *     without.
- * @pool_size: in: sizeof(struct cmem_block_pool); 0 is that of the first version, 16. What
- *     is said of the size of structures holds for that of each element.
- * @quota: in: bytes that each user may have of it, or CMEM_NO_QUOTA; 0: as cmem.quota=
- *     says
- * @dma_heap_names: in: user pointer to a string, the names of more DMA-BUF heaps of it
- *     with a colon between them, at most CMEM_MAX_DMA_HEAP_NAMES bytes; or 0. Buffers
- *     from a heap that has "uncached" in its name are not cached. A name is of letters,
- *     digits and _-+.,@ and does not begin with a dot or with "cmem-". A name that another
- *     heap has is logged, and the block is made without it.
+ *     laid out in this order. The rest of the block is the heap.
+ * @quarantine_ms: in: milliseconds after which memory leaves quarantine, at most
+ *     CMEM_MAX_QUARANTINE_MS; 0 for no time limit. Valid with and without
+ *     CMEM_BLOCK_QUARANTINE.
+ * @pool_size: in: sizeof(struct cmem_block_pool); 0 is the size of the first version, 16.
+ *     The rules for the size of structures apply to each element.
+ * @quota: in: bytes that each user may have of the block, or CMEM_NO_QUOTA; 0: the value
+ *     of cmem.quota=
+ * @dma_heap_names: in: user pointer to a string, the names of more DMA-BUF heaps of the
+ *     block, separated by colons, at most CMEM_MAX_DMA_HEAP_NAMES bytes; or 0. Buffers
+ *     from a heap that has "uncached" in its name are not cached. A name consists of
+ *     letters, digits and _-+.,@ and does not begin with a dot or with "cmem-". If
+ *     another heap has a name, that is logged, and the block is made without that heap.
  *
- * Make a block, until it is removed or the machine is booted again. Its memory is
- * either no System RAM, claimed by no driver (see /proc/iomem), and not reserved for
- * anybody by firmware or device tree; or it is a part of one region that was reserved
- * for CMEM when the kernel booted, by the device tree or by cmem_carveout=, and that no
- * block has any more. Such a region keeps its contents if it did so when it was a block,
- * and what goes into quarantine there, and for how long, it keeps as well: less can't be
- * asked for.
+ * Make a block that lasts until it is removed or the machine is rebooted. There are two
+ * kinds of memory for it. One is not System RAM, is claimed by no driver (see
+ * /proc/iomem), and is not reserved for anything else by firmware or device tree. The
+ * other is a part of one region that was reserved for CMEM at boot, by the device tree or
+ * by cmem_carveout=, and that is in no block any more. If such a region kept its contents
+ * when it was a block, it still does. Its quarantine and the time limit of that stay as
+ * well: a caller can't ask for less.
  *
- * That there is memory, something must say: the firmware's memory map or a /memory node
- * of the device tree (also of what mem= or memmap= takes from the kernel), an mmio-sram
- * node, a BAR of a PCI device that is enabled, or the caller, with CMEM_BLOCK_IS_MEMORY:
- * if he is wrong, the machine may crash when the first buffer is allocated. What is no
- * RAM is not touched before.
+ * Something must say that there is memory: the firmware's memory map or a /memory node of
+ * the device tree (also for memory that mem= or memmap= takes from the kernel), an
+ * mmio-sram node, a BAR of a PCI device that is enabled, or the caller with
+ * CMEM_BLOCK_IS_MEMORY. If the caller is wrong, the machine may crash when the first
+ * buffer is allocated. Memory that is not RAM is not touched before.
  *
- * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM
- * CAP_SYS_RAWIO as well, as for /dev/mem. The kernel's log says why it failed.
+ * The caller needs CAP_SYS_ADMIN, and for memory that was not reserved for CMEM also
+ * CAP_SYS_RAWIO, as for /dev/mem. The kernel's log has the reason for a failure.
  *
- * A DMA-BUF heap is there for good, and the system has but 128. A block that was added
- * has heaps of its number (cmem-0) up to 31; one of a higher number has those only that
- * are named here.
+ * A DMA-BUF heap is never removed, and the system has room for only 128. An added block
+ * has heaps of its number (cmem-0) up to 31. A block with a higher number has only the
+ * heaps that are named here.
  *
- * EPERM: no such capability, the kernel is locked down and the memory was not reserved for
- * CMEM, or it is a kernel that saves a crash dump; EINVAL: a number, address, length or
- * name that can't be right, or a range that lies only partly in a region that was
- * reserved; EOVERFLOW: more than CMEM_MAX_POOLS, more than CMEM_MAX_DMA_HEAP_NAMES, or
- * pools that are larger than any memory; ENOSPC: pools that are larger than the block;
- * EEXIST: there is a block of this number; EBUSY: the memory is System RAM, in another
- * block, or another's; ENXIO: nothing says that there is memory; EFAULT: @pools or
- * @dma_heap_names can't be read; ENOMEM: no kernel memory for it; EINTR: a fatal signal
- * came.
+ * EPERM: the caller lacks a capability, the kernel is locked down and the memory was not
+ * reserved for CMEM, or the kernel saves a crash dump; EINVAL: an invalid number,
+ * address, length or name, or a range that lies only partly in a reserved region;
+ * EOVERFLOW: more than CMEM_MAX_POOLS, more than CMEM_MAX_DMA_HEAP_NAMES, or pools that
+ * are larger than any memory; ENOSPC: pools that are larger than the block; EEXIST: there
+ * is a block of this number; EBUSY: the memory is System RAM, in another block, or in use
+ * by something else; ENXIO: nothing says that there is memory; EFAULT: @pools or
+ * @dma_heap_names can't be read; ENOMEM: no kernel memory; EINTR: a fatal signal arrived.
  */
 struct cmem_block_add {
 	__u32 size;
@@ -820,15 +814,14 @@ struct cmem_block_add {
  * @flags: must be 0
  * @__reserved: must be 0
  *
- * Remove a block, wherever it comes from, of which no buffer is in use. Who waits for
- * memory of it gets ENOENT. A block from the device tree is there again after the next
- * boot.
+ * Remove a block of any origin that has no buffer in use. Callers that wait for memory of
+ * it get ENOENT. A block from the device tree is back after the next boot. The block's
+ * DMA-BUF heap stays, and fails with ENODEV until there is a block of this number again.
  *
- * The caller needs CAP_SYS_ADMIN, else EPERM. ENOENT: there is no block of this
- * number; EINVAL: CMEM_BLOCK_CMA, which is not removed; EBUSY: a file is registered
- * for one of its buffers, one is mapped, is a DMA-BUF, is in quarantine, or is just being
- * allocated. Its
- * DMA-BUF heap stays, and answers ENODEV until there is a block of this number again.
+ * The caller needs CAP_SYS_ADMIN, otherwise EPERM. ENOENT: there is no block of this
+ * number; EINVAL: CMEM_BLOCK_CMA can't be removed; EBUSY: a file is registered for a
+ * buffer of the block, or a buffer is mapped, is a DMA-BUF, is in quarantine, or is just
+ * being allocated.
  */
 struct cmem_block_remove {
 	__u32 size;
@@ -840,7 +833,7 @@ struct cmem_block_remove {
 
 /**
  * enum cmem_release_flags - bits of cmem_release.flags
- * @CMEM_RELEASE_BUFFER: one buffer, not all of the block
+ * @CMEM_RELEASE_BUFFER: release one buffer instead of all of the block
  */
 enum cmem_release_flags {
 	CMEM_RELEASE_BUFFER	= 1 << 0,
@@ -853,21 +846,21 @@ enum cmem_release_flags {
  * @flags: in: CMEM_RELEASE_BUFFER or 0
  * @__reserved: must be 0
  * @phys_addr: in: with CMEM_RELEASE_BUFFER the physical address of the buffer's first
- *     byte, else 0
- * @buffers: out: how many buffers were released
- * @bytes: out: how long they are in all
+ *     byte, otherwise 0
+ * @buffers: out: number of buffers that were released
+ * @bytes: out: their total length
  *
- * Let memory out of quarantine: the caller knows that no device writes to it any more.
- * It is zeroed then, like all that was freed, before another owner gets it. Without
- * CMEM_RELEASE_BUFFER, that is all that was in quarantine in that block when the call
- * began, which may be nothing.
+ * Release memory from quarantine: the caller knows that no device writes to it any more.
+ * Like all freed memory, it is zeroed before another owner gets it. Without
+ * CMEM_RELEASE_BUFFER, this releases all that was in quarantine in the block when the
+ * call began, which may be nothing.
  *
  * Memory leaves quarantine without this call as well, if its block says so: when all
- * remote processors that it names have stopped, or restarted, since; or when its
+ * remote processors that the block names have stopped or restarted since, or when
  * quarantine_ms have passed.
  *
- * The caller needs CAP_SYS_ADMIN, else EPERM. ENOENT: there is no such block, or no buffer
- * in quarantine that starts there; EINVAL: not a multiple of the alignment.
+ * The caller needs CAP_SYS_ADMIN, otherwise EPERM. ENOENT: there is no such block, or no
+ * buffer in quarantine starts there; EINVAL: not a multiple of the alignment.
  */
 struct cmem_release {
 	__u32 size;
@@ -884,23 +877,23 @@ struct cmem_release {
  * struct cmem_import_dmabuf - ioctl(CMEM_IOCTL_IMPORT), since version 4
  * @size: sizeof(struct cmem_import_dmabuf)
  * @flags: must be 0
- * @dmabuf_fd: in: the file descriptor of a DMA-BUF, whoever exports it
+ * @dmabuf_fd: in: the file descriptor of a DMA-BUF of any exporter
  * @fd_flags: in: of the new file descriptor: O_CLOEXEC or 0
  * @phys_addr: out: the physical address of its first byte
  * @length: out: its length in bytes, all physically contiguous
  * @fd: out: a file descriptor that holds it
  * @__reserved: must be 0
  *
- * Have the physical address of a DMA-BUF, for a processor that no driver attaches for.
- * Until the new file is closed, the DMA-BUF is held, and its memory stays where it is. A
- * program that reads or writes a mapping of it says so with DMA_BUF_IOCTL_SYNC, by which
- * its exporter maintains the caches, for a device that does not snoop. The caller need
- * not be registered for the buffer: to have its DMA-BUF is enough.
+ * Get the physical address of a DMA-BUF, for a processor that no driver attaches for.
+ * Until the new file is closed, the DMA-BUF is held, and its memory stays in place. A
+ * program that reads or writes a mapping of the DMA-BUF brackets that with
+ * DMA_BUF_IOCTL_SYNC: the exporter then maintains the caches, for a device that does not
+ * snoop. The caller need not be registered for the buffer: having its DMA-BUF is enough.
  *
- * EBADF: no such file descriptor; EINVAL: a file that is no DMA-BUF, or memory that is
+ * EBADF: no such file descriptor; EINVAL: a file that is not a DMA-BUF, or memory that is
  * not contiguous; EIO: DMA is bounced on this system; EMFILE: no file descriptor is left;
- * EINTR: a signal came while its exporter was moving it; ENOMEM; and what its exporter says
- * to a device that attaches.
+ * EINTR: a signal arrived while the exporter was moving the memory; ENOMEM; and errnos of
+ * the exporter for a device that attaches.
  */
 struct cmem_import_dmabuf {
 	__u32 size;

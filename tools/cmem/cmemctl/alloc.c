@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl alloc: allocates, and holds what it got: until it is told otherwise,
- * for a while, as long as a command runs, or in the background.
+ * cmemctl alloc: allocates buffers and holds them: until it is stopped, for a time,
+ * while a command runs, or in the background.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ static void list_pools(const struct block *block, char *text, size_t size)
 		snprintf(text, size, "none");
 }
 
-/* What an allocation failed of, and what would be right */
+/* Why an allocation failed, and what to do instead */
 static void die_of(int error, const struct wish *wish, unsigned int got)
 {
 	struct blocks blocks;
@@ -91,7 +91,7 @@ static void allocate(struct holder *holder, struct cmem_alloc *buffers, const st
 		};
 		ret = device_alloc(holder->fd, buffer);
 		if (ret) {
-			/* Before the reason is looked for, all is as it was. */
+			/* Undo everything before looking for the reason. */
 			holder_end(holder);
 			close(holder->fd);
 			die_of(ret, wish, i);
@@ -131,7 +131,7 @@ static void print(const struct cmem_alloc *buffers, unsigned int count, unsigned
 
 static void on_signal(int signal)
 {
-	/* A command is told, and we end when it does. */
+	/* A signal goes to the command, and we end when it ends. */
 	if (signal != SIGCHLD && child > 0)
 		kill(child, signal);
 	else if (signal != SIGCHLD)
@@ -144,12 +144,12 @@ static void catch_signals(sigset_t *waiting)
 	const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGCHLD };
 	sigset_t blocked;
 
-	/* They come while we wait, and at no other moment. */
+	/* Signals arrive only while we wait. */
 	sigemptyset(&blocked);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
 		sigaddset(&blocked, signals[i]);
 		sigaction(signals[i], &action, &old);
-		/* nohup, and a shell's background commands, want it ignored. */
+		/* nohup, and a shell's background commands, ignore it. */
 		if (old.sa_handler == SIG_IGN && signals[i] != SIGCHLD)
 			sigaction(signals[i], &old, NULL);
 	}
@@ -187,7 +187,7 @@ static double now(void)
 	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* Holds until there is nothing to hold any more, or it is to end. */
+/* Holds until nothing is left to hold, or until a signal. */
 static int hold(struct holder *holder, const struct wish *wish, const sigset_t *mask)
 {
 	double end = now() + wish->seconds;
@@ -215,7 +215,7 @@ static int hold(struct holder *holder, const struct wish *wish, const sigset_t *
 	return ret;
 }
 
-/* The process that goes on; who started it returns when that can be reached. */
+/* The process that goes on; its parent returns when the process is reachable. */
 static void go_to_background(struct holder *holder, const struct cmem_alloc *buffers,
 			     const struct wish *wish)
 {
@@ -343,7 +343,7 @@ static int run_alloc(int argc, char **argv)
 	buffers = xrealloc(NULL, wish.count, sizeof(*buffers));
 	holder.phys = xrealloc(NULL, wish.count, sizeof(*holder.phys));
 	holder.fd = device_open();
-	/* For what it says of a block that is not there */
+	/* For the error message about a missing block */
 	device_get_blocks(holder.fd, wish.block, &blocks);
 	allocate(&holder, buffers, &wish);
 	catch_signals(&mask);

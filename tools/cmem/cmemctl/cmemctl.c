@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl: looks at CMEM, and takes memory from it, on the command line.
- * Here is what all verbs have in common: the command line and its errors.
+ * cmemctl: inspects CMEM, and allocates memory from it, on the command line.
+ * This file has the code common to all verbs: the command line and its errors.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -37,7 +37,7 @@ static void complain(const char *format, va_list args)
 	fputc('\n', stderr);
 }
 
-/* The same, and the end: who reads JSON gets some. */
+/* The same, and exit: a JSON reader gets JSON. */
 static void complain_at_last(const char *format, va_list args)
 {
 	char text[1024];
@@ -170,7 +170,7 @@ static void set_colours(const char *when)
 		usage("--color=%s: auto, always or never", when);
 }
 
-/* What an option on the command line asks for has more weight than NO_COLOR. */
+/* A command line option overrides NO_COLOR. */
 static bool wants_colour(void)
 {
 	const char *none = getenv("NO_COLOR");
@@ -208,7 +208,7 @@ int next_option(const struct command *command, int argc, char **argv, const char
 	int c;
 
 	for (;;) {
-		/* Ours are the messages: no name of the program twice. */
+		/* We print the messages: avoid the program's name twice. */
 		opterr = 0;
 		snprintf(text, sizeof(text), "%s:hV%s", *letters == '+' ? "+" : "",
 			 letters + (*letters == '+'));
@@ -309,10 +309,10 @@ static const struct command *find_command(const char *name)
 	usage("no verb '%s': %s", name, all_verbs());
 }
 
-/* What could not be written is an error, too: a disk that is full, say. */
+/* A failed write is an error, too: a full disk, for example. */
 static void close_output(void)
 {
-	/* A caller that closed the output loses nothing, if there is nothing to print. */
+	/* A caller may close the output if there is nothing to print. */
 	errno = 0;
 	if (!fflush(stdout) && !ferror(stdout))
 		return;
@@ -322,8 +322,8 @@ static void close_output(void)
 }
 
 /*
- * Block -1, which looks like an option, and what is asked for before it is known whether the
- * command line is right
+ * Block -1, which looks like an option, and options that work before the command line is
+ * checked
  */
 static void look_ahead(int argc, char **argv)
 {
@@ -346,7 +346,7 @@ int main(int argc, char **argv)
 
 	atexit(close_output);
 	look_ahead(argc, argv);
-	/* Up to the verb: its own options come behind it. */
+	/* Up to the verb: its own options follow it. */
 	if (next_option(NULL, argc, argv, "+", options) != -1 || optind >= argc) {
 		print_help();
 		return EXIT_USAGE;

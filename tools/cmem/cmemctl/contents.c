@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The bytes of a buffer that somebody holds, for read, write and fill. It is mapped a
- * part at a time, so that a buffer of any length fits into any address space, and held by
- * one page's mapping meanwhile: its owner may free it, but nobody else gets it.
+ * The bytes of a held buffer, for read, write and fill. It maps a part at a time, so that
+ * a buffer of any length fits into any address space. A mapping of one page holds the
+ * buffer meanwhile: its owner may free it, but it is not reallocated.
  *
- * Caches: what a device wrote is seen, since what the CPU has of it is dropped before it is
- * read, and so is the rest of the cache lines at either end before it is written to. What
- * was written reaches memory before the mapping goes.
+ * Caches: a read invalidates the range first, so it sees what a device wrote. A write
+ * first does the same for the rest of the cache lines at either end. Written data reaches
+ * memory before the mapping goes.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,26 +22,26 @@
 
 #include "cmemctl.h"
 
-/* So much is mapped at a time. */
+/* The size of a mapped part */
 #define WINDOW (16ULL << 20)
 
 static int device = -1;
 static bool writing, closing;
 static uint64_t page_size;
-/* The page that holds the buffer, and the part that is mapped now */
+/* The page that holds the buffer, and the part that is currently mapped */
 static void *hold;
 static char *window;
 static uint64_t window_phys, window_length;
-/* The buffer, if it had to be registered for */
+/* The buffer, if it needs a registration */
 static uint64_t registered;
-/* What was written there, and has not been written back */
+/* The range written but not yet written back */
 static uint64_t dirty_start, dirty_end;
 
 static volatile sig_atomic_t stopped;
 static sigjmp_buf bus_error;
 static volatile sig_atomic_t touching;
 
-/* It may have come just before a call that waits, and is not interrupted then: once more. */
+/* It may arrive just before a call that waits, and not interrupt it: repeat it. */
 static void on_signal(int signal)
 {
 	if (signal != SIGALRM)
@@ -53,7 +53,7 @@ static void on_bus_error(int signal)
 {
 	if (touching)
 		siglongjmp(bus_error, 1);
-	/* Not of the memory that is looked at */
+	/* A SIGBUS outside the mapped memory */
 	_exit(128 + signal);
 }
 
@@ -85,7 +85,7 @@ const char *contents_so_far(const struct contents *contents)
 	return text;
 }
 
-/* Ctrl-C: what was done by then is done, and said. */
+/* Ctrl-C: completed work stays, and the message reports it. */
 static void check_stopped(const struct contents *contents)
 {
 	if (stopped)
@@ -93,7 +93,7 @@ static void check_stopped(const struct contents *contents)
 		    writing ? "written" : "read");
 }
 
-/* Why there is nothing to map at an address, as far as this user may see that */
+/* Why there is nothing to map at an address, as far as this user may know */
 static void die_of(uint64_t phys, int error)
 {
 	const char *all = writing ? "write" : "read";
@@ -137,7 +137,7 @@ static void *map(uint64_t phys, uint64_t length)
 {
 	int protection = writing ? PROT_READ | PROT_WRITE : PROT_READ;
 
-	/* What is no offset is no address of a buffer either. */
+	/* A value that is no valid offset is no buffer address either. */
 	if (phys > INT64_MAX - length) {
 		errno = EINVAL;
 		return MAP_FAILED;
@@ -151,7 +151,7 @@ static void maintain(uint64_t phys, uint64_t length, unsigned int op)
 
 	if (!ret)
 		return;
-	/* It is not tried again at exit. */
+	/* Do not retry at exit. */
 	dirty_end = dirty_start;
 	if (closing)
 		warn("cache maintenance at %#" PRIx64 ": %s", phys, strerror(-ret));
@@ -170,7 +170,7 @@ static void unmap_window(void)
 	window = NULL;
 }
 
-/* The window that has an address of the part that is looked at */
+/* Maps the window that contains an address. */
 static void map_window(const struct contents *c, uint64_t phys)
 {
 	uint64_t end = c->buffer + c->buffer_length, first, last;
@@ -196,21 +196,21 @@ static void map_window(const struct contents *c, uint64_t phys)
 		return;
 	}
 	/*
-	 * The cache line that the first byte is in, and the one of the last, have bytes of
-	 * others: these must not be old ones when the line is written back.
+	 * The cache lines of the first and the last byte also contain other bytes: these
+	 * must not be stale when the line is written back.
 	 */
 	maintain(first, 1, CMEM_SYNC_WRITE_BACK_INVALIDATE);
 	maintain(last - 1, 1, CMEM_SYNC_WRITE_BACK_INVALIDATE);
 }
 
-/* At exit: there is no other way out of this. */
+/* At exit: this can't exit again. */
 static void close_at_exit(void)
 {
 	closing = true;
 	contents_close();
 }
 
-/* A buffer that has a process die while it is mapped may go into quarantine. */
+/* If a process dies with a buffer mapped, the buffer may go into quarantine. */
 void contents_close(void)
 {
 	unmap_window();
@@ -222,7 +222,7 @@ void contents_close(void)
 	registered = 0;
 }
 
-/* Before version 4 of the interface, mmap() wanted a registration, which names the first byte. */
+/* Before version 4 of the interface, mmap() needs a registration of the first byte. */
 static void *register_and_map(uint64_t phys)
 {
 	struct cmem_register arg = { .size = sizeof(arg), .phys_addr = phys };
@@ -270,7 +270,7 @@ void contents_need(const struct contents *c, const char *what, uint64_t length)
 	    human(c->room), writing ? "written" : "read");
 }
 
-/* False for what does not answer */
+/* False if the memory does not respond */
 static bool copy_bytes(void *to, const void *from, size_t size)
 {
 	if (sigsetjmp(bus_error, 1)) {
@@ -320,7 +320,7 @@ void contents_put(struct contents *contents, const void *data, size_t size)
 	move(contents, NULL, data, size);
 }
 
-/* Whether what failed is to be tried again: a signal came, or others made it non-blocking. */
+/* Whether to retry after a failure: a signal, or another program made it non-blocking. */
 static bool go_on(const struct contents *c, int fd, short events)
 {
 	struct pollfd file = { .fd = fd, .events = events };
@@ -401,7 +401,7 @@ void contents_progress(const struct contents *c)
 		first_time = time;
 		last_time = time;
 	}
-	/* What is done at once needs no picture. */
+	/* A short operation needs no progress display. */
 	if (time - first_time < 0.5 || time - last_time < 0.2 || !isatty(STDERR_FILENO))
 		return;
 	passed = time - first_time;
@@ -412,7 +412,7 @@ void contents_progress(const struct contents *c)
 	else
 		length = snprintf(text, sizeof(text), "%s, %s/s", human(c->done),
 				  human(c->done / passed));
-	/* In the last column, some terminals go to the next line. */
+	/* In the last column, some terminals wrap to the next line. */
 	if (length > (int)columns() - 1)
 		text[columns() - 1] = 0;
 	fprintf(stderr, "\r%-*s", last_width, text);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * /dev/cmem: opens it, or says why that can't be done and what would help; and
- * the ioctls that more than one verb wants.
+ * /dev/cmem: opens it, or prints why that fails and how to fix it; and the ioctls that
+ * several verbs use.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static int look_for_node(const char *path, const struct stat *st, int type, stru
 	length = read(fd, text, sizeof(text));
 	if (fd >= 0)
 		close(fd);
-	/* A list of strings, each with its end */
+	/* A list of NUL-terminated strings */
 	for (ssize_t at = 0; at < length; at += strnlen(text + at, length - at) + 1)
 		if (!strncmp(text + at, "ti,cmem", length - at))
 			found_node = true;
@@ -118,7 +118,7 @@ int device_open(void)
 	return open_for(O_RDWR);
 }
 
-/* What is mapped with that can't be changed, not even by cache maintenance. */
+/* Mappings of this file are read-only, even for cache maintenance. */
 int device_open_to_read(void)
 {
 	return open_for(O_RDONLY);
@@ -142,7 +142,7 @@ int device_get_block(int fd, int id, struct cmem_block_info *info)
 	*info = (struct cmem_block_info){ .size = sizeof(*info), .block = id };
 	if (ioctl(fd, CMEM_IOCTL_GET_BLOCK, info))
 		return -errno;
-	/* What an older kernel does not tell is zero. */
+	/* Fields that an older kernel does not fill are zero. */
 	if (device_abi(fd) < 4)
 		info->quota = CMEM_NO_QUOTA;
 	return 0;
@@ -269,7 +269,7 @@ bool block_has_range(const struct block *block)
 	return block->info.kind != CMEM_KIND_CMA;
 }
 
-/* Where a block is, for people; overwritten by the next call. */
+/* A block's location, for people; overwritten by the next call. */
 const char *block_range(const struct block *block)
 {
 	static char text[64];

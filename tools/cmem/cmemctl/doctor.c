@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl doctor: what is missing where CMEM does not work, in the order in which one
- * would look: kernel, command line, device tree (doctor_tree.c), reservation, what the
- * kernel's log says, blocks, /dev/cmem, DMA-BUF heaps. It reads files and changes nothing,
- * so it can look at a copy of another machine's as well.
+ * cmemctl doctor: finds out why CMEM does not work. It checks, in this order: kernel,
+ * command line, device tree (doctor_tree.c), reservation, kernel log, blocks, /dev/cmem,
+ * DMA-BUF heaps. It reads files and changes nothing, so it can also check a copy of
+ * another machine's files.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -23,12 +23,10 @@ static const char *root = "";
 static unsigned int count[NUM_VERDICTS], checks;
 static char *proc_cmem;
 
-/* An error of the driver is about what is in the table of messages. */
+/* The table of messages explains the driver's errors. */
 static const char table[] = "Documentation/misc-devices/cmem-vendor-kernel.rst, \"What the messages mean\", says what to do.";
 
-/*
- * What was found
- */
+/* Findings */
 
 void found(enum verdict verdict, const char *area, const char *remedy, const char *format, ...)
 {
@@ -81,7 +79,7 @@ const char *rooted(const char *path)
 	return say("%s%s", root, path);
 }
 
-/* A message of /dev/kmsg is read as a whole, or not at all. */
+/* A read of /dev/kmsg returns a whole message or nothing. */
 #define LONGEST_MESSAGE 8192
 
 static char *read_all(int fd)
@@ -96,7 +94,7 @@ static char *read_all(int fd)
 			text = xrealloc(text, room, 1);
 		}
 		got = read(fd, text + length, room - length - 1);
-		/* Of /dev/kmsg: what was overwritten while it was read */
+		/* /dev/kmsg: messages were overwritten during the read */
 		if (got < 0 && (errno == EPIPE || errno == EINTR))
 			continue;
 		if (got <= 0)
@@ -119,7 +117,7 @@ char *read_text(const char *path)
 	return text;
 }
 
-/* The line that begins with some text, or NULL */
+/* The line that begins with a given text, or NULL */
 static const char *line_with(const char *text, const char *start)
 {
 	while (text && *text) {
@@ -148,7 +146,7 @@ bool has_blocks(void)
  * The kernel
  */
 
-/* "5.10.0-1", of the machine that is looked at */
+/* "5.10.0-1", of the inspected machine */
 static const char *release(void)
 {
 	static char text[128];
@@ -162,7 +160,7 @@ static const char *release(void)
 	return text;
 }
 
-/* Of a compressed file; the program for that is on every board that has cmemctl's shell. */
+/* A compressed file; every board with a shell has the program for it. */
 static char *read_compressed(const char *path)
 {
 	int in = open(rooted(path), O_RDONLY | O_CLOEXEC), out[2], status;
@@ -196,7 +194,7 @@ static char *read_compressed(const char *path)
 	return text;
 }
 
-/* The kernel's configuration, and where it was found; NULL if it is nowhere */
+/* The kernel's configuration, and its location; NULL if not found */
 static const char *kernel_config(const char **where)
 {
 	static char *text;
@@ -218,7 +216,7 @@ static const char *kernel_config(const char **where)
 	return text;
 }
 
-/* 'y', 'm', 'n', 'x' for one that is not mentioned, 0 without a configuration */
+/* 'y', 'm', 'n', 'x' for an absent option, 0 without a configuration */
 static char option(const char *name, const char **where)
 {
 	const char *config = kernel_config(where), *line;
@@ -286,14 +284,14 @@ static const char *const parameters[] = {
 	"cmemk.useHeapIfPoolUnavailable",
 };
 
-/* Those of a block have its number, 1 to 3, behind. */
+/* Parameters of a block end in its number, 1 to 3. */
 static bool has_number(const char *name)
 {
 	return strstr(name, ".phys_") || strstr(name, ".pools") || strstr(name, ".is_memory") ||
 	       strstr(name, ".dma_heap_") || strstr(name, ".quarantine");
 }
 
-/* To the kernel - and _ are the same. */
+/* The kernel treats - and _ the same. */
 static void check_parameter(const char *word)
 {
 	size_t length = strcspn(word, "="), closest = 4;
@@ -365,11 +363,9 @@ static void check_command_line(void)
 	free(line);
 }
 
-/*
- * What the kernel's log says
- */
+/* The kernel's log */
 
-/* A warning of the driver's, or worse; or memory that could not be reserved, of whatever level */
+/* A driver warning or error; or a failed memory reservation, at any level */
 static bool is_bad(const char *text, unsigned int level)
 {
 	static const char *const reserved[] = {
@@ -389,7 +385,7 @@ static bool is_bad(const char *text, unsigned int level)
 
 /*
  * "3,100,2000,-;cmem cmem: block 0: ..." of /dev/kmsg, or "<3>[    0.1] cmem ..." of
- * dmesg -r: the message, and how bad it is
+ * dmesg -r: returns the message and its level
  */
 static const char *parse_line(const char *line, unsigned int *level)
 {
@@ -415,7 +411,7 @@ static char *read_log(const char **where)
 	if (text || *root)
 		return text;
 	*where = "/dev/kmsg";
-	/* It is read a message at a time: what is there ends with EAGAIN. */
+	/* Messages are read one at a time: EAGAIN means no more. */
 	fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
@@ -424,7 +420,7 @@ static char *read_log(const char **where)
 	return text;
 }
 
-/* More are not shown. */
+/* The maximum number of lines to print */
 #define MAX_LINES 20
 
 static void check_log(void)
@@ -443,7 +439,7 @@ static void check_log(void)
 	for (line = strtok_r(log, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		text = parse_line(line, &level);
 		if (text && is_bad(text, level) && ++bad <= MAX_LINES)
-			/* What is made all the same is but warned of. */
+			/* A warning: the driver created the block nevertheless. */
 			found(level == 4 ? IS_NOTE : IS_WRONG, area, table, "%s", text);
 	}
 	if (bad > MAX_LINES)
@@ -570,7 +566,7 @@ static bool have_rule(void)
 	return false;
 }
 
-/* Why a device is for root alone, and what would change that */
+/* Why only root can use a device, and how to change that */
 static const char *rule_advice(void)
 {
 	bool is_member;
@@ -582,7 +578,7 @@ static const char *rule_advice(void)
 	return "70-cmem.rules and the group cmem are there: udevadm control --reload; udevadm trigger. Without udev, chgrp cmem and chmod 0660 do it.";
 }
 
-/* Whether this user may open it: of another machine, that can't be asked. */
+/* Whether this user may open it: not known for another machine. */
 static bool check_access(const char *area, const char *path, bool is_optional)
 {
 	bool is_member = false;
@@ -661,7 +657,7 @@ static void check_device(void)
 		return;
 	if (*root)
 		return;
-	/* It dies, with advice, when something else answers. */
+	/* It exits, with advice, if another driver answers. */
 	close(device_open());
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the files of cmemctl doctor share: doctor.c has the verb, the kernel and the device
- * node; doctor_tree.c the device tree, and the memory that it reserves.
+ * Declarations shared by the files of cmemctl doctor. doctor.c checks the kernel and the
+ * device node; doctor_tree.c checks the device tree and the memory that it reserves.
  */
 #ifndef CMEMCTL_DOCTOR_H
 #define CMEMCTL_DOCTOR_H
@@ -11,27 +11,27 @@
 enum verdict { IS_OK, IS_NOTE, IS_WRONG, IS_UNKNOWN, NUM_VERDICTS };
 
 /**
- * found - one check, and what came of it
- * @verdict: all right, perhaps not as it is meant, wrong, or it can't be seen
- * @area: what was looked at
- * @remedy: what to do about it, or NULL
+ * found - a check and its result
+ * @verdict: correct, perhaps not intended, wrong, or not visible
+ * @area: what was checked
+ * @remedy: how to fix it, or NULL
  * @format: what was found
  */
 void found(enum verdict verdict, const char *area, const char *remedy, const char *format, ...)
 	printf_like(4, 5);
-/* A sentence that is valid until it has been called 8 times more */
+/* A sentence; overwritten after 8 more calls */
 const char *say(const char *format, ...) printf_like(1, 2);
 
-/* Where a path of the machine is that is looked at; valid as say()'s */
+/* A path on the inspected machine; valid as say()'s */
 const char *rooted(const char *path);
-/* All of a file, to be freed, or NULL and errno */
+/* A whole file, which the caller frees, or NULL and errno */
 char *read_text(const char *path);
 
 /* A block of the device tree */
 struct tree_block {
 	long id;
 	char *node;
-	bool wrong;	/* it was said why it can't be there */
+	bool wrong;	/* the reason for its absence is already reported */
 };
 
 struct tree_blocks {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl doctor: mistakes in the device tree, by the words of the binding
- * (misc/ti,cmem.yaml), and memory that is not reserved as the tree says.
+ * cmemctl doctor: mistakes in the device tree, according to the binding
+ * (misc/ti,cmem.yaml), and memory not reserved as the tree says.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,11 +20,11 @@ static struct tree_blocks *blocks;
 static unsigned int room;
 static char *iomem;
 
-/* Nodes with a compatible of a driver, or nearly */
+/* Nodes whose compatible matches a driver, exactly or nearly */
 static const struct node *cmem_node[64];
 static unsigned int cmem_nodes;
 
-/* What the binding has: of the ti,cmem node, and of a block's */
+/* The binding's properties: of the ti,cmem node, and of a block's node */
 static const char *const node_properties[] = {
 	"compatible", "#address-cells", "#size-cells", "#pool-size-cells", "memory-region",
 	"memory-region-names", "cmem-buf-pools", "ti,quarantine", "ti,quarantine-ms", "ti,rprocs",
@@ -46,7 +46,7 @@ static bool is_among(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
-/* Properties that the compiler and the boot loader put into any node */
+/* Properties that the compiler and the boot loader add to any node */
 static bool is_anybodys(const char *name)
 {
 	static const char *const names[] = {
@@ -58,7 +58,7 @@ static bool is_anybodys(const char *name)
 	return is_among(name, names, ARRAY_SIZE(names));
 }
 
-/* The name that somebody meant, or NULL */
+/* The intended name, or NULL */
 static const char *meant(const char *name, const char *const *names, size_t count)
 {
 	size_t closest = strlen(name) > 8 ? 4 : 3;
@@ -67,7 +67,7 @@ static const char *meant(const char *name, const char *const *names, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		size_t far = word_distance(name, names[i]);
 
-		/* "buf-pools" is less than "cmem-buf-pools". */
+		/* "buf-pools" is a part of "cmem-buf-pools". */
 		if (strlen(name) > 3 && strstr(names[i], name))
 			far = 1;
 		if (far < closest) {
@@ -105,7 +105,7 @@ static void check_names(const struct node *node, bool is_block)
 	}
 }
 
-/* Whether there is anything that blocks could be made of */
+/* Whether any node can create a block */
 static bool any_is_enabled(void)
 {
 	for (unsigned int i = 0; i < cmem_nodes; i++) {
@@ -123,8 +123,8 @@ static bool any_is_enabled(void)
 }
 
 /*
- * A status that is neither okay nor ok is as good as disabled. Beside others that are enabled,
- * that may be meant: a board disables what its SoC has.
+ * A status other than okay and ok means disabled. If other nodes are enabled, that may be
+ * intended: a board disables nodes of its SoC.
  */
 static bool check_status(const struct node *node)
 {
@@ -138,9 +138,7 @@ static bool check_status(const struct node *node)
 	return false;
 }
 
-/*
- * Which nodes are CMEM's, or are meant to be
- */
+/* Which nodes belong to CMEM, or are intended to */
 
 static bool has_pools(const struct node *node)
 {
@@ -170,7 +168,7 @@ static void take_node(const struct node *node)
 			cmem_node[cmem_nodes++] = node;
 		return;
 	}
-	/* What /reserved-memory calls so is memory, not a block. */
+	/* Such a name under /reserved-memory is memory, not a block. */
 	if (node->parent && !strcmp(node->parent->path, "/reserved-memory"))
 		return;
 	if (property && is_nearly(node, compatible))
@@ -182,7 +180,7 @@ static void take_node(const struct node *node)
 		      node->path);
 }
 
-/* The kernel makes devices of nodes below the root, and below what is a bus of these. */
+/* The kernel creates devices for nodes below the root, and below a bus there. */
 static void check_place(const struct node *node)
 {
 	static const char *const buses[] = { "simple-bus", "simple-mfd", "isa", "arm,amba-bus" };
@@ -269,7 +267,7 @@ struct range {
 	uint64_t base, length;
 };
 
-/* How many bytes of a range the memory nodes have; false without such nodes */
+/* How many bytes of a range are in memory nodes; false without such nodes */
 static bool memory_nodes_have(const struct range *range, uint64_t *bytes)
 {
 	unsigned int ac = tree_cells(root, "#address-cells", 2);
@@ -303,7 +301,7 @@ static bool memory_nodes_have(const struct range *range, uint64_t *bytes)
 
 enum where { NOWHERE, IN_RAM, UNSEEN };
 
-/* Whether some of a range is System RAM, as /proc/iomem has it */
+/* Whether a part of a range is System RAM in /proc/iomem */
 static enum where in_iomem(const struct range *range)
 {
 	uint64_t start, end;
@@ -316,7 +314,7 @@ static enum where in_iomem(const struct range *range)
 			next++;
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) != 2)
 			continue;
-		/* To others than root, all addresses are 0. */
+		/* For non-root users, all addresses are 0. */
 		seen |= end;
 		if (*line != ' ' && !strncmp(strchrnul(line, ':'), ": System RAM", 12) &&
 		    start < range->base + range->length && end >= range->base)
@@ -353,7 +351,7 @@ static bool reserved_memory_is_sound(void)
 	return sound;
 }
 
-/* What a region's node says of where it is; false if that was wrong, and is said */
+/* Reads a region's location; reports an error and returns false if it is wrong */
 static bool read_region(const struct node *region, struct range *range)
 {
 	unsigned int ac = tree_cells(region->parent, "#address-cells", 2);
@@ -389,7 +387,7 @@ static bool read_region(const struct node *region, struct range *range)
 	return true;
 }
 
-/* The tree is right: did the kernel do what it says? */
+/* The tree is right: did the kernel reserve the memory? */
 static bool is_reserved(const struct node *block, const struct node *region,
 			const struct range *range)
 {
@@ -457,7 +455,7 @@ static bool check_region(const struct node *block, const struct node *region, lo
 	}
 	if (!read_region(region, range) || !reserved_memory_is_sound())
 		return false;
-	/* What the driver has taken is as it should be. */
+	/* Memory that the driver has taken is correct. */
 	return has_block(id) || is_reserved(block, region, range);
 }
 
@@ -477,7 +475,7 @@ static bool check_sram(const struct node *block, const struct node *sram)
 	return !off;
 }
 
-/* The node that a property refers to; NULL, and it was said */
+/* The node that a property refers to; reports an error and returns NULL if none */
 static const struct node *referred(const struct node *block, const char *name)
 {
 	const struct property *property = tree_property(block, name);
@@ -550,7 +548,7 @@ static void take_block(const struct node *node, unsigned int cells, bool cells_g
 	blocks->block[blocks->count++] = block;
 }
 
-/* The areas of block -1: each a CMA area of its own */
+/* The areas of block -1: each is a separate CMA area */
 static void check_areas(const struct node *node, unsigned int cells, bool cells_given)
 {
 	const struct property *regions = tree_property(node, "memory-region");
@@ -624,7 +622,7 @@ void doctor_tree(struct tree_blocks *to)
 		      rooted(places[0]));
 		return;
 	}
-	/* It stays: names of blocks are in it. */
+	/* Never freed: it holds the names of blocks. */
 	root = tree;
 	tree_walk(root, take_node);
 	if (!cmem_nodes && has_blocks()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What there is at each address of a block: from debugfs, for root, with owners
- * and how clean free memory is; else from /proc/cmem, which everybody may read.
+ * The use of each address of a block. For root, debugfs reports it, with owners and how
+ * clean free memory is; otherwise /proc/cmem, which every user may read.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -39,7 +39,7 @@ struct list {
 	unsigned int room;
 };
 
-/* What is free and alike is one extent, however it was told. */
+/* Merge adjacent free extents of the same kind. */
 static void append(struct list *list, const struct extent *extent)
 {
 	struct extents *to = list->extents;
@@ -74,7 +74,7 @@ static void add_dmabuf(struct extent *extent, uint64_t inode)
 	extent->dmabuf[extent->dmabufs++] = inode;
 }
 
-/* One word of Documentation/ABI/testing/debugfs-cmem; later words are not known. */
+/* One word of Documentation/ABI/testing/debugfs-cmem; words added later are ignored. */
 static void parse_word(char *word, struct extent *extent)
 {
 	unsigned int count;
@@ -138,7 +138,7 @@ static int by_address(const void *left, const void *right)
 	return a->start < b->start ? -1 : a->start > b->start;
 }
 
-/* Puts the heap's free memory between what is known. */
+/* Fills the gaps with the heap's free memory. */
 static void fill_gaps(const struct block *block, struct list *list, enum extent_state gap)
 {
 	struct extents known = *list->extents;
@@ -163,7 +163,7 @@ static void fill_gaps(const struct block *block, struct list *list, enum extent_
 	free(known.extent);
 }
 
-/* One line of /proc/cmem. @pool is where one is: -1 in another block. */
+/* One line of /proc/cmem. @pool is the current pool: -1 in another block. */
 static void parse_proc_line(const char *line, const struct block *block, int *pool, bool *busy,
 			    bool *hidden, struct list *list)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl free: has cmemctl alloc give back what it holds.
+ * cmemctl free: makes cmemctl alloc free what it holds.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -67,7 +67,7 @@ static int run_free(int argc, char **argv)
 	if (!all && !count)
 		usage("what? The ADDRESS that cmemctl alloc printed, or --all");
 
-	/* All of the command line is right before the first is freed. */
+	/* Check the whole command line before the first free. */
 	phys = xrealloc(NULL, count + 1, sizeof(*phys));
 	for (int i = 0; i < count; i++)
 		phys[i] = parse_address("ADDRESS", argv[optind + i]);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How free reaches what alloc holds. A buffer belongs to the file that allocated
- * it, so only the process that has this file can give it back: each alloc listens
- * on a socket of the abstract name cmemctl/<pid>, which is gone when it is, and
- * free asks all that there are. A holder listens to its own user and to root; the
- * kernel vouches for both ends.
+ * How free reaches the buffers of alloc. A buffer belongs to the file that allocated it,
+ * so only the process with this file can free it. Each alloc listens on a socket with the
+ * abstract name cmemctl/<pid>, which disappears with the process. free asks all such
+ * sockets. A holder accepts requests from its own user and from root; the kernel
+ * authenticates both ends.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,7 +28,7 @@ static socklen_t make_address(struct sockaddr_un *address, const char *name)
 	return offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address->sun_path + 1);
 }
 
-/* Nobody keeps us waiting. */
+/* The timeout for an unresponsive peer */
 static void set_timeout(int socket, unsigned int seconds)
 {
 	struct timeval time = { .tv_sec = seconds };
@@ -37,7 +37,7 @@ static void set_timeout(int socket, unsigned int seconds)
 	setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
 }
 
-/* Is the other end root's, or the same user's? */
+/* Does the other end belong to root or to the same user? */
 static bool peer_counts(int socket)
 {
 	struct ucred peer;
@@ -109,7 +109,7 @@ void holder_answer(struct holder *holder)
 	close(peer);
 }
 
-/* How many buffers one holder gives back */
+/* How many buffers one holder frees */
 static unsigned int ask(const char *name, const char *request)
 {
 	int holder = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -136,10 +136,10 @@ static unsigned int ask(const char *name, const char *request)
 }
 
 /*
- * The names of all sockets that an alloc listens on, one after the other, each with its 0.
- * The caller reads all of them before it asks the first holder. A holder that has given
- * everything back ends, and the kernel's list gets shorter: a reader in the middle of it
- * would miss some.
+ * The names of all sockets that an alloc listens on, each ending with its 0. The caller
+ * reads all of them before it asks the first holder. A holder that has freed everything
+ * exits, and the kernel's list gets shorter: a reader in the middle of it would miss
+ * entries.
  */
 static char *list_holders(size_t *length)
 {
@@ -151,7 +151,7 @@ static char *list_holders(size_t *length)
 	*length = 0;
 	while (fgets(line, sizeof(line), f)) {
 		name = strstr(line, " @" NAME);
-		/* One that is connected has the same name: ask who listens. */
+		/* A connected socket has the same name: select listeners. */
 		if (!name || !strstr(line, " 00010000 "))
 			continue;
 		name += 2;

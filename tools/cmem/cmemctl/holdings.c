@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * By whom a buffer is held: what the kernel tells of the buffer, joined with what
- * processes have open and mapped, and with the devices that are attached to its DMA-BUFs.
+ * The holders of a buffer: the kernel's data about the buffer, joined with the processes'
+ * open files and mappings, and with the devices attached to its DMA-BUFs.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static void add(struct list *list, const struct holding *holding)
 {
 	struct holdings *to = list->holdings;
 
-	/* A process or a device is named once. */
+	/* Name each process or device once. */
 	for (unsigned int i = 0; i < to->count; i++) {
 		const struct holding *other = &to->holding[i];
 
@@ -67,7 +67,7 @@ static enum holding_kind not_found(const struct processes *processes, const stru
 {
 	if (!extent->mappings)
 		return BY_NOBODY_KNOWN;
-	/* An older driver does not tell of which, and somebody may have been overlooked. */
+	/* An older driver does not report the DMA-BUF, and a process may be missing. */
 	return extent->dmabufs && !processes_advice(processes) ? BY_LOST_DMABUF : BY_SOME_DMABUF;
 }
 
@@ -88,7 +88,7 @@ void holdings_get(const struct processes *processes, const struct extent *extent
 	files = holdings->count;
 	add_processes(&list, processes, extent, BY_MAPPING);
 	mapped = holdings->count - files;
-	/* A mapping keeps its file open, though no descriptor shows it any more. */
+	/* A mapping keeps its file open, even after its descriptor is closed. */
 	for (unsigned int i = 0; i < extent->owners; i++) {
 		struct holding holding = { .kind = BY_FILE, .owner = extent->owner[i].owner };
 
@@ -159,7 +159,7 @@ const char *holder_name(const struct processes *processes, const struct extent *
 	return name;
 }
 
-/* Of a list that may have thousands, what one can read in a message */
+/* The list may have thousands of entries: limit it for a message. */
 #define NAMES_IN_A_MESSAGE 5
 
 void block_holders(const struct block *block, char *text, size_t size)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Which devices other drivers have attached to DMA-BUFs: from dma_buf/bufinfo in debugfs,
- * for root. A program may name its DMA-BUF, with any characters, and the name is in the
- * midst of the text: so a line counts only where the kernel would print one like it, which
- * a name is too short for.
+ * for root. A program may name its DMA-BUF with any characters, and the name is inside
+ * the text. So a line counts only if the kernel would print it in this form; a name is
+ * too short to forge it.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 
 #include "cmemctl.h"
 
-/* A number of at least eight digits and the tab behind it, or NULL */
+/* A number of at least eight digits and the tab after it, or NULL */
 static const char *skip_number(const char *text)
 {
 	size_t digits = strspn(text, "0123456789abcdef");
@@ -49,7 +49,7 @@ void importers_read(struct processes *processes)
 			devices = false;
 			first = processes->importers;
 		} else if (!strcmp(line, "\tAttached Devices:")) {
-			/* What came before under this title was a part of the name. */
+			/* The lines so far under this title were part of the name. */
 			devices = inode;
 			processes->importers = first;
 		} else if (devices && line[0] == '\t' && line[1]) {

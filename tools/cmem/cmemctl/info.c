@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl info: what this kernel's CMEM is, and how full its blocks are.
+ * cmemctl info: this kernel's CMEM, and the usage of its blocks.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -37,7 +37,7 @@ static void print_general(const struct cmem_info *info)
 	puts("");
 }
 
-/* What goes there, how it comes back, and how much is there */
+/* Which buffers enter it, how they are released, and how much there is */
 static void print_quarantine(const struct cmem_block_info *b)
 {
 	bool all = b->out_flags & CMEM_BLOCK_QUARANTINE;
@@ -57,7 +57,7 @@ static void print_quarantine(const struct cmem_block_info *b)
 		       human(b->quarantined), b->block);
 }
 
-/* What is not free, and will not be, and how many buffers of which pools are in it */
+/* Memory out of use for good, and how many buffers of which pools are in it */
 static void print_failed(const struct block *block)
 {
 	if (!block->info.failed)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Writes JSON to stdout: what is opened must be closed, and keys belong into
- * objects, not arrays.
+ * Writes JSON to stdout: close every object and array; keys belong in objects, not in
+ * arrays.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -42,7 +42,7 @@ static void quote(const char *text)
 		} else if (*at == '"' || *at == '\\') {
 			printf("\\%c", *at);
 		} else if (is_control(code)) {
-			/* Somebody may look at it on a terminal. */
+			/* The output may go to a terminal. */
 			printf("\\u%04x", (unsigned int)code);
 		} else {
 			fwrite(at, 1, length, stdout);
@@ -100,7 +100,7 @@ void json_close(char bracket)
 	putchar(bracket);
 }
 
-/* Say why there is no more, in an object of its own or at the end of the one that was begun. */
+/* Report why the output ends, in a separate object or at the end of the current one. */
 void json_error(const char *text)
 {
 	if (!depth)
@@ -150,7 +150,7 @@ void json_null(const char *key)
 	fputs("null", stdout);
 }
 
-/* The pool that something is of: its number, or "heap" */
+/* The pool of an item: its number, or "heap" */
 void json_pool(int pool)
 {
 	if (pool == CMEM_POOL_HEAP)

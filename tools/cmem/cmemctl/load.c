@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl load, cmemctl unload: what insmod of the out-of-tree module with its
- * parameters did, and rmmod. The words of an insmod line are taken as they are.
+ * cmemctl load, cmemctl unload: replace insmod of the out-of-tree module with its
+ * parameters, and rmmod. They accept the words of an insmod line unchanged.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -18,9 +18,9 @@
 #define HEAP_PARAMETER "/sys/module/cmem/parameters/useHeapIfPoolUnavailable"
 
 /**
- * struct wish - a block as asked for
+ * struct wish - a requested block
  * @number: of the block
- * @start: the value of phys_start, or NULL; so the next two
+ * @start: the value of phys_start, or NULL; likewise the next two
  * @end: of phys_end
  * @pools: of pools
  * @quarantine: of quarantine
@@ -28,7 +28,7 @@
  * @quota: of quota
  * @dma_heap_names: of dma_heap_names
  * @dma_heap_pools: of dma_heap_pools
- * @add: for the kernel
+ * @add: the request to the kernel
  * @pool: its pools
  */
 struct wish {
@@ -54,7 +54,7 @@ struct wishes {
 	bool module;		/* the module was named */
 };
 
-/* What stands behind the names of a block's parameters; valid as human()'s */
+/* The suffix of a block's parameter names; overwritten after 4 calls */
 static const char *suffix(int number)
 {
 	static char text[4][16];
@@ -110,7 +110,7 @@ static bool parse_switch(const char *name, const char *value)
 	usage("%s=%s: must be 0 or 1", name, value);
 }
 
-/* Which of a block's parameters is it? NULL if none */
+/* The block parameter of this name; NULL if none */
 static const char **parse_name(struct wishes *wishes, const char *name, size_t length)
 {
 	static const struct {
@@ -175,7 +175,7 @@ static void parse_word(struct wishes *wishes, const char *word)
 	}
 }
 
-/* Hexadecimal, with or without 0x. The module took a comma at its end, and scripts have it. */
+/* Hexadecimal, with or without 0x. A comma may follow, as in the module. */
 static uint64_t hex_address(const char *name, int number, const char *text)
 {
 	unsigned long long value;
@@ -189,7 +189,7 @@ static uint64_t hex_address(const char *name, int number, const char *text)
 	return value;
 }
 
-/* Decimal digits; @text goes on behind them. */
+/* Decimal digits; advances @text past them. */
 static uint64_t pool_number(const struct wish *wish, const char **text)
 {
 	unsigned long long value = 0;
@@ -255,7 +255,7 @@ static void parse_quarantine(struct wish *wish)
 	wish->add.quarantine_ms = ms;
 }
 
-/* What each user may have: bytes, a percentage of the block, or none */
+/* The quota per user: bytes, a percentage of the block, or none */
 static uint64_t parse_quota(const struct wish *wish)
 {
 	char name[32], *end;
@@ -274,7 +274,7 @@ static uint64_t parse_quota(const struct wish *wish)
 	return parse_size(name, wish->quota);
 }
 
-/* What can be a name the kernel says: it is in its log. */
+/* The kernel validates the names, and logs the errors. */
 static void parse_dma_heap_names(struct wish *wish)
 {
 	if (!*wish->dma_heap_names || strlen(wish->dma_heap_names) >= CMEM_MAX_DMA_HEAP_NAMES)
@@ -283,7 +283,7 @@ static void parse_dma_heap_names(struct wish *wish)
 	wish->add.dma_heap_names = (uintptr_t)wish->dma_heap_names;
 }
 
-/* The kernel takes whole pages: those of the range. */
+/* The kernel uses whole pages: those of the range. */
 static void parse_wish(struct wish *wish)
 {
 	uint64_t page = sysconf(_SC_PAGESIZE);
@@ -324,7 +324,7 @@ static void parse_wish(struct wish *wish)
 	}
 }
 
-/* The kernel's log from now on, or -1 */
+/* The kernel's log from this point on, or -1 */
 static int log_open(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -334,7 +334,7 @@ static int log_open(void)
 	return fd;
 }
 
-/* What the driver said of a block since then: the last line, or "" */
+/* The driver's last message about a block since then, or "" */
 static void log_read(int fd, int number, char *text, size_t size)
 {
 	char record[2048], begin[32];
@@ -376,7 +376,7 @@ static const char *add_advice(int error)
 	}
 }
 
-/* Dies of it, with the reason that the kernel gave, and nothing loaded */
+/* Exits with the kernel's reason, with nothing loaded */
 static void die_of_add(const struct wish *wish, int error, int log)
 {
 	char said[1024];
@@ -532,7 +532,7 @@ const struct command load_command = {
 	.run = run_load,
 };
 
-/* A block, to be made again should another one turn out to be in use */
+/* A block to create again if another block is in use */
 static void remember(const struct block *block, struct wish *wish)
 {
 	const struct cmem_block_info *info = &block->info;
@@ -580,7 +580,7 @@ static void die_of_remove(const struct block *block, int error)
 	    error == ENOTTY ? "this kernel's CMEM can't remove blocks" : strerror(error));
 }
 
-/* All of these, or none */
+/* Unloads all of these, or none */
 static void unload(int fd, struct block *const *block, unsigned int count)
 {
 	struct wish *wish = xrealloc(NULL, count, sizeof(*wish));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl map: a picture of blocks, in characters, as a list, as JSON or as SVG.
+ * cmemctl map: draws blocks as characters, as a list, as JSON or as SVG.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "cmemctl.h"
 
 #define MAX_ROWS	8
-/* What a pool's mark or a holder's line can't be shorter than */
+/* The minimum length of a pool's mark or a holder's line */
 #define MIN_COLUMNS	8
 /* "0x1c0000000 " before each row */
 #define MARGIN		13
@@ -36,7 +36,7 @@ void heap_use(const struct block *block, const struct extents *extents, struct h
 		.free = block->info.heap_free, .largest = block->info.heap_largest,
 	};
 	if (extents->known && block_has_range(block)) {
-		/* What the picture shows, and not what was a moment before */
+		/* Use the data of the picture, not older data */
 		use->free = 0;
 		for (unsigned int i = 0; i < extents->count; i++) {
 			const struct extent *e = &extents->extent[i];
@@ -61,7 +61,7 @@ uint64_t row_length(const struct block *block, uint64_t least, unsigned int rows
 	return least;
 }
 
-/* What a cell of the picture stands for; groups of holders as they have letters */
+/* The content of a picture's cell; groups of holders as for letters */
 struct cell {
 	uint64_t held;
 	uint64_t state[NUM_STATES];
@@ -99,7 +99,7 @@ static void look_at_cell(uint64_t start, uint64_t end, const struct extents *ext
 			cell->group = i;
 }
 
-/* A letter for a holder: capital where the cell is his for the most part */
+/* A holder's letter: a capital if it has most of the cell */
 static char group_letter(unsigned int group, bool most)
 {
 	static const char large[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ@#";
@@ -137,7 +137,7 @@ static void print_cell(const struct cell *cell, uint64_t size, bool *shown)
 	printf("%s%c%s", state_colour(most), symbols[most], colour("0"));
 }
 
-/* What there is at a cell, for the line of pools; a pool that has none of its own is SEVERAL. */
+/* The pool at a cell, for the line of pools; SEVERAL if no single pool has it. */
 enum { OUTSIDE = -100, SEVERAL };
 
 static int cell_pool(const struct block *block, uint64_t start, uint64_t end)
@@ -165,7 +165,7 @@ static int cell_pool(const struct block *block, uint64_t start, uint64_t end)
 	return end - start - in_pools > most ? CMEM_POOL_HEAP : pool;
 }
 
-/* "|pool 0-----", as wide as the pool, or what of that there is room for */
+/* "|pool 0-----", as wide as the pool, or cut to fit */
 static void print_run(int pool, unsigned int columns, bool begins)
 {
 	char label[16] = "";
@@ -180,7 +180,7 @@ static void print_run(int pool, unsigned int columns, bool begins)
 		snprintf(label, sizeof(label), columns > 5 ? "heap" : "h");
 	else
 		snprintf(label, sizeof(label), columns > 8 ? "pool %d" : "%d", pool);
-	/* Two digits have no room: that a pool begins is to be seen all the same. */
+	/* No room for two digits: still mark the start of the pool. */
 	if (columns == 1 && label[1])
 		snprintf(label, sizeof(label), "|");
 	if (columns > 1 && pool != SEVERAL) {
@@ -252,7 +252,7 @@ static void print_picture(const struct block *block, const struct extents *exten
 	print_folded(scale, MARGIN - 1, width);
 }
 
-/* Text that grows by what is printed to it */
+/* Text that grows as it is printed to */
 struct text {
 	char *text;
 	size_t size;
@@ -341,7 +341,7 @@ static void print_holder(const struct share *share, unsigned int group)
 	unsigned int width = terminal_width(), name = 28;
 	struct text line;
 
-	/* What stands around it takes 33 columns. */
+	/* The rest of the line takes 33 columns. */
 	if (width < 33 + name)
 		name = width > 33 + MIN_COLUMNS ? width - 33 : MIN_COLUMNS;
 	text_open(&line);
@@ -410,7 +410,7 @@ static void print_map(const struct blocks *blocks, const struct extents *extents
 		print_legend(shares, shown, pools);
 }
 
-/* On the standard error, so that what was asked for stays what it is */
+/* On standard error, to keep the requested output unchanged */
 static void advise(const struct processes *processes)
 {
 	if (extents_advice())

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Which processes have /dev/cmem open, and so are an owner, or have a part of it
- * mapped, and which have DMA-BUFs open or mapped: from /proc/<pid>/fdinfo and
- * /proc/<pid>/maps. Root sees all processes, a user
- * sees those of the same user.
+ * Which processes have /dev/cmem open (and so are an owner) or mapped, and which have
+ * DMA-BUFs open or mapped: from /proc/<pid>/fdinfo and /proc/<pid>/maps. Root sees all
+ * processes, a user sees processes of the same user.
  *
- * Whether a DMA-BUF is of CMEM is not said there: the inodes that the extents of blocks
- * tell say so, or, to users who can't read these, who exported it.
+ * These files do not tell whether a DMA-BUF belongs to CMEM. The inodes in the extents of
+ * blocks do; for users who can't read these, the exporter's name does.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -44,7 +43,7 @@ void process_command(pid_t pid, char *command, size_t size)
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	f = fopen(path, "re");
 	if (f) {
-		/* A name may have a newline in its midst. */
+		/* A name may contain a newline. */
 		length = fread(command, 1, size - 1, f);
 		fclose(f);
 	}
@@ -60,7 +59,7 @@ static bool is_number(const char *text)
 	return *text && !text[strspn(text, "0123456789")];
 }
 
-/* What a file of /dev/cmem or a DMA-BUF tells of itself */
+/* The fdinfo of a /dev/cmem file or a DMA-BUF */
 static void read_fdinfo(pid_t pid, const char *fd, struct process *who)
 {
 	char path[PATH_SIZE], line[128];
@@ -77,7 +76,7 @@ static void read_fdinfo(pid_t pid, const char *fd, struct process *who)
 		} else if (!exporter &&
 			   sscanf(line, "ino: %" SCNu64, &who->dmabuf) != 1 &&
 			   sscanf(line, "size: %" SCNu64, &who->bytes) != 1) {
-			/* Behind it is the name that a program gave, and what it likes. */
+			/* After it comes the name, which a program sets to any text. */
 			exporter = sscanf(line, "exp_name: %31[^\n]", who->exporter) == 1;
 		}
 	}
@@ -85,7 +84,7 @@ static void read_fdinfo(pid_t pid, const char *fd, struct process *who)
 		fclose(f);
 }
 
-/* A duplicate of a descriptor is the same owner, or the same DMA-BUF. */
+/* A duplicated descriptor is the same owner, or the same DMA-BUF. */
 static void add_once(struct list *list, unsigned int first, const struct process *what)
 {
 	for (unsigned int i = first; i < list->processes->count; i++) {
@@ -97,7 +96,7 @@ static void add_once(struct list *list, unsigned int first, const struct process
 	add(list, what);
 }
 
-/* Its memory is no user's: a kernel thread has no files that could be looked at. */
+/* A kernel thread has no user memory, and no files to inspect. */
 static bool is_kernel_thread(pid_t pid)
 {
 	char path[PATH_SIZE], text[512], *fields;
@@ -112,7 +111,7 @@ static bool is_kernel_thread(pid_t pid)
 		fclose(f);
 	}
 	text[length] = 0;
-	/* Behind the name: state, and six numbers before the flags */
+	/* After the name: state, and six numbers before the flags */
 	fields = strrchr(text, ')');
 	return fields && sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
 	       flags & 0x00200000;
@@ -155,7 +154,7 @@ static void read_files(struct list *list, const struct process *who, dev_t devic
 		closedir(dir);
 }
 
-/* A mapping of a device has the device's number and, as offset, the address. */
+/* A device mapping has the device's number and, as offset, the address. */
 static void read_mappings(struct list *list, const struct process *who, const struct stat *node)
 {
 	unsigned int first = list->processes->count;
@@ -163,7 +162,7 @@ static void read_mappings(struct list *list, const struct process *who, const st
 	size_t room = 0;
 	FILE *f;
 
-	/* Those that were found as files are this process's as well. */
+	/* The process's entries found as files count as well. */
 	while (first && list->processes->process[first - 1].pid == who->pid)
 		first--;
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)who->pid);
@@ -224,7 +223,7 @@ void processes_read(struct processes *processes)
 		if (!is_number(entry->d_name))
 			continue;
 		who.pid = atoi(entry->d_name);
-		/* Ourselves: this file is only here to look. */
+		/* Ourselves: this file is open only for this inspection. */
 		if (who.pid == getpid())
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d", (int)who.pid);
@@ -262,7 +261,7 @@ void processes_free(struct processes *processes)
 
 const char *processes_advice(const struct processes *processes)
 {
-	/* That of the first namespace has a fixed number: PROC_PID_INIT_INO. */
+	/* The first namespace has a fixed number: PROC_PID_INIT_INO. */
 	static const char first[] = "pid:[4026531836]";
 	static char text[160];
 	char namespace[64];

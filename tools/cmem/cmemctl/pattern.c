@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What memory is tested with: words of 64 bits that depend on their physical
- * addresses. All memory under test is written before the first word is read back.
+ * Memory test patterns: 64-bit words that depend on their physical addresses. The
+ * test writes all memory before it reads back the first word.
  *
  *   address, and its complement
- *	each word is different from all others, so that an address line that is
- *	stuck or shorted to another shows as a word with another's contents
+ *	each word is unique, so that a stuck address line, or one shorted to
+ *	another, shows as a word with another's contents
  *   a walking 1, and a walking 0
- *	each data line is once the only one that differs, so that one that is
- *	stuck, or shorted to another, shows
+ *	each data line is once the only one that differs, so that a stuck line,
+ *	or one shorted to another, shows
  */
 #include <inttypes.h>
 
@@ -16,7 +16,7 @@
 
 uint64_t pattern_word(enum pattern pattern, uint64_t phys)
 {
-	/* It begins elsewhere every 64 words, so as not to fall in step with a row. */
+	/* It starts elsewhere every 64 words, to avoid a match with the row length. */
 	uint64_t one = 1ULL << ((phys / 8 + phys / 512) % 64);
 
 	switch (pattern) {
@@ -100,7 +100,7 @@ void faults_describe(const struct faults *faults, char *text, size_t size)
 			  faults->wanted, faults->found);
 	length = list_bits(text, size, length, "data bits always 1:", stuck_high);
 	length = list_bits(text, size, length, "data bits always 0:", stuck_low);
-	/* A data bit that is lost looks like an address line that is, but not twice. */
+	/* A stuck data bit looks like a stuck address line, but not twice. */
 	lines = faults->lines & faults->not_lines & ~stuck_high & ~stuck_low;
 	length = list_bits(text, size, length, "address bits that do not count:", lines);
 	if (!stuck_high && !stuck_low && !lines)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl read: what is in a buffer, into a file or to standard output.
+ * cmemctl read: copies a buffer to a file or to standard output.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +62,7 @@ static int run_read(int argc, char **argv)
 	if (size)
 		contents_need(&contents, "--size", size);
 	contents.total = size ?: contents.room;
-	/* What is there is not lost for an address that is wrong. */
+	/* A wrong address must not destroy the existing file. */
 	out = open_output(name);
 	data = xrealloc(NULL, CONTENTS_STEP, 1);
 	while (contents.done < contents.total) {
@@ -76,7 +76,7 @@ static int run_read(int argc, char **argv)
 	contents_end_progress();
 	contents_close();
 	free(data);
-	/* Some file systems tell only now that there is no room. */
+	/* Some file systems report only now that they are full. */
 	if (name && close(out))
 		die("%s: writing: %s", name, strerror(errno));
 	if (name)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl release: lets memory out of quarantine that no device writes to any more.
+ * cmemctl release: releases memory from quarantine once no device writes to it any more.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 
 #include "cmemctl.h"
 
-/* Dies, saying what would help. */
+/* Exits with advice. */
 static void die_of_release(int block, const char *address, int error)
 {
 	if (error == EPERM)
@@ -52,7 +52,7 @@ static int run_release(int argc, char **argv)
 	next_option(&release_command, argc, argv, "", options);
 	if (optind < argc)
 		id = parse_block(argv[optind++]);
-	/* All of the command line is right before the first is released. */
+	/* Check the whole command line before the first release. */
 	for (int i = optind; i < argc; i++)
 		parse_address("ADDRESS", argv[i]);
 

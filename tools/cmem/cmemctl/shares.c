@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Who has how much of the blocks that are looked at. A buffer that several
- * share counts for the first of them, which is the one that allocated it
- * as long as that is registered.
+ * How much each holder has of the selected blocks. A buffer with several holders counts
+ * for the first one: the process that allocated it, as long as it is registered.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@ static unsigned int find(const struct shares *shares, const char *name)
 	return i;
 }
 
-/* Pointers to shares: those with most first, and in the order of their addresses */
+/* Pointers to shares: largest first, then by address */
 static int by_bytes(const void *left, const void *right)
 {
 	const struct share *a = *(struct share *const *)left, *b = *(struct share *const *)right;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl map --svg: draws blocks. Each is some rows of memory, the addresses
- * growing from left to right and from row to row, with a strip below each row
- * that names pools and heap. Who holds what is written into it where there is room;
- * else there is a letter, which the legend explains.
+ * cmemctl map --svg: draws blocks. Each block is some rows of memory. Addresses grow from
+ * left to right and from row to row. A strip below each row names pools and heap. A
+ * holder's name is in its area if there is room; otherwise a letter, which the legend
+ * explains.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,13 +23,13 @@
 #define LEGEND_PITCH	20
 #define LEGEND_COLUMNS	3
 
-/* Rows of a block, and how many more there may be where many have a part of it */
+/* Rows of a block, and how many more are possible with many holders */
 #define ROWS		8
 #define MOST_ROWS	32
-/* What a name has room in */
+/* The width that a name needs */
 #define NAME_WIDTH	90
 
-/* A monospace font's characters are 0.602 as wide as it is high, in nearly every font. */
+/* In nearly every monospace font, a character is 0.602 times as wide as high. */
 #define COLUMN(size)	(0.602 * (size))
 #define LABEL_SIZE	10
 #define STRIP_SIZE	9
@@ -49,7 +49,7 @@ static const struct {
 	[UNKNOWN] = { "#bbbbbb", "free, or held by others" },
 };
 
-/* Text as XML has it, in UTF-8; what is no character of it becomes a question mark. */
+/* Text as XML, in UTF-8; an invalid character becomes a question mark. */
 static void put_text(const char *text)
 {
 	while (*text) {
@@ -72,7 +72,7 @@ static void put_text(const char *text)
 	}
 }
 
-/* How much of a primary colour there is at a hue, in degrees from its own */
+/* The amount of a primary colour at a hue, in degrees from that colour */
 static double channel(unsigned int degrees)
 {
 	int from_opposite = (int)(degrees % 360) - 180;
@@ -81,7 +81,7 @@ static double channel(unsigned int degrees)
 	return x < 0 ? 0 : x > 1 ? 1 : x;
 }
 
-/* How something is filled, and what can be read on that */
+/* A fill colour, and a readable text colour on it */
 struct paint {
 	char fill[16];
 	const char *ink;
@@ -98,8 +98,8 @@ static void choose_ink(struct paint *paint)
 }
 
 /*
- * Colours that differ from each other: a turn of 137.5 degrees each. More than some
- * dozens can't be told apart, so all further holders are grey.
+ * Distinct colours: a turn of 137.5 degrees each. People can't distinguish more than some
+ * dozens, so all further holders are grey.
  */
 static struct paint holder_paint(const struct share *share)
 {
@@ -136,21 +136,21 @@ static void put_label(double x, double y, const char *attributes, const char *te
 
 /* Where a block is drawn */
 struct frame {
-	uint64_t base;	/* of the first row: a multiple of a row's length */
+	uint64_t base;	/* of the first row: a multiple of the row length */
 	uint64_t row_length;
 	double top;
-	double scale;	/* pixels for a byte */
+	double scale;	/* pixels per byte */
 };
 
 /**
- * struct box - a range of addresses to be drawn: as many rectangles as it touches rows
+ * struct box - a range of addresses to draw: one rectangle in each row that it touches
  * @y: from the top of a row
  * @stroke: with an edge
- * @title: what a browser shows of it
- * @label: what is written into it, cut where there is little room; or NULL
- * @least: how many characters of that still say something
- * @letter: what is written where not even these have room; or NULL
- * @size: of the letters
+ * @title: the tooltip in a browser
+ * @label: the text in it, cut if it has little room; or NULL
+ * @least: the minimum number of characters that are still useful
+ * @letter: the text if not even these fit; or NULL
+ * @size: font size
  */
 struct box {
 	uint64_t start;
@@ -219,7 +219,7 @@ static const char *letter_of(const struct share *share)
 	return text;
 }
 
-/* Letter, number of the process, and the sign of what is cut */
+/* Letter, process number, and the truncation mark */
 static unsigned int label_least(const char *label)
 {
 	unsigned int start = label[0] && label[1] == ' ' ? 2 : 0;
@@ -244,7 +244,7 @@ static void put_extents(const struct frame *frame, const struct extents *extents
 			.title = title, .label = label, .size = LABEL_SIZE,
 		};
 
-		/* What would be finer than two pixels goes with its like. */
+		/* Merge ranges narrower than two pixels with their like. */
 		for (i++; held && i < extents->count && box.length * frame->scale < 2; i++) {
 			const struct extent *e = &extents->extent[i];
 
@@ -264,11 +264,11 @@ static void put_extents(const struct frame *frame, const struct extents *extents
 			box.letter = letter_of(share);
 			snprintf(label, sizeof(label), "%s%s%s", box.letter,
 				 *box.letter ? " " : "", share->name);
-			/* A part of a process's number says nothing. */
+			/* A truncated process number is useless. */
 			box.least = label_least(label);
 		} else {
 			box.paint = state_paint(first->state);
-			/* The least important of what is written there */
+			/* The least important text there */
 			if (first->state == FREE_CLEAN || first->state == FREE_UNKNOWN)
 				box.paint.ink = "#7c8a7c";
 			snprintf(label, sizeof(label), "%s %s", human(box.length),
@@ -282,7 +282,7 @@ static void put_extents(const struct frame *frame, const struct extents *extents
 	}
 }
 
-/* The heap, and pools by turns in two shades */
+/* The heap, and pools in two alternating shades */
 static void put_strips(const struct frame *frame, const struct block *block)
 {
 	const struct cmem_block_info *b = &block->info;
@@ -301,7 +301,7 @@ static void put_strips(const struct frame *frame, const struct block *block)
 	for (unsigned int i = 0; i < b->num_pools; i++) {
 		const struct cmem_pool_info *p = &block->pool[i];
 
-		/* The heap is what is between them: its name is written there. */
+		/* The heap is between the pools: write its name there. */
 		if (p->base > at)
 			put_box(frame, &(struct box){
 				.start = at, .length = p->base - at, .y = box.y, .height = STRIP,
@@ -329,7 +329,7 @@ static void put_strips(const struct frame *frame, const struct block *block)
 		});
 }
 
-/* As many rows as give the names of holders room, if it can be had */
+/* Enough rows for the names of holders, if possible */
 static uint64_t choose_row_length(const struct block *block, uint64_t page,
 				  const struct extents *extents)
 {
@@ -406,7 +406,7 @@ static void put_block(const struct block *block, uint64_t page, double top,
 	put_label(MARGIN, frame.top + rows * ROW_PITCH + 8, "font-size=\"12\"", text);
 }
 
-/* The legend: entries one below the other, in some columns */
+/* The legend: entries below each other, in several columns */
 struct legend {
 	double top;
 	unsigned int rows;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl test: does the memory work? For each pool and heap: allocate what is
- * free, see that it is zeroed, write patterns, have them written back, read them
- * again, and free all of it. What others hold is not touched.
+ * cmemctl test: does the memory work? For each pool and heap, it allocates what is free,
+ * checks that it is zeroed, writes patterns, has them written back, reads them again, and
+ * frees everything. It does not touch memory that others hold.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,15 +15,15 @@
 
 #include "cmemctl.h"
 
-/* So much is mapped at a time: it fits into any address space. */
+/* The size of a mapped part: it fits into any address space. */
 #define WINDOW		(16ULL << 20)
-/* What a sample has of a buffer: this much at its start, and as much at its end */
+/* The size of each of a sample's two parts, at a buffer's start and end */
 #define SAMPLE		(512ULL << 10)
 #define SAMPLE_BUFFERS	2
-/* The longest buffer that is taken from a heap */
+/* The maximum size of a buffer from a heap */
 #define HEAP_BUFFER	(64ULL << 20)
 
-/* A pool or heap, cached or not, all of it or a sample */
+/* A pool or heap, cached or not, complete or sampled */
 struct run {
 	const struct block *block;
 	int pool;
@@ -36,12 +36,12 @@ struct run {
 	uint64_t dirty;		/* words that were not zero */
 	uint64_t first_dirty;
 	struct faults faults;
-	const char *failed;	/* another failure than a fault of the memory */
+	const char *failed;	/* a failure other than a memory fault */
 	uint64_t failed_at;
 	int error;
 };
 
-/* What is being looked at, for the handler of SIGBUS */
+/* The memory under test, for the SIGBUS handler */
 static volatile uint64_t looking_at;
 
 static void on_bus_error(int signal)
@@ -69,7 +69,7 @@ static bool give_up(struct run *run, const char *what, uint64_t where, int error
 	return false;
 }
 
-/* The next part of a buffer to look at; false behind the last */
+/* The next part of a buffer to test; false after the last */
 static bool next_window(const struct run *run, uint64_t length, uint64_t *offset, uint64_t *size)
 {
 	uint64_t end = *offset + *size;
@@ -121,7 +121,7 @@ static bool look_at(struct run *run, const struct cmem_alloc *buffer, uint64_t o
 		pattern_fill(memory, size / 8, phys, pattern);
 	if (ok && act == CHECK)
 		pattern_check(memory, size / 8, phys, pattern, &run->faults);
-	/* What is read next comes from memory and not from the cache. */
+	/* The next read comes from memory and not from the cache. */
 	if (ok) {
 		ret = device_sync(run->fd, memory, size, CMEM_SYNC_WRITE_BACK_INVALIDATE);
 		if (ret)
@@ -156,7 +156,7 @@ static bool check_overlap(struct run *run, const struct cmem_alloc *buffer)
 	return true;
 }
 
-/* Is it what was asked for: pages, in this block, if that is one range? */
+/* Check the allocation: pages, and in this block, if the block is one range */
 static bool check_buffer(struct run *run, const struct cmem_alloc *buffer)
 {
 	const struct cmem_block_info *b = &run->block->info;
@@ -171,7 +171,7 @@ static bool check_buffer(struct run *run, const struct cmem_alloc *buffer)
 	return check_overlap(run, buffer);
 }
 
-/* Takes what is free; others may take some as well meanwhile. */
+/* Allocates what is free; others may allocate meanwhile. */
 static bool allocate(struct run *run)
 {
 	uint64_t page = sysconf(_SC_PAGESIZE);
@@ -199,7 +199,7 @@ static bool allocate(struct run *run)
 		buffer.length = length;
 		ret = device_alloc(run->fd, &buffer);
 		if (ret == -ENOMEM && run->pool == CMEM_POOL_HEAP) {
-			/* Somebody was quicker: what is the largest now? */
+			/* Another process was faster: get the new largest size. */
 			if (device_get_block(run->fd, run->block->info.block, &info) ||
 			    info.heap_largest >= length)
 				break;
@@ -221,14 +221,14 @@ static void test(struct run *run, bool zeroed)
 {
 	run->fd = device_open();
 	if (allocate(run) && look_at_all(run, CHECK_ZERO, 0)) {
-		/* A block that keeps its contents may have anything in it. */
+		/* A block that keeps its contents may contain any data. */
 		if (!zeroed)
 			run->dirty = 0;
 		for (unsigned int p = 0; p < NUM_PATTERNS; p++)
 			if (!look_at_all(run, FILL, p) || !look_at_all(run, CHECK, p))
 				break;
 	}
-	/* One by one: what is left at close may go into quarantine. */
+	/* One by one: buffers left at close may go into quarantine. */
 	for (unsigned int i = 0; i < run->buffers; i++)
 		device_free(run->fd, run->buffer[i].phys_addr);
 	close(run->fd);
@@ -309,16 +309,16 @@ struct total {
 	unsigned int buffers;
 	unsigned int runs;
 	unsigned int failed;
-	unsigned int kept;	/* blocks left out */
+	unsigned int kept;	/* skipped blocks */
 };
 
-/* What is in it is somebody's, though nobody holds it. */
+/* Its contents belong to a user, even without a holder. */
 static bool keeps_contents(const struct block *block)
 {
 	return block->info.out_flags & CMEM_BLOCK_KEEP_CONTENTS;
 }
 
-/* Why a block is not tested without being named, or NULL */
+/* Why a block is only tested if named, or NULL */
 static const char *left_out(const struct block *block)
 {
 	if (keeps_contents(block))
@@ -333,7 +333,7 @@ static void test_source(const struct blocks *blocks, const struct block *block, 
 {
 	bool zeroed = blocks->info.features & CMEM_FEATURE_SCRUB && !keeps_contents(block);
 
-	/* Cached is what can be tested quickly; of the other way, that it works */
+	/* Test cached mappings in full, for speed; uncached ones by a sample */
 	for (int cached = 1; cached >= 0; cached--) {
 		struct run run = {
 			.block = block, .pool = pool, .cached = cached,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What is printed for people: sizes, names, colours, the width of the terminal.
+ * Output for people: sizes, names, colours, the width of the terminal.
  *
- * Names come from other programs, and a terminal obeys what it is sent. So what is no
- * character of the terminal's encoding, and what would move its cursor or turn the
- * direction of its text, is never sent there.
+ * Names come from other programs, and a terminal obeys escape sequences. So a terminal
+ * never gets characters that are invalid in its encoding, move its cursor or change the
+ * text direction.
  */
 #include <langinfo.h>
 #include <locale.h>
@@ -40,7 +40,7 @@ const char *human(uint64_t bytes)
 		value /= 1024;
 		unit++;
 	}
-	/* As much as one can tell apart, and no decimals where there are none */
+	/* Only significant digits, and no decimals for whole numbers */
 	snprintf(text, ROOM, "%.*f %s", value == (uint64_t)value || value >= 1000 ? 0 : 1, value,
 		 units[unit]);
 	return text;
@@ -83,7 +83,7 @@ unsigned int terminal_width(void)
 	return width > 500 ? 500 : width;
 }
 
-/* What goes into a file or another program is not cut, unless a width was asked for. */
+/* Output to a file or another program is not cut, unless the user sets a width. */
 unsigned int line_width(void)
 {
 	const char *columns = getenv("COLUMNS");
@@ -134,13 +134,13 @@ size_t utf8_decode(const char *text, uint32_t *code)
 			return 0;
 		*code = *code << 6 | (at[i] & 0x3f);
 	}
-	/* Overlong ones, surrogates, and what is beyond Unicode */
+	/* Overlong sequences, surrogates, and values beyond Unicode */
 	if (*code < least[length] || (*code >= 0xd800 && *code < 0xe000) || *code > 0x10ffff)
 		return 0;
 	return length;
 }
 
-/* C0, DEL, C1; separators of lines; what turns the direction of all that follows */
+/* C0, DEL, C1; line separators; characters that change the text direction */
 bool is_control(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) ||
@@ -150,8 +150,8 @@ bool is_control(uint32_t code)
 }
 
 /*
- * The C library need not have the locale, as on a small system, while the terminal has
- * the encoding: what the user says of that is in the environment.
+ * A small system's C library may lack the locale although the terminal has the encoding:
+ * so read the user's environment.
  */
 static bool is_utf8(bool *has_locale)
 {
@@ -182,7 +182,7 @@ static bool is_in(uint32_t code, const struct range *range, size_t count)
 	return false;
 }
 
-/* Where there is no wcwidth() that knows: what most names can have */
+/* Without a working wcwidth(): characters in most names */
 static unsigned int plain_columns(uint32_t code)
 {
 	static const struct range none[] = {
@@ -205,7 +205,7 @@ static unsigned int plain_columns(uint32_t code)
 	return is_in(code, two, ARRAY_SIZE(two)) ? 2 : 1;
 }
 
-/* Columns that a character takes; -1 if the terminal must not get it */
+/* Columns of a character; -1 if the terminal must not get it */
 static int columns_of(uint32_t code)
 {
 	bool has_locale;
@@ -248,7 +248,7 @@ const char *printable(const char *name)
 	return text;
 }
 
-/* How many columns a printable text takes; @fits: of how many bytes @most is not exceeded */
+/* Columns of a printable text; @fits: how many bytes fit into @most */
 static unsigned int measure(const char *text, unsigned int most, size_t *fits)
 {
 	unsigned int columns = 0;
@@ -259,7 +259,7 @@ static unsigned int measure(const char *text, unsigned int most, size_t *fits)
 		uint32_t code;
 		size_t length;
 
-		/* A colour, which is ours: names have none any more. */
+		/* Our own colour: names no longer contain any. */
 		if (!strncmp(at, "\033[", 2)) {
 			at += strcspn(at, "m");
 			at += *at == 'm';
@@ -327,7 +327,7 @@ void print_folded(const char *text, unsigned int indent, unsigned int width)
 		size_t fits, end;
 
 		measure(text, width - left, &fits);
-		/* At a blank if there is one; blanks at the start of a line are its indentation. */
+		/* Break at a blank if possible; leading blanks are the indentation. */
 		end = fits;
 		while (end && text[end] != ' ')
 			end--;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl top: who holds how much, again and again.
+ * cmemctl top: shows repeatedly who holds how much.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 
 #include "cmemctl.h"
 
-/* Who holds something in one way: a file and the processes that have it, or the like */
+/* A holder of one kind: a file and the processes that have it, for example */
 struct row {
 	enum holding_kind kind;
 	const struct process *process;	/* or NULL */
@@ -32,7 +32,7 @@ struct rows {
 	unsigned int room;
 };
 
-/* All that is shown at a time */
+/* All data of one refresh */
 struct view {
 	struct blocks blocks;
 	struct users users;
@@ -44,7 +44,7 @@ struct view {
 static bool by_buffers;
 static volatile sig_atomic_t stopped, suspended, continued;
 static struct termios terminal;
-/* What is not blocked while it waits: signals come at no other time. */
+/* The signal mask for waiting: signals arrive at no other time. */
 static sigset_t while_waiting;
 static bool escapes;
 
@@ -84,7 +84,7 @@ static bool is_same(const struct row *a, const struct row *b)
 	return !a->process && !b->process && !a->device && !b->device;
 }
 
-/* One row for each file, and, of what is held otherwise, for each process or device */
+/* One row for each file, and for each other process or device that holds memory */
 static void add(struct rows *rows, const struct row *row)
 {
 	for (unsigned int i = 0; i < rows->count; i++) {
@@ -111,7 +111,7 @@ static void collect_files(struct view *view)
 		if (p->kind == BY_FILE && processes_owner(processes, p->owner, &row.more) == p)
 			add(&view->rows, &row);
 		if (p->kind == BY_MAPPING && !has_file(processes, p->pid)) {
-			/* Has closed the file and kept mappings */
+			/* It closed the file and kept mappings */
 			row.buffers = 1;
 			row.bytes = p->map_length;
 			add(&view->rows, &row);
@@ -119,7 +119,7 @@ static void collect_files(struct view *view)
 	}
 }
 
-/* What the kernel tells root of each buffer, joined with what processes have */
+/* The kernel's per-buffer data for root, joined with the processes' data */
 static void collect_dmabufs(struct view *view, const struct extents *extents)
 {
 	for (unsigned int i = 0; i < extents->count; i++) {
@@ -143,7 +143,7 @@ static void collect_dmabufs(struct view *view, const struct extents *extents)
 	}
 }
 
-/* Others see of their own DMA-BUFs who exported them, and not which buffers they are of. */
+/* Other users see only the exporters of their own DMA-BUFs, not the buffers. */
 static void collect_own_dmabufs(struct view *view)
 {
 	for (unsigned int i = 0; i < view->processes.count; i++) {
@@ -172,7 +172,7 @@ static void look(int fd, struct view *view)
 	processes_read(&view->processes);
 	processes_add_importers(&view->processes, view->extents, view->blocks.count);
 	collect_files(view);
-	/* Of a block of CMA areas that are empty, there is nothing to be known. */
+	/* A block of empty CMA areas has no data. */
 	for (unsigned int i = 0; i < view->blocks.count; i++)
 		if (view->extents[i].known)
 			collect_dmabufs(view, &view->extents[i]);
@@ -193,7 +193,7 @@ static void forget(struct view *view)
 	free(view->blocks.block);
 }
 
-/* Prints lines as long as there is room for them. */
+/* Prints lines while there is room for them. */
 struct page {
 	unsigned int left;
 };
@@ -246,7 +246,7 @@ static void print_blocks(struct page *page, const struct blocks *blocks, unsigne
 		char more[128] = "";
 		size_t used = 0;
 
-		/* That it is not free is not because somebody holds it. */
+		/* This memory is not free, but has no holder. */
 		held -= info->quarantined + info->failed;
 		if (info->quarantined)
 			used = snprintf(more, sizeof(more), ", %s in quarantine",
@@ -282,7 +282,7 @@ static const char *row_owner(const struct row *row)
 	}
 }
 
-/* The program, or what there is in its place */
+/* The program, or a substitute text */
 static const char *row_command(const struct row *row)
 {
 	static char text[160];
@@ -301,7 +301,7 @@ static const char *row_command(const struct row *row)
 	return text;
 }
 
-/* Narrow terminals get fewer columns: what remains to the command should be of use. */
+/* Narrow terminals get fewer columns, to leave useful room for the command. */
 #define ALL_COLUMNS	60
 #define MOST_COLUMNS	52
 
@@ -350,7 +350,7 @@ static void print_view(const struct view *view, unsigned int lines)
 	strftime(clock, sizeof(clock), "%H:%M:%S", localtime(&now));
 	line(&page, "cmemctl top - %s, %u owner%s, by %s", clock, rows->count,
 	     rows->count == 1 ? "" : "s", by_buffers ? "buffers" : "bytes");
-	/* Owners are what one looks for: all else gets half of the room at most. */
+	/* Owners are most important: the rest gets at most half of the room. */
 	print_blocks(&page, &view->blocks, page.left / 4);
 	if (advice)
 		line(&page, "%s", advice);
@@ -424,7 +424,7 @@ static void print_json(const struct view *view)
 	json_end();
 }
 
-/* Lines of the terminal; many a serial line does not know how many it has. */
+/* Lines of the terminal; many serial lines do not know their size. */
 static unsigned int terminal_lines(void)
 {
 	const char *lines = getenv("LINES");
@@ -448,7 +448,7 @@ static void show(int fd, bool interactive)
 		if (interactive && escapes)
 			fputs("\033[H\033[J", stdout);
 		print_view(&view, interactive ? terminal_lines() - 1 : UINT_MAX);
-		/* One below the other, where the cursor can't be moved */
+		/* One below the other, if the cursor can't move */
 		if (interactive && !escapes)
 			puts("");
 	}
@@ -474,7 +474,7 @@ static void go_on(int signal)
 	continued = 1;
 }
 
-/* The signal ends the wait of the main loop, which then asks for the terminal's size. */
+/* The signal ends the wait of the main loop, which then reads the terminal's size. */
 static void resize(int signal)
 {
 	(void)signal;
@@ -488,7 +488,7 @@ static void restore_terminal(void)
 	fflush(stdout);
 }
 
-/* The keys are read one by one, and not shown. */
+/* Read keys one by one, without echo. */
 static void take_terminal(void)
 {
 	struct termios raw = terminal;
@@ -522,7 +522,7 @@ static void prepare_terminal(void)
 	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
 		struct sigaction action = { .sa_handler = handlers[i].handler }, before;
 
-		/* Who started it may want it to hear nothing of that. */
+		/* The parent may have set it to ignored. */
 		if (!sigaction(handlers[i].signal, NULL, &before) && before.sa_handler == SIG_IGN)
 			continue;
 		sigaction(handlers[i].signal, &action, NULL);
@@ -532,7 +532,7 @@ static void prepare_terminal(void)
 	take_terminal();
 }
 
-/* The shell finds the terminal as it was, and gets it back after fg as it is then. */
+/* Restores the terminal for the shell, and reads its state again after fg. */
 static void give_way(void)
 {
 	struct sigaction action = { .sa_handler = SIG_DFL }, before;
@@ -543,13 +543,13 @@ static void give_way(void)
 	sigaction(SIGTSTP, &action, &before);
 	raise(SIGTSTP);
 	sigprocmask(SIG_SETMASK, &while_waiting, &blocked);
-	/* Here somebody has continued it. */
+	/* Continued here, after SIGCONT. */
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	sigaction(SIGTSTP, &before, NULL);
 	continued = 1;
 }
 
-/* Waits for a key or a signal, or until it is time to look again. */
+/* Waits for a key, a signal, or the next refresh. */
 static void wait_for_key(double seconds)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -560,7 +560,7 @@ static void wait_for_key(double seconds)
 	time.tv_nsec = (seconds - time.tv_sec) * 1e9;
 	if (ppoll(&in, 1, &time, &while_waiting) > 0) {
 		got = read(STDIN_FILENO, &key, 1);
-		/* Nobody types there any more. */
+		/* The input is closed. */
 		if (!got || (got < 0 && errno != EINTR && errno != EAGAIN))
 			stopped = 1;
 		else if (got > 0 && key == 'q')

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Reads the device tree from /sys/firmware/devicetree/base, or a copy of it: directories
- * are nodes, files are properties. What is in them is as the tree has it, big-endian, and
- * is not believed to have any form.
+ * are nodes, files are properties. The contents are big-endian, as in the tree, and are
+ * not trusted to be well-formed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #include "cmemctl.h"
 
-/* A property is longer only if it holds firmware, which nobody asks for here. */
+/* Only firmware makes a property longer, and no caller needs that. */
 #define MAX_PROPERTY 65536
 #define MAX_DEPTH 64
 
@@ -43,7 +43,7 @@ static void read_property(struct property *property, const char *path, const cha
 	}
 	if (fd >= 0)
 		close(fd);
-	/* So that a string always has an end */
+	/* So that a string is always terminated */
 	value[property->length] = 0;
 	property->value = xrealloc(value, property->length + 1, 1);
 }

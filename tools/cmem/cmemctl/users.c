@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Who is charged for how much of which block: from debugfs, for root; else what the
- * kernel says of the caller himself.
+ * Each user's charge per block: from debugfs, for root; otherwise the kernel's data about
+ * the caller.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ void users_read(const struct blocks *blocks, struct users *users)
 	unsigned int room = 0;
 
 	*users = (struct users){ };
-	/* Before, nobody was charged. */
+	/* Older drivers charge no user. */
 	if (blocks->info.abi_version < 4)
 		return;
 	for (unsigned int i = 0; i < blocks->count; i++) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl watch: prints what changes. Root is told each event by the driver's
- * tracepoints, in an instance of tracefs of our own, so that other users of
- * tracing are not disturbed; without these, we look again and again.
+ * cmemctl watch: prints changes. For root, the driver's tracepoints report each event, in
+ * a separate instance of tracefs, so that other users of tracing are not disturbed;
+ * without these, it polls.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ struct change {
 	uint64_t owner;
 	bool cached, private;
 	char op[24];		/* of cache maintenance */
-	pid_t pid;		/* 0: not known */
+	pid_t pid;		/* 0: unknown */
 	char command[64];
 };
 
@@ -146,10 +146,10 @@ static bool write_file(const char *text, const char *format, ...)
 	return ok;
 }
 
-/* Of that instance, or -1 */
+/* trace_pipe of that instance, or -1 */
 static int trace_pipe = -1;
 
-/* An instance that is still read can't be removed. */
+/* An instance with a reader can't be removed. */
 static void end_trace(void)
 {
 	if (!*instance)
@@ -162,7 +162,7 @@ static void end_trace(void)
 	*instance = 0;
 }
 
-/* "cmemctl-<pid>", or with "-<n>" behind where another has that already */
+/* "cmemctl-<pid>", or with "-<n>" appended if another process uses that */
 static bool is_instance(const char *name)
 {
 	unsigned int parts = 0;
@@ -182,9 +182,9 @@ static bool is_instance(const char *name)
 }
 
 /*
- * What a watch left that was killed, its events being on. One that lives reads its
- * instance, which the kernel does not remove then (EBUSY): that is true in whatever PID
- * namespace it is, and no matter who has the number of a dead one by now.
+ * Remove instances that a killed watch left behind, with their events on. A live watch
+ * reads its instance, so the kernel does not remove it (EBUSY). That works in any PID
+ * namespace, and even if a dead watch's pid is reused.
  */
 static void remove_leftovers(const char *place)
 {
@@ -204,14 +204,14 @@ static void remove_leftovers(const char *place)
 		closedir(dir);
 }
 
-/* Makes an instance, and opens its trace_pipe: -1 if that can't be done */
+/* Creates an instance, and opens its trace_pipe: -1 on failure */
 static int open_instance(const char *place)
 {
 	char path[256];
 	int fd;
 
 	for (unsigned int n = 0; n < 100; n++) {
-		/* In another PID namespace, a process may have this number as well. */
+		/* In another PID namespace, a process may have the same pid. */
 		snprintf(instance, sizeof(instance), n ? "%s/instances/cmemctl-%d-%u" :
 			 "%s/instances/cmemctl-%d", place, (int)getpid(), n);
 		if (mkdir(instance, 0700)) {
@@ -223,7 +223,7 @@ static int open_instance(const char *place)
 		fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 		if (fd >= 0)
 			return fd;
-		/* Another watch that just begins took it for a leftover: once more. */
+		/* Another watch that just started removed it as a leftover: retry. */
 		if (errno != ENOENT && errno != ENODEV) {
 			rmdir(instance);
 			break;
@@ -233,7 +233,7 @@ static int open_instance(const char *place)
 	return -1;
 }
 
-/* trace_pipe of an instance in which the events are on, or -1 */
+/* trace_pipe of an instance with the events on, or -1 */
 static int begin_trace(bool all)
 {
 	static const char *const places[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
@@ -251,14 +251,14 @@ static int begin_trace(bool all)
 	if (trace_pipe < 0)
 		return -1;
 	atexit(end_trace);
-	/* Each event at once, and not when there are many */
+	/* Each event at once, without batching */
 	write_file("0", "%s/buffer_percent", instance);
-	/* Times as the kernel's log and our own have them */
+	/* Use the same clock as the kernel's log and ours */
 	write_file("mono", "%s/trace_clock", instance);
 	if (all && !write_file("1", "%s/events/cmem/enable", instance))
 		goto fail;
 	for (size_t i = 0; !all && i < ARRAY_SIZE(events); i++) {
-		/* A kernel without quarantine has no event of it. */
+		/* A kernel without quarantine has no event for it. */
 		if (!write_file("1", "%s/events/cmem/%s/enable", instance, events[i]) &&
 		    strcmp(events[i], "cmem_quarantine"))
 			goto fail;
@@ -269,7 +269,7 @@ fail:
 	return -1;
 }
 
-/* What is behind " @key=" in the fields of an event, or NULL */
+/* The text after " @key=" in an event's fields, or NULL */
 static const char *field(const char *fields, const char *key)
 {
 	size_t length = strlen(key);
@@ -319,14 +319,14 @@ static bool parse_event(char *line, struct change *c)
 	}
 	line += strspn(line, " ");
 	snprintf(c->command, sizeof(c->command), "%s", line);
-	/* The kernel does not remember the names of all. */
+	/* The kernel does not remember all names. */
 	if (!strcmp(c->command, "<...>"))
 		process_command(c->pid, c->command, sizeof(c->command));
 
 	if (!number_field(fields, "phys", &c->phys) ||
 	    !number_field(fields, "length", &c->length))
 		return false;
-	/* A DMA-BUF heap allocates for nobody. */
+	/* A DMA-BUF heap allocates without an owner. */
 	c->has_owner = number_field(fields, "owner", &c->owner) && c->owner;
 	c->has_block = number_field(fields, "block", &value);
 	if (c->has_block)
@@ -397,7 +397,7 @@ static bool has_owner(const struct extent *extent, uint64_t owner)
 	return false;
 }
 
-/* At the look before: who has released something may be gone. */
+/* The previous state: a process that released a buffer may have exited. */
 static struct processes earlier;
 
 static void print_change(const char *event, const struct block *block, const struct extent *e,
@@ -422,12 +422,12 @@ static void print_change(const char *event, const struct block *block, const str
 	print(&change);
 }
 
-/* The same buffer all the time: one owner at least has stayed */
+/* The same buffer all the time: at least one owner stayed */
 static bool is_same(const struct extent *old, const struct extent *new)
 {
 	if (old->start != new->start || old->length != new->length)
 		return false;
-	/* From there, nothing goes to somebody at once. */
+	/* Quarantined memory never goes directly to a new owner. */
 	if (old->state == QUARANTINE && new->state == HELD)
 		return false;
 	if (!old->owners || !new->owners)
@@ -449,7 +449,7 @@ static void compare_owners(const struct block *block, const struct extent *old,
 			print_change("register", block, new, new->owner[i].owner, processes);
 }
 
-/* Held, or in quarantine: not free */
+/* Held or in quarantine: not free */
 static const struct extent *next_held(const struct extents *extents, unsigned int *at)
 {
 	while (*at < extents->count && extents->extent[*at].state != HELD &&
@@ -463,7 +463,7 @@ static uint64_t first_owner(const struct extent *extent)
 	return extent->owners ? extent->owner[0].owner : 0;
 }
 
-/* Both go by address. */
+/* Both are sorted by address. */
 static void compare(const struct block *block, const struct extents *old,
 		    const struct extents *new, const struct processes *processes)
 {
@@ -490,7 +490,7 @@ static void compare(const struct block *block, const struct extents *old,
 	}
 }
 
-/* Who waits for that may go on. */
+/* Tells waiting programs to continue. */
 static void say_ready(const char *how)
 {
 	if (!settings.json)
@@ -517,7 +517,7 @@ static void watch_by_polling(int fd, double interval)
 		usleep(interval * 1000000);
 		for (unsigned int i = 0; i < blocks.count; i++)
 			extents_read(&blocks.block[i], &new[i]);
-		/* After that: who has allocated by then is among them. */
+		/* Read after the extents: it includes their owners. */
 		processes_read(&processes);
 		for (unsigned int i = 0; i < blocks.count; i++) {
 			compare(&blocks.block[i], &old[i], &new[i], &processes);
@@ -571,10 +571,10 @@ static int run_watch(int argc, char **argv)
 	fd = device_open();
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	/* Under nohup it stays ignored. */
+	/* It stays ignored under nohup. */
 	if (signal(SIGHUP, SIG_IGN) != SIG_IGN)
 		sigaction(SIGHUP, &action, NULL);
-	/* A reader who has gone is no reason to leave the instance of tracefs. */
+	/* If the reader exits, still remove the tracefs instance. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!polling)
 		trace = begin_trace(all);

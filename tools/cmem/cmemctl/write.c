@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * cmemctl write and fill: put something into a buffer.
+ * cmemctl write and fill: write data to a buffer.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #include "cmemctl.h"
 
-/* Bytes in a pattern at most */
+/* Maximum bytes in a pattern */
 #define MAX_PATTERN 256
 
 static uint64_t parse_one_size(void)
@@ -38,7 +38,7 @@ static int open_input(const char *name)
 	return fd;
 }
 
-/* How much there is to come; false if that is not known, as of a pipe */
+/* The length of the input; false if unknown, as for a pipe */
 static bool input_length(int fd, const char *name, uint64_t *length)
 {
 	struct stat st;
@@ -48,7 +48,7 @@ static bool input_length(int fd, const char *name, uint64_t *length)
 		die("%s: %s", name, strerror(errno));
 	if (S_ISDIR(st.st_mode))
 		die("%s: %s", name, strerror(EISDIR));
-	/* Files of /proc and /sys have no length, and are not empty. */
+	/* Files in /proc and /sys report length 0 but are not empty. */
 	if (!S_ISREG(st.st_mode) || !st.st_size)
 		return false;
 	at = lseek(fd, 0, SEEK_CUR);
@@ -58,7 +58,7 @@ static bool input_length(int fd, const char *name, uint64_t *length)
 	return true;
 }
 
-/* The buffer is full: that is all there was, or too much. */
+/* The buffer is full: check whether the input has more. */
 static void check_end(const struct contents *contents, int fd, const char *name)
 {
 	char byte;
@@ -78,7 +78,7 @@ static void copy(struct contents *contents, int fd, const char *name)
 		size_t step = left < CONTENTS_STEP ? left : CONTENTS_STEP;
 		size_t got = contents_read_file(contents, fd, name, data, step);
 
-		/* What comes slowly is there as soon as it has come. */
+		/* Slow input becomes visible as it arrives. */
 		contents_put(contents, data, got);
 		contents_progress(contents);
 		if (!got)
@@ -151,7 +151,7 @@ static size_t parse_pattern(const char *text, unsigned char *pattern)
 	const char *digits = text;
 	size_t length;
 
-	/* Of several bytes, 0x would be a number, whose order depends on the machine. */
+	/* With 0x, bytes would be a number; their order depends on the machine. */
 	if (!strncasecmp(text, "0x", 2) && strlen(text) <= 4)
 		digits += 2;
 	length = strspn(digits, "0123456789abcdefABCDEF");
@@ -199,7 +199,7 @@ static int run_fill(int argc, char **argv)
 	if (size)
 		contents_need(&contents, "--size", size);
 	contents.total = size ?: contents.room;
-	/* Whole patterns, so that each step goes on where the one before ended */
+	/* Whole patterns, so that each step continues where the last one ended */
 	filled = CONTENTS_STEP - CONTENTS_STEP % pattern_length;
 	data = xrealloc(NULL, filled, 1);
 	for (size_t i = 0; i < filled; i++)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Allocates a buffer, shows where it is, and does with it what comes before and
+ * Allocates a buffer, prints its addresses, and maintains the caches before and
  * after a device's work.
  *
  *	cc -o allocate allocate.c $(pkg-config --cflags --libs cmem)
@@ -32,13 +32,13 @@ int main(int argc, char **argv)
 	printf("%zu bytes at %p, physical address %#llx\n", size, (void *)buf,
 	       (unsigned long long)CMEM_getPhys(buf));
 
-	/* What a device is to read, must have left the CPU's caches. */
+	/* Data for the device must leave the CPU's caches first. */
 	memset(buf, 0x55, size);
 	CMEM_cacheWbInv(buf, size);
 
-	/* Here it would read and write the buffer, by its physical address. */
+	/* Here the device would read and write the buffer by its physical address. */
 
-	/* And of what it wrote, the CPU must not have an older copy. */
+	/* The CPU must not keep an older copy of what the device wrote. */
 	CMEM_cacheInv(buf, size);
 	printf("first byte %#x, last byte %#x\n", buf[0], buf[size - 1]);
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A camera captures into CMEM buffers: it is given their DMA-BUFs (V4L2_MEMORY_DMABUF), and
- * writes each frame where a DSP may read it, at a physical address that is known. Nobody copies.
+ * A camera captures into CMEM buffers: it imports their DMA-BUFs (V4L2_MEMORY_DMABUF),
+ * and writes each frame to a known physical address, where a DSP may read it. Nothing
+ * is copied.
  *
  *	cc -o capture capture.c $(pkg-config --cflags --libs cmem)
  *	./capture /dev/video0 30 frame.raw
  *
- * The format is that which the camera has now: v4l2-ctl --set-fmt-video=... sets it.
+ * It uses the camera's current format: v4l2-ctl --set-fmt-video=... sets it.
  */
 #define _FILE_OFFSET_BITS 64	/* physical addresses may have more than 32 bits */
 #include <errno.h>
@@ -21,8 +22,8 @@
 #include <ti/cmem.h>
 #include <unistd.h>
 
-#define BUFFERS		4	/* that the camera has: one is written, others are full or wait */
-#define PATIENCE_MS	5000	/* for a frame */
+#define BUFFERS		4	/* of the camera: it fills one, others are full or wait */
+#define PATIENCE_MS	5000	/* to wait for a frame */
 
 static struct buffer {
 	void *memory;
@@ -68,7 +69,7 @@ static int open_camera(const char *device, struct v4l2_pix_format *pix)
 	return camera;
 }
 
-/* Buffers of whichever pool fits, as many as the camera is to have */
+/* Allocate the camera's buffers from any pool that fits. */
 static void allocate(size_t size)
 {
 	CMEM_AllocParams params = { .type = CMEM_POOL, .flags = CMEM_CACHED };
@@ -94,7 +95,7 @@ static void give(int camera, unsigned int index)
 	must(camera, VIDIOC_QBUF, &buffer, "VIDIOC_QBUF");
 }
 
-/* Waits for a frame; returns the number of its buffer. */
+/* Waits for a frame; returns its buffer number. */
 static unsigned int take(int camera, unsigned int *length)
 {
 	struct v4l2_buffer buffer = {
@@ -116,8 +117,8 @@ static unsigned int take(int camera, unsigned int *length)
 }
 
 /*
- * What the CPU does with a frame is between these two: the caches are then maintained for the
- * camera, which may not see them.
+ * The CPU accesses a frame only between these two calls: they maintain the caches for the
+ * camera, which may not snoop them.
  */
 static void access_frame(const struct buffer *buffer, __u64 when)
 {
@@ -173,7 +174,7 @@ int main(int argc, char **argv)
 		give(camera, i);
 	}
 
-	/* The camera lets go of the buffers; then they may be freed for others. */
+	/* The camera releases the buffers; then they may be freed. */
 	must(camera, VIDIOC_STREAMOFF, &type, "VIDIOC_STREAMOFF");
 	close(camera);
 	for (int i = 0; i < BUFFERS; i++) {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A driver of NVMe disks in user space, as SPDK has one: the disk's controller is
- * driven through its PCI registers, and its queues and the data are in CMEM buffers,
- * of which it is told the physical addresses.
+ * A user-space driver for NVMe disks, as in SPDK: it drives the disk's controller
+ * through the PCI registers. The queues and the data are in CMEM buffers; the
+ * controller gets their physical addresses.
  *
  *	cc -o nvme nvme.c $(pkg-config --cflags --libs cmem)
  *	./nvme DEVICE [identify]
  *	./nvme DEVICE read LBA COUNT >FILE
  *	./nvme DEVICE write LBA COUNT <FILE
  *
- * DEVICE is the controller's directory in sysfs. No driver of the kernel may have it,
- * and no IOMMU may be in front of it: physical addresses mean nothing to one.
+ * DEVICE is the controller's directory in sysfs. No kernel driver may be bound to it,
+ * and no IOMMU may translate for it: the device uses physical addresses.
  *
- * A controller writes to memory on its own. So it is off again, and can reach memory no
- * longer, before a buffer is freed: after an error and after Ctrl-C, too. That can't be
- * done after SIGKILL; there is at most one command then that it may still be busy with.
+ * A controller writes to memory on its own. So the program turns it off, and disables its
+ * DMA, before it frees a buffer, also after an error and after Ctrl-C. It can't do so
+ * after SIGKILL; then the controller may still execute one command at most.
  *
  * "NVM Express" below is the base specification, revision 1.4, at nvmexpress.org.
  */
@@ -48,7 +48,7 @@
 #define CAP_STRIDE(cap)		(4 << ((cap) >> 32 & 0xf))
 #define CAP_NVM_COMMANDS(cap)	((cap) >> 37 & 1)
 #define CAP_PAGE_MIN(cap)	(4096 << ((cap) >> 48 & 0xf))
-#define INTMS		0x0c	/* interrupts that are masked */
+#define INTMS		0x0c	/* interrupt mask */
 #define CC		0x14	/* configuration */
 #define CC_ENABLE	0x1
 #define CC_SHUTDOWN	(1 << 14)
@@ -81,7 +81,7 @@
 #define PCI_COMMAND_NO_INTX	0x0400
 #define PCI_CLASS_NVME		0x010802
 
-#define PAGE		4096u	/* of the controller's lists of pages */
+#define PAGE		4096u	/* for the controller's page lists */
 #define NAMESPACE	1
 #define ENTRIES		16	/* of each queue */
 #define DATA_SIZE	(512u << 10)
@@ -92,7 +92,7 @@ struct command {
 	uint16_t id;
 	uint32_t namespace;
 	uint64_t reserved, metadata;
-	uint64_t data[2];	/* PRP entries: a page, and a second one or a list of more */
+	uint64_t data[2];	/* PRP entries: a page, and a second one or a page list */
 	uint32_t dword10, dword11, dword12, dword13, dword14, dword15;
 };
 
@@ -114,20 +114,20 @@ struct queue {
 
 static struct {
 	const char *device;
-	int config;		/* its PCI configuration, which is locked, too */
+	int config;		/* its PCI configuration, also locked */
 	bool enabled;		/* in sysfs */
 	volatile uint8_t *registers;
 	size_t registers_size;
 	uint64_t cap;
 	struct queue admin, io;
 	struct buffer data;	/* DATA_SIZE bytes */
-	struct buffer pages;	/* addresses of its pages but the first */
+	struct buffer pages;	/* addresses of all its pages but the first */
 	uint64_t blocks;
 	uint32_t block_size;
-	uint32_t transfer;	/* bytes in one command at most */
+	uint32_t transfer;	/* maximum bytes per command */
 } disk = { .config = -1, .transfer = DATA_SIZE };
 
-/* What both sides look at all the time, and what the CPU is to compute with */
+/* Both sides poll this all the time; the CPU computes with this */
 static CMEM_AllocParams for_queues = {
 	.type = CMEM_HEAP, .flags = CMEM_NONCACHED, .alignment = PAGE,
 };
@@ -137,7 +137,7 @@ static CMEM_AllocParams for_data = {
 
 static volatile sig_atomic_t stop;
 
-/* What blocks in read() or write(), or is about to, is to come back: no file, EBADF. */
+/* Make read() or write(), blocking or about to block, return: no file, EBADF. */
 static void interrupt(int signal_number)
 {
 	stop = signal_number;
@@ -151,7 +151,7 @@ error(const char *format, ...)
 	va_list arguments;
 
 	if (stop)
-		return -1;	/* who asked for it needs no reason */
+		return -1;	/* the user asked for it and needs no reason */
 	fprintf(stderr, "nvme: ");
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
@@ -160,7 +160,7 @@ error(const char *format, ...)
 	return -1;
 }
 
-/* Memory as the device sees it and its registers: in the order of the program */
+/* Access device memory and registers in program order. */
 static void barrier(void)
 {
 #if defined(__aarch64__)
@@ -207,7 +207,7 @@ static int64_t now_ms(void)
 	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
-/* Wait as long as the controller says that it may take. */
+/* Wait up to the timeout that the controller reports. */
 static int wait_for_status(uint32_t mask, uint32_t value)
 {
 	int64_t end = now_ms() + CAP_TIMEOUT_MS(disk.cap) + 500;
@@ -247,7 +247,7 @@ static int allocate_queue(struct queue *queue, unsigned int id)
 	if (allocate(&queue->submissions, PAGE, &for_queues) ||
 	    allocate(&queue->completions, PAGE, &for_queues))
 		return -1;
-	/* An old phase would be taken for an answer. */
+	/* An old phase would look like an answer. */
 	memset(queue->completions.address, 0, PAGE);
 	return 0;
 }
@@ -277,7 +277,7 @@ static void release_all(void)
 
 /* Commands */
 
-/* Put one into a queue and wait until it is done. */
+/* Put a command into a queue and wait for its completion. */
 static int execute(struct queue *queue, struct command *command)
 {
 	volatile struct completion *completion =
@@ -316,7 +316,7 @@ static int execute(struct queue *queue, struct command *command)
 	return 0;
 }
 
-/* Tell a command that its data is the first bytes of the data buffer. */
+/* Point a command at the first bytes of the data buffer. */
 static void set_data(struct command *command, size_t length)
 {
 	command->data[0] = disk.data.phys;
@@ -324,7 +324,7 @@ static void set_data(struct command *command, size_t length)
 			   length > PAGE ? disk.data.phys + PAGE : 0;
 }
 
-/* Into the data buffer, from where the caller has it */
+/* Copy the caller's data into the data buffer. */
 static const uint8_t *identify(unsigned int what)
 {
 	struct command command = {
@@ -340,7 +340,7 @@ static const uint8_t *identify(unsigned int what)
 	return disk.data.address;
 }
 
-/* Text in an Identify structure, which is filled up with blanks */
+/* Text in an Identify structure, padded with blanks */
 static void print_text(const char *title, const uint8_t *text, int length)
 {
 	while (length && (text[length - 1] == ' ' || !text[length - 1]))
@@ -360,7 +360,7 @@ static int identify_all(bool print)
 		print_text("serial", data + 4, 20);
 		print_text("firmware", data + 64, 8);
 	}
-	/* The largest transfer, as a power of two of pages; 0: no limit */
+	/* The maximum transfer, as a power of two of pages; 0: no limit */
 	if (data[77] && data[77] < 16 && PAGE << data[77] < DATA_SIZE)
 		disk.transfer = PAGE << data[77];
 
@@ -422,7 +422,7 @@ static int flush(void)
 	return execute(&disk.io, &command);
 }
 
-/* All of a part of the data; fewer bytes are there only at the end of the input. */
+/* Read a whole part of the data; it is shorter only at the end of the input. */
 static ssize_t read_input(uint8_t *data, size_t length)
 {
 	size_t done = 0;
@@ -455,7 +455,7 @@ static int write_output(const uint8_t *data, size_t length)
 	return 0;
 }
 
-/* Read or write blocks, as many with each command as it can take. */
+/* Read or write blocks, as many per command as the disk supports. */
 static int move_blocks(uint8_t opcode, uint64_t lba, uint64_t count)
 {
 	uint32_t limit = disk.transfer / disk.block_size;
@@ -481,7 +481,7 @@ static int move_blocks(uint8_t opcode, uint64_t lba, uint64_t count)
 			/* The disk reads memory, not the CPU's caches. */
 			CMEM_cacheWb(disk.data.address, length);
 		} else {
-			/* No line may be written back over what the disk will write. */
+			/* No cache line may be written back over the disk's data. */
 			CMEM_cacheWbInv(disk.data.address, length);
 		}
 		if (transfer(opcode, lba + done, part))
@@ -542,7 +542,7 @@ static const char *last_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Nobody else has it, and it is what we take it for. */
+/* Check that no other driver has it, and that it is an NVMe controller. */
 static int check_device(void)
 {
 	char path[PATH_MAX], text[PATH_MAX] = "";
@@ -613,7 +613,7 @@ static int open_device(void)
 	return 0;
 }
 
-/* Before it may reach memory, and before buffers are freed */
+/* Before it may access memory, and before buffers are freed */
 static int reset(void)
 {
 	write_register(CC, read_register(CC) & ~CC_ENABLE);
@@ -642,7 +642,7 @@ static int start(void)
 	return wait_for_status(CSTS_READY | CSTS_FATAL, CSTS_READY);
 }
 
-/* Whatever state it is in. Fails if the controller may still reach its buffers. */
+/* In any state. Fails if the controller may still access its buffers. */
 static int shut_down(void)
 {
 	int ret = 0;
@@ -653,7 +653,7 @@ static int shut_down(void)
 			wait_for_status(CSTS_SHUTDOWN, CSTS_SHUT_DOWN);
 		}
 		ret = reset();
-		/* This alone keeps it from memory, too. */
+		/* This alone also blocks its access to memory. */
 		if (!set_bus_master(false))
 			ret = 0;
 		munmap((void *)disk.registers, disk.registers_size);
@@ -699,7 +699,7 @@ static int wrong_arguments(const char *what, const char *argument)
 static void catch_signals(void)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGQUIT };
-	/* Without SA_RESTART: what waits has to look. */
+	/* Without SA_RESTART: blocking calls must return. */
 	struct sigaction action = { .sa_handler = interrupt };
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
@@ -744,7 +744,7 @@ int main(int argc, char **argv)
 		release_all();
 		CMEM_exit();
 	} else {
-		/* As long as this process is there, its buffers are nobody else's. */
+		/* While this process lives, it keeps its buffers. */
 		fprintf(stderr, "nvme: the controller can't be stopped: process %d holds its buffers\n",
 			getpid());
 		for (;;)

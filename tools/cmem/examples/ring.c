@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A ring of frames from a pool, as a camera fills and a program reads it: nothing
- * is allocated while it runs, each frame is handed to and fro between a device,
- * which knows it by its physical address, and the CPU.
+ * A ring of frames from a pool: a camera fills them and a program reads them. It
+ * allocates nothing while it runs. Each frame passes back and forth between the CPU
+ * and a device, which uses its physical address.
  *
  *	cc -o ring ring.c $(pkg-config --cflags --libs cmem) -pthread
  *	./ring [FRAMES]
  *
- * The camera is a thread here. A real one would be told the physical addresses.
+ * The camera is a thread here. A real one would get the physical addresses.
  */
 #define _FILE_OFFSET_BITS 64	/* physical addresses may have more than 32 bits */
 #include <errno.h>
@@ -29,7 +29,7 @@ struct frame {
 
 static const size_t frame_size = WIDTH * HEIGHT;
 static struct frame ring[RING];
-static sem_t empty, filled;	/* how many frames are the camera's, and the program's */
+static sem_t empty, filled;	/* frames of the camera, and of the program */
 static unsigned int frames = 100;
 
 static void *camera(void *unused)
@@ -38,14 +38,14 @@ static void *camera(void *unused)
 		while (sem_wait(&empty))
 			continue;
 		memset(ring[n % RING].pixels, n & 0xff, frame_size);
-		/* A device's data is in memory; a thread's has to get there. */
+		/* A device writes to memory; a thread's data must be written back. */
 		CMEM_cacheWb(ring[n % RING].pixels, frame_size);
 		sem_post(&filled);
 	}
 	return unused;
 }
 
-/* All from one pool, which no other size of buffers can fragment */
+/* All from one pool: buffers of other sizes can't fragment it */
 static int allocate_ring(CMEM_AllocParams *params)
 {
 	int pool = CMEM_getPool(frame_size);
@@ -57,7 +57,7 @@ static int allocate_ring(CMEM_AllocParams *params)
 		if (!ring[i].pixels)
 			return -1;
 		ring[i].phys = CMEM_getPhys(ring[i].pixels);
-		/* No line of it may be written back over what the camera will write. */
+		/* No cache line may be written back over the camera's data. */
 		CMEM_cacheWbInv(ring[i].pixels, frame_size);
 		printf("frame %d of pool %d: physical address %#llx\n", i, pool,
 		       (unsigned long long)ring[i].phys);
@@ -80,7 +80,7 @@ int main(int argc, char **argv)
 	if (allocate_ring(&params)) {
 		fprintf(stderr, "no %d buffers of %zu bytes in the pools of block 0: %s\n", RING,
 			frame_size, strerror(errno));
-		/* The kernel frees what this process has, when it ends. */
+		/* The kernel frees this process's buffers when it ends. */
 		return EXIT_FAILURE;
 	}
 

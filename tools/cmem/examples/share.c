@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Two processes share a buffer: one allocates it and tells its physical address,
- * the other registers for it. The memory stays until both have let go of it.
+ * Two processes share a buffer: one allocates it and sends its physical address,
+ * the other registers for it. The memory stays until both release it.
  *
  *	cc -o share share.c $(pkg-config --cflags --libs cmem)
  *	./share
@@ -41,14 +41,14 @@ static void producer(int pipe_end)
 	if (write(pipe_end, &phys, sizeof(phys)) != sizeof(phys))
 		die("producer: write");
 
-	/* The address is of use only while somebody holds the buffer: wait. */
+	/* The address is valid only while a process holds the buffer: wait. */
 	if (wait(NULL) < 0)
 		die("producer: wait");
 	CMEM_free(buf, NULL);
 	CMEM_exit();
 }
 
-/* Knows nothing but the address, and takes a share in it. */
+/* Gets only the address, and registers for the buffer. */
 static void consumer(int pipe_end)
 {
 	char *buf;
@@ -74,8 +74,8 @@ int main(void)
 	pid_t pid;
 
 	/*
-	 * Before CMEM_init(): a child that is forked later shares its parent's file,
-	 * and so is the same owner, who need not register.
+	 * Before CMEM_init(): a child forked later shares its parent's file, and so is
+	 * the same owner and does not register.
 	 */
 	if (pipe(ends))
 		die("pipe");

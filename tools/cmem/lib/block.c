@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What blocks and pools there are.
+ * Queries about blocks and pools.
  */
 #include "libcmem.h"
 
 /*
- * Whether there is a block of a higher number. Programs go from block 0 to the last one, and
- * find one that is not there to have no memory.
+ * Whether a block with a higher number exists. Programs iterate from block 0 to the last
+ * one; a missing block in between reports no memory.
  */
 static bool is_hole(int block)
 {
@@ -20,7 +20,7 @@ static bool is_hole(int block)
 }
 
 /**
- * libcmem_get_block - tell where a block is
+ * libcmem_get_block - get the location of a block
  * @block: its number
  * @base: where to put its physical address
  * @size: where to put its size in bytes
@@ -45,13 +45,13 @@ int libcmem_get_block(int block, uint64_t *base, unsigned long long *size)
 }
 
 /**
- * libcmem_block_coherent - tell if the devices that a block is for snoop the caches
+ * libcmem_block_coherent - tell if a block's devices snoop the caches
  * @block: its number
  *
- * The kernel is asked once. If the block becomes another one later, the answer is still
- * one that loses nothing: the kernel judges itself, or the caches are maintained.
+ * Asks the kernel once. If the block is replaced later, the cached answer is still safe:
+ * the kernel decides itself, or the caches are maintained.
  *
- * Return: true for blocks that nothing is known of.
+ * Return: true for unknown blocks.
  */
 bool libcmem_block_coherent(int block)
 {

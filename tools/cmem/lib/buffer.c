@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Buffers: allocating, registering, mapping and freeing them. Physical addresses
- * have 64 bits here; what off_t makes of them, offset.c knows.
+ * Allocate, register, map and free buffers. Physical addresses are 64-bit here; offset.c
+ * converts them to off_t.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 PUBLIC CMEM_AllocParams CMEM_DEFAULTPARAMS = { CMEM_POOL, CMEM_NONCACHED, 1 };
 
-/* What CMEM_exit() closed, of which the program may have mappings still: under libcmem_lock */
+/* Files closed by CMEM_exit() that may still be mapped: under libcmem_lock */
 static uint64_t *past_owners;
 static size_t num_past_owners;
 
@@ -22,7 +22,7 @@ static int cmem_ioctl(unsigned long command, void *argument)
 
 static unsigned int table_flags(unsigned int alloc_flags, int block)
 {
-	/* Where it makes no difference, nobody is asked. */
+	/* Skip the query where the answer makes no difference. */
 	if (!libcmem.cache_line || !(alloc_flags & CMEM_ALLOC_CACHED) ||
 	    libcmem_block_coherent(block))
 		return TABLE_MAPPED;
@@ -36,7 +36,7 @@ static int free_buffer(uint64_t buffer)
 	return cmem_ioctl(CMEM_IOCTL_FREE, &request);
 }
 
-/* Undo an allocation or registration because of an error, which errno is to tell. */
+/* Undo an allocation or registration after an error; keep its errno. */
 static void drop_buffer(uint64_t buffer)
 {
 	int error = errno;
@@ -46,9 +46,9 @@ static void drop_buffer(uint64_t buffer)
 }
 
 /**
- * libcmem_resolve - ask the kernel what is behind a user address
+ * libcmem_resolve - ask the kernel what a user address maps
  * @address: any byte of a mapping of /dev/cmem
- * @resolve: where to put that
+ * @resolve: the result
  *
  * Return: 0, or -1 and errno.
  */
@@ -59,8 +59,8 @@ int libcmem_resolve(uintptr_t address, struct cmem_resolve *resolve)
 }
 
 /*
- * Map a part of a buffer. What buffer that is, and whether it is cached, the caller
- * tells with @flags, or with 0 that the kernel has to be asked.
+ * Map a part of a buffer. @flags tells which buffer it is and whether it is cached; 0
+ * means to ask the kernel.
  */
 static void *map_buffer(uint64_t phys, uint64_t size, uint64_t buffer, unsigned int flags)
 {
@@ -105,8 +105,8 @@ out:
 }
 
 /*
- * Allocate from one pool, the best one or the heap. Only the heap looks at the
- * alignment: programs leave it undefined where they want a pool.
+ * Allocate from one pool, the best pool or the heap. Only the heap uses the alignment:
+ * programs leave it undefined for pools.
  */
 static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *params,
 		      struct cmem_alloc *request)
@@ -124,9 +124,9 @@ static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *
 }
 
 /*
- * TI's library takes whatever is in these: what is not CMEM_HEAP is a pool, and of the flags
- * only those count that say something of a buffer. Programs leave the type undefined where
- * they name a pool.
+ * TI's library accepts any value here: a type other than CMEM_HEAP is a pool, and only
+ * the flags that describe a buffer count. Programs that name a pool leave the type
+ * undefined.
  */
 static void note_ignored(int pool, const CMEM_AllocParams *params)
 {
@@ -138,7 +138,7 @@ static void note_ignored(int pool, const CMEM_AllocParams *params)
 		TRACE(false, "type %#x: taken for CMEM_POOL", params->type);
 }
 
-/* Allocate what the params say, or where @pool is not CMEM_POOL_BEST, from that. */
+/* Allocate as the params say, or from @pool unless it is CMEM_POOL_BEST. */
 static int alloc_buffer(int block, int pool, size_t size, const CMEM_AllocParams *params,
 			struct cmem_alloc *request)
 {
@@ -164,7 +164,7 @@ static void *alloc_mapped(int block, int pool, size_t size, const CMEM_AllocPara
 
 	if (alloc_buffer(block, pool, size, params, &request))
 		return NULL;
-	/* All of it, as programs expect that ask for less than a pool's buffers have. */
+	/* The whole buffer: programs that ask for less than a pool's size expect it. */
 	address = map_buffer(request.phys_addr, request.length, request.phys_addr,
 			     table_flags(request.flags, block));
 	if (!address)
@@ -172,7 +172,7 @@ static void *alloc_mapped(int block, int pool, size_t size, const CMEM_AllocPara
 	return address;
 }
 
-/* The kernel takes some negative numbers for more than a pool. */
+/* The kernel treats some negative numbers as other things than a pool. */
 static bool is_pool(int pool)
 {
 	if (pool >= 0)
@@ -184,8 +184,8 @@ static bool is_pool(int pool)
 /**
  * libcmem_alloc_phys - allocate without mapping
  * @block: the number of the block
- * @pool: the number of a pool, or CMEM_POOL_BEST: as the params say
- * @size: in bytes; 0 with the number of a pool: its buffers' size
+ * @pool: the number of a pool, or CMEM_POOL_BEST to follow the params
+ * @size: in bytes; 0 with a pool number: the pool's buffer size
  * @params: may be NULL
  *
  * Return: the physical address, or 0 and errno.
@@ -212,7 +212,7 @@ int libcmem_free_phys(uint64_t phys)
 
 /**
  * libcmem_map - map a part of a buffer
- * @phys: physical address of the first byte, on a page's border
+ * @phys: physical address of the first byte, page-aligned
  * @size: in bytes
  *
  * Return: the user address, or NULL and errno.
@@ -236,7 +236,7 @@ static void *register_buffer(struct cmem_register *request)
 }
 
 /**
- * libcmem_register - register for somebody's buffer, and map it
+ * libcmem_register - register for an existing buffer, and map it
  * @phys: the buffer's first byte
  *
  * Return: the user address, or NULL and errno.
@@ -290,10 +290,10 @@ static bool is_past_owner(uint64_t owner)
 }
 
 /**
- * libcmem_add_past_owner - take note of a file that is about to be closed
+ * libcmem_add_past_owner - record a file before it is closed
  * @owner: its number
  *
- * Wants libcmem_lock. Without memory for it, its mappings can't be freed later.
+ * Call with libcmem_lock held. If out of memory, its mappings can't be freed later.
  */
 void libcmem_add_past_owner(uint64_t owner)
 {
@@ -308,7 +308,7 @@ void libcmem_add_past_owner(uint64_t owner)
 /**
  * struct unknown - mappings that the table does not know
  * @length: in bytes
- * @counted: how many of them the kernel counts when they end: those of the file that is open
+ * @counted: how many the kernel counts on unmap: those of the open file
  */
 struct unknown {
 	size_t length;
@@ -316,8 +316,8 @@ struct unknown {
 };
 
 /*
- * Ask the kernel for the mapping that an address is in, and see that the library made it: in
- * this session, or in one that is over. A DMA-BUF, and what somebody else mapped, are not ours.
+ * Ask the kernel for the mapping at an address, and check that the library made it, in
+ * this session or an earlier one. A DMA-BUF or another code's mapping is not ours.
  */
 static int add_unknown(struct unknown *unknown, uintptr_t address, struct cmem_resolve *resolve)
 {
@@ -334,9 +334,8 @@ static int add_unknown(struct unknown *unknown, uintptr_t address, struct cmem_r
 }
 
 /*
- * Free by a mapping that the table does not know: one that was moved, say. It may be in
- * pieces, of which each begins where the one before ends. The registrations of a file that is
- * closed went with it.
+ * Free a mapping that the table does not know, for example after mremap(). It may be
+ * split into adjacent pieces. Closing a file drops its registrations.
  */
 static int free_unknown(uintptr_t address)
 {
@@ -345,7 +344,7 @@ static int free_unknown(uintptr_t address)
 
 	if (add_unknown(&unknown, address, &resolve))
 		return -1;
-	/* A kernel that does not tell where it begins */
+	/* The kernel does not report the start */
 	if (!resolve.mapping_addr && resolve.phys_addr == resolve.buffer_addr)
 		resolve.mapping_addr = address;
 	if (resolve.mapping_addr != address) {
@@ -400,8 +399,8 @@ PUBLIC int CMEM_unregister(void *ptr, CMEM_AllocParams *params)
 }
 
 /*
- * Unmap what the table does not know all of, if the library made it. What it knows of it is
- * forgotten.
+ * Unmap a range that the table knows only in part, if the library made it. Drop the known
+ * part from the table.
  */
 static int unmap_unknown(uintptr_t address, size_t length)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Cache maintenance. The kernel decides what a buffer needs: it knows the devices that
- * are attached. It is not asked where there is but one answer: nothing, on a machine
- * whose devices all snoop; and what the program asks for, where a buffer is cached and
- * its block is not coherent. On AArch64 the program can then write back, and write back
- * and invalidate, by itself, if the kernel says that this is enough.
+ * Cache maintenance. The kernel decides what a buffer needs: it knows the attached
+ * devices. The library skips the kernel if only one answer is possible: nothing, if all
+ * devices snoop; the requested operation, if the buffer is cached and its block is not
+ * coherent. On AArch64 the program can then write back, with or without
+ * invalidating, by itself, if the kernel says that this is enough.
  */
 #include "libcmem.h"
 
@@ -21,7 +21,7 @@ static int sync_by_kernel(uintptr_t address, size_t size, unsigned int op)
 }
 
 #ifdef __aarch64__
-/* To the point of coherency, one instruction for each line that has a byte of it */
+/* To the point of coherency, one instruction for each line that the range touches */
 static void sync_by_program(uintptr_t address, size_t size, unsigned int op)
 {
 	const size_t line = libcmem.cache_line;
@@ -35,7 +35,7 @@ static void sync_by_program(uintptr_t address, size_t size, unsigned int op)
 		for (; address < end; address += line)
 			__asm__ volatile("dc civac, %0" : : "r"(address) : "memory");
 	}
-	/* A device may look at it as soon as we return. */
+	/* A device may read the data as soon as we return. */
 	__asm__ volatile("dsb sy" : : : "memory");
 }
 #else
@@ -48,8 +48,8 @@ static void sync_by_program(uintptr_t address, size_t size, unsigned int op)
 #endif
 
 /*
- * Where no cache is maintained, what was stored must all the same be out of the CPU
- * before the program tells a device to look.
+ * Without cache maintenance, stores must still leave the CPU before the program tells a
+ * device to read.
  */
 static void wait_for_stores(void)
 {
@@ -108,7 +108,7 @@ PUBLIC int CMEM_cacheWbInv(void *ptr, size_t size)
 	return ret;
 }
 
-/* All that this file is registered for: what else there is, is not ours to flush. */
+/* Only the buffers that this file is registered for: others are not ours to flush. */
 PUBLIC int CMEM_cacheWbInvAll(void)
 {
 	struct cmem_sync_all request = {

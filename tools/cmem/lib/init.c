@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The library's one open file of /dev/cmem, counted by CMEM_init() and
- * CMEM_exit(). A forked child shares it with its parent, and has a count of its
- * own.
+ * The library's one open file of /dev/cmem, refcounted by CMEM_init() and CMEM_exit(). A
+ * forked child shares the file with its parent and has its own count.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -30,7 +29,7 @@ static void unlock_in_child(void)
 	pthread_mutex_unlock(&libcmem_lock);
 }
 
-/* The data cache line that DC works on, the smallest of all CPUs, in bytes */
+/* The data cache line size for DC, the smallest of all CPUs, in bytes */
 static size_t cache_line(void)
 {
 #ifdef __aarch64__
@@ -79,8 +78,8 @@ static int open_session(void)
 }
 
 /*
- * Whether the file is ours still. A program that becomes a daemon closes all files that it
- * has; what has the number then is its own.
+ * Whether the file is still ours. A program that becomes a daemon closes all its files;
+ * afterwards the number may refer to its own file.
  */
 static bool is_our_file(int fd)
 {
@@ -90,8 +89,8 @@ static bool is_our_file(int fd)
 }
 
 /*
- * Who is cancelled is so when the library has done its work: open() and close() are
- * cancellation points.
+ * open() and close() are cancellation points: delay cancellation until the library is
+ * done.
  */
 static int begin_uncancelled(void)
 {
@@ -122,10 +121,9 @@ PUBLIC int CMEM_init(void)
 }
 
 /*
- * Buffers that are still held: the kernel drops what this file is registered for
- * when nobody has the file any more, neither a forked child nor a mapping. So what
- * the program still has mapped stays as it is. The library frees nothing here: it
- * would take from parent and child what the other one uses.
+ * The kernel drops this file's registrations when no forked child and no mapping uses the
+ * file any more. So buffers that the program still has mapped stay valid. The library
+ * frees nothing here: that would free buffers that parent or child still uses.
  */
 PUBLIC int CMEM_exit(void)
 {

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * libcmem inside: what its files share.
+ * libcmem internals, shared by its files.
  *
- *	init.c		the open file of /dev/cmem, and the one lock
- *	table.c		which user address is which physical one
- *	trust.c		whether that is still so
+ *	init.c		the open file of /dev/cmem, and the lock
+ *	table.c		lookup from user to physical address
+ *	trust.c		whether the table is still valid
  *	buffer.c	allocating, registering, mapping, freeing
  *	cache.c		cache maintenance
- *	block.c		what there is
- *	offset.c	the public functions that have an off_t, compiled once for
- *			each length that it may have
- *	trace.c		what CMEM_DEBUG=1 prints
+ *	block.c		blocks and pools
+ *	offset.c	the public functions with an off_t, compiled once for each
+ *			size of off_t
+ *	trace.c		the output of CMEM_DEBUG=1
  *
- * CMEM_getPhys() and the cache calls take no lock. All that changes the table or
- * the count of CMEM_init() is under libcmem_lock, which fork() takes as well, so
- * that the child finds both in order. It is not held while memory is allocated:
- * that may wait until the kernel has cleared some.
+ * CMEM_getPhys() and the cache calls take no lock. libcmem_lock protects changes to
+ * the table and to the count of CMEM_init(). fork() takes it too, so that the child
+ * sees both in a consistent state. Allocations do not hold it: they may wait for the
+ * kernel to zero memory.
  */
 #ifndef LIBCMEM_H
 #define LIBCMEM_H
@@ -38,10 +38,10 @@
  * struct libcmem - the library's state
  * @fd: of /dev/cmem, -1 without CMEM_init()
  * @count: CMEM_init() less CMEM_exit(), under libcmem_lock
- * @owner: number of the open file, 0 if the kernel does not tell
+ * @owner: number of the open file, 0 if the kernel does not report it
  * @page_size: of the kernel
- * @cache_line: the unit of DC instructions in bytes, 0 if they are not for us
- * @coherent: all devices snoop the caches: there is no maintenance to be done
+ * @cache_line: the unit of DC instructions in bytes, 0 if unusable
+ * @coherent: all devices snoop the caches: no maintenance is needed
  * @heap_fallback: cmem.useHeapIfPoolUnavailable is on
  */
 struct libcmem {
@@ -68,14 +68,14 @@ static inline bool libcmem_ready(void)
 
 /* table.c */
 
-#define TABLE_MAPPED	1	/* in a mapping of ours, */
-#define TABLE_SYNC	2	/* whose caches the program itself can maintain */
+#define TABLE_MAPPED	1	/* in a mapping of ours */
+#define TABLE_SYNC	2	/* the program can maintain its caches */
 
 /**
  * struct libcmem_mapping - a mapping that the library made
  * @start: user address of its first byte
  * @length: in bytes, whole pages
- * @buffer: physical address of the first byte of the buffer it shows
+ * @buffer: physical address of the first byte of the buffer
  */
 struct libcmem_mapping {
 	uintptr_t start;
@@ -86,7 +86,7 @@ struct libcmem_mapping {
 SHARED bool libcmem_table_phys(uintptr_t address, uint64_t *phys);
 SHARED unsigned int libcmem_table_flags(uintptr_t address, size_t length);
 
-/* The rest wants libcmem_lock. */
+/* Call the rest with libcmem_lock held. */
 SHARED struct libcmem_mapping *libcmem_table_find(uintptr_t address);
 SHARED int libcmem_table_insert(const struct libcmem_mapping *mapping, uint64_t phys,
 				unsigned int flags);
@@ -99,7 +99,7 @@ SHARED bool libcmem_table_is_empty(void);
 extern SHARED const struct cmem_changes *libcmem_changes;
 extern SHARED uint32_t libcmem_trusted;
 
-/* Whether the table is right: to be asked before it is looked at, with or without the lock */
+/* Whether the table is valid: check before each lookup, with or without the lock */
 static inline bool libcmem_trusts(void)
 {
 	const struct cmem_changes *page = __atomic_load_n(&libcmem_changes, __ATOMIC_RELAXED);
@@ -108,7 +108,7 @@ static inline bool libcmem_trusts(void)
 	return count && count == __atomic_load_n(&libcmem_trusted, __ATOMIC_ACQUIRE);
 }
 
-/* These want libcmem_lock. */
+/* Call these with libcmem_lock held. */
 SHARED void libcmem_trust_begin(int fd, const struct cmem_info *info);
 SHARED bool libcmem_trust_end(void);
 SHARED void libcmem_trust_fork(void);
@@ -116,7 +116,7 @@ SHARED void libcmem_trust_lose(void);
 SHARED bool libcmem_trust_check(void);
 SHARED int libcmem_trust_munmap(void *start, size_t length, size_t mappings);
 
-/* buffer.c: all with a physical address of 64 bits, 0 or NULL on failure */
+/* buffer.c: 64-bit physical addresses, 0 or NULL on failure */
 
 SHARED void libcmem_add_past_owner(uint64_t owner);
 SHARED int libcmem_resolve(uintptr_t address, struct cmem_resolve *resolve);
@@ -136,8 +136,8 @@ SHARED bool libcmem_block_coherent(int block);
 extern SHARED bool libcmem_debug;
 
 /**
- * TRACE - say what a public function was asked and what it answers
- * @failed: whether that is an error, which errno is the reason for
+ * TRACE - print a public function's arguments and result
+ * @failed: whether the call failed, with the reason in errno
  * @format: as for printf(): "CMEM_map(%#llx, %zu) = %p"
  */
 #define TRACE(failed, format, ...) do {					\

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The public functions that take or return a physical address: as an off_t, and
- * as 64 bits.
+ * The public functions that take or return a physical address, as an off_t and as 64
+ * bits.
  *
- * Where off_t may have 32 bits or 64, offset32.c compiles the first ones once
- * more, for 32. <ti/cmem.h> gives each a name of its own then.
+ * Where off_t may be 32-bit or 64-bit, offset32.c compiles the off_t functions again for
+ * 32 bits. <ti/cmem.h> then gives each its own name.
  */
 #include "libcmem.h"
 
-/* An off_t of 32 bits holds 4 GiB of addresses, some of them as negative numbers. */
+/* A 32-bit off_t holds 4 GiB of addresses, some as negative numbers. */
 static bool fits_off_t(uint64_t phys)
 {
 	if (sizeof(off_t) >= sizeof(phys) || phys <= UINT32_MAX)
@@ -39,7 +39,7 @@ static off_t alloc_pool_off_t(int block, int pool, const CMEM_AllocParams *param
 {
 	if (pool >= 0)
 		return alloc_off_t(block, pool, 0, params);
-	/* The kernel takes some negative numbers for more than a pool. */
+	/* The kernel treats some negative numbers as other things than a pool. */
 	errno = ENOENT;
 	return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * offset.c for programs with an off_t of 32 bits, where there are such.
+ * offset.c for programs with a 32-bit off_t, where they exist.
  */
 #undef _FILE_OFFSET_BITS
 #undef _TIME_BITS

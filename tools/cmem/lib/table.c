@@ -1,34 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The library's table: which physical address is behind a user address, for the
- * mappings that it made itself, so that nobody has to ask the kernel.
+ * The library's table: a lookup from user address to physical address for the mappings
+ * that the library made, without asking the kernel.
  *
- * It is a tree of nodes laid out as the page tables of a CPU are: a slot stands
- * for a page, or further up for all the memory below it. It costs a few stores a
- * page table entry that the kernel writes for the same mapping, and a look-up
- * costs the same whatever number of mappings there is.
+ * It is a tree of nodes laid out like CPU page tables: a slot covers a page, or at higher
+ * levels all the memory below it. Filling it costs a few stores for each page table entry
+ * that the kernel writes for the mapping. A lookup costs the same for any number of
+ * mappings.
  *
- * Readers take no lock. What they want of a slot is one word that says all about
- * it, and they load at most one slot and one pointer a level. So they never meet
- * half a change, because a slot changes with one store; nor memory that was freed,
- * because a node stays for good where it is. (One takes 8 KiB, for each 2 MiB of
- * address space that had small mappings once.) Who asks for an address while he
- * lets another thread unmap it may get the old answer or none.
+ * Readers take no lock. Each slot has all its information in one word, and a reader loads
+ * at most one slot and one pointer per level. So a reader never sees half a change,
+ * because a slot changes with one store. It never sees freed memory, because a node is
+ * never freed. (A node takes 8 KiB for each 2 MiB of address space that once had small
+ * mappings.) A lookup that races with an unmap may return the old answer or none.
  *
- * Each slot also has its owner, the mapping that it is a part of, for those who
- * free and unmap. They hold libcmem_lock.
+ * Each slot also has its owner, the mapping that contains it, for free and unmap, which
+ * hold libcmem_lock.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "libcmem.h"
 
-#define PAGE_SHIFT	12	/* the smallest that any architecture has */
+#define PAGE_SHIFT	12	/* the smallest of any architecture */
 #define PAGE_SIZE	((size_t)1 << PAGE_SHIFT)
 
 #if __SIZEOF_POINTER__ == 8
 #define NODE_SHIFT	9
-#define LEVELS		4	/* 48 bits: what mmap() gives without being asked for more */
+#define LEVELS		4	/* 48 bits: the limit of mmap() by default */
 #else
 #define NODE_SHIFT	10
 #define LEVELS		2
@@ -37,9 +36,8 @@
 #define TOP_SHIFT	(PAGE_SHIFT + (LEVELS - 1) * NODE_SHIFT)
 
 /*
- * 0, or the number of the page frame that the slot begins with, over the bits
- * TABLE_*. 32-bit programs reach 40 bits of physical address space with that, all
- * that LPAE has.
+ * 0, or the page frame number of the slot's start, above the TABLE_* bits. For 32-bit
+ * programs this covers 40 bits of physical address space, the LPAE limit.
  */
 typedef uintptr_t slot_t;
 
@@ -47,10 +45,10 @@ typedef uintptr_t slot_t;
 
 /**
  * struct node - a part of the tree
- * @slots: what is said of all the memory of a slot at once
- * @owners: the mapping that all this memory is in, or NULL
+ * @slots: a value for all the memory of a slot
+ * @owners: the mapping that contains all this memory, or NULL
  * @used: how many slots have an owner
- * @children: what is below; once set, never changed. If a slot has an owner, no
+ * @children: the nodes below; once set, never changed. If a slot has an owner, no
  *	slot below it has one. The lowest nodes have no children.
  */
 struct node {
@@ -78,7 +76,7 @@ static bool out_of_reach(uintptr_t address)
 	return address >> (TOP_SHIFT - 1) >> (NODE_SHIFT + 1);
 }
 
-/* Find the slot that an address is in, and how much memory that stands for. */
+/* Find the slot that contains an address, and how much memory it covers. */
 static inline slot_t find_slot(uintptr_t address, unsigned int *shift)
 {
 	struct node *node = &root.node;
@@ -102,7 +100,7 @@ static inline slot_t find_slot(uintptr_t address, unsigned int *shift)
 /**
  * libcmem_table_phys - translate a user address
  * @address: any byte of a mapping
- * @phys: where to put its physical address
+ * @phys: its physical address
  *
  * Return: whether the table knows it.
  */
@@ -117,12 +115,12 @@ bool libcmem_table_phys(uintptr_t address, uint64_t *phys)
 }
 
 /**
- * libcmem_table_flags - tell what is known of a range
+ * libcmem_table_flags - get the flags of a range
  * @address: its first byte
- * @length: in bytes, not 0, the end not beyond the address space
+ * @length: in bytes, not 0; the end is within the address space
  *
- * Return: TABLE_MAPPED, with TABLE_SYNC or not, if all of it is in mappings of
- * that kind; else 0: the kernel knows better.
+ * Return: TABLE_MAPPED, with or without TABLE_SYNC, if all of it is in mappings of
+ * that kind; otherwise 0: ask the kernel.
  */
 unsigned int libcmem_table_flags(uintptr_t address, size_t length)
 {
@@ -159,13 +157,13 @@ static slot_t make_slot(uint64_t phys, unsigned int flags)
 	return (slot_t)(phys >> PAGE_SHIFT) << SLOT_FRAME_SHIFT | flags;
 }
 
-/* The difference between the slots of two neighbours that many bytes long */
+/* The difference between adjacent slots that cover that many bytes */
 static slot_t slot_step(size_t bytes)
 {
 	return (slot_t)(bytes >> PAGE_SHIFT) << SLOT_FRAME_SHIFT;
 }
 
-/* Get the node below a slot. What the slot said, the new node's slots say. */
+/* Get the node below a slot. The new node's slots inherit the slot's value. */
 static struct node *get_child(struct node *node, size_t index, unsigned int shift)
 {
 	const slot_t slot = node->slots[index];
@@ -186,13 +184,13 @@ static struct node *get_child(struct node *node, size_t index, unsigned int shif
 		child->used = NODE_SLOTS;
 		node->owners[index] = NULL;
 		node->used--;
-		/* Nobody sees this before he sees the others. */
+		/* Readers see this store only after the others. */
 		__atomic_store_n(&node->slots[index], 0, __ATOMIC_RELEASE);
 	}
 	return child;
 }
 
-/* Make slots end where an address is. */
+/* Split slots so that one ends at an address. */
 static int split_slots(uintptr_t address)
 {
 	struct node *node = &root.node;
@@ -219,11 +217,11 @@ static bool is_empty(const struct node *node, unsigned int shift)
 }
 
 /**
- * struct filling - slots to be set, or cleared
- * @at: the first address that is still to be done
+ * struct filling - slots to set or clear
+ * @at: the next address to process
  * @end: where to stop
- * @slot: of @at, 0 to clear it or if it can't be said
- * @step: by how much this goes up with a page
+ * @slot: of @at, 0 to clear it or if it can't be represented
+ * @step: its increment per page
  * @owner: of all of them, NULL to clear them
  */
 struct filling {
@@ -241,8 +239,8 @@ static void fill_advance(struct filling *fill, size_t bytes)
 }
 
 /*
- * The loops that run for each page: unrolled, with nothing in them that the
- * compiler would have to load again after a store.
+ * The loops that run for each page: unrolled, and with nothing that the compiler must
+ * reload after a store.
  */
 static bool any_owner(struct libcmem_mapping *const *owners, size_t count)
 {
@@ -289,9 +287,9 @@ static int fill_leaf(struct node *leaf, struct filling *fill)
 }
 
 /*
- * Fill the slots of a node and of those below. A range is cleared only if all of it
- * has one owner. Returns 0, -EEXIST if a slot that was to be set is not free, or
- * -ENOMEM; then fill->at tells how far it went.
+ * Fill the slots of a node and of the nodes below. Clear a range only if all of it
+ * has one owner. Returns 0, -EEXIST if a slot to set is not free, or -ENOMEM;
+ * on failure, fill->at tells how far it went.
  */
 static int fill_node(struct node *node, unsigned int shift, struct filling *fill)
 {
@@ -333,7 +331,7 @@ static void clear_range(uintptr_t start, uintptr_t end)
 	fill_node(&root.node, TOP_SHIFT, &fill);
 }
 
-/* Find the lowest slot that an address is in: where its owner is to be found. */
+/* Find the lowest slot that contains an address: it has the owner. */
 static struct libcmem_mapping **find_owner(uintptr_t address, unsigned int *shift)
 {
 	struct node *node = &root.node;
@@ -348,10 +346,10 @@ static struct libcmem_mapping **find_owner(uintptr_t address, unsigned int *shif
 }
 
 /**
- * libcmem_table_find - find the mapping that a user address is in
+ * libcmem_table_find - find the mapping of a user address
  * @address: the address
  *
- * Return: the mapping, as long as the lock is held, or NULL.
+ * Return: the mapping, valid while the lock is held, or NULL.
  */
 struct libcmem_mapping *libcmem_table_find(uintptr_t address)
 {
@@ -360,7 +358,7 @@ struct libcmem_mapping *libcmem_table_find(uintptr_t address)
 	return out_of_reach(address) ? NULL : *find_owner(address, &shift);
 }
 
-/* Make a mapping the owner of its slots, which have another one. */
+/* Replace the owner of a mapping's slots with that mapping. */
 static void own_slots(struct libcmem_mapping *mapping)
 {
 	uintptr_t at = mapping->start;
@@ -372,7 +370,7 @@ static void own_slots(struct libcmem_mapping *mapping)
 	}
 }
 
-/* Make two mappings of one that goes over an address, and tell if there was one. */
+/* Split a mapping at an address, and tell if there was one. */
 static int split(uintptr_t address, bool *was_split)
 {
 	struct libcmem_mapping *head = libcmem_table_find(address), *tail;
@@ -394,7 +392,7 @@ static int split(uintptr_t address, bool *was_split)
 	return 0;
 }
 
-/* Undo that. */
+/* Undo the split. */
 static void join(uintptr_t address)
 {
 	struct libcmem_mapping *tail = libcmem_table_find(address);
@@ -405,7 +403,7 @@ static void join(uintptr_t address)
 	free(tail);
 }
 
-/* Forget what is in a range, at whose ends mappings were split. */
+/* Remove a range from the table; mappings are split at both ends. */
 static void forget(uintptr_t start, size_t length)
 {
 	uintptr_t at = start;
@@ -425,14 +423,14 @@ static void forget(uintptr_t start, size_t length)
 }
 
 /**
- * libcmem_table_insert - take note of a new mapping
- * @mapping: the mapping, to be copied
+ * libcmem_table_insert - add a new mapping
+ * @mapping: the mapping; it is copied
  * @phys: physical address of its first byte
- * @flags: TABLE_MAPPED, with TABLE_SYNC or not
+ * @flags: TABLE_MAPPED, with or without TABLE_SYNC
  *
- * What the slots can't hold, the kernel will be asked for.
+ * Lookups fall back to the kernel for what the slots can't hold.
  *
- * Return: 0, or -1 for want of memory.
+ * Return: 0, or -1 if out of memory.
  */
 int libcmem_table_insert(const struct libcmem_mapping *mapping, uint64_t phys,
 			 unsigned int flags)
@@ -463,7 +461,7 @@ int libcmem_table_insert(const struct libcmem_mapping *mapping, uint64_t phys,
 		clear_range(start, fill.at);
 		if (error != -EEXIST || split(start, &was_split) || split(end, &was_split))
 			break;
-		/* The program has unmapped what was there: the kernel gave it to us. */
+		/* The program unmapped the old one: the kernel reused its address. */
 		forget(start, mapping->length);
 	}
 	free(copy);
@@ -480,7 +478,7 @@ static void clear_node(struct node *node, unsigned int shift, uintptr_t address)
 		if (mapping) {
 			set_slot(&node->slots[i], 0);
 			node->owners[i] = NULL;
-			/* Its last slot: nobody asks any more whose it is. */
+			/* Its last slot: no lookup can find the owner any more. */
 			if (mapping->start + mapping->length - 1 - address < slot_size(shift))
 				free(mapping);
 		} else if (shift != PAGE_SHIFT && node->children[i]) {
@@ -503,10 +501,10 @@ bool libcmem_table_is_empty(void)
 }
 
 /**
- * struct gone - a mapping that the table has forgotten, to be put back if need be
- * @mapping: it
+ * struct gone - a mapping removed from the table, to restore on failure
+ * @mapping: the mapping
  * @phys: physical address of its first byte
- * @flags: TABLE_MAPPED, with TABLE_SYNC or not; 0 if its slots said nothing
+ * @flags: TABLE_MAPPED, with or without TABLE_SYNC; 0 if its slots are empty
  */
 struct gone {
 	struct libcmem_mapping mapping;
@@ -520,15 +518,15 @@ static void remember(struct gone *gone, const struct libcmem_mapping *mapping)
 
 	gone->mapping = *mapping;
 	gone->flags = find_slot(mapping->start, &shift) & (TABLE_MAPPED | TABLE_SYNC);
-	/* What no slot can hold, none will. */
+	/* If the slots could not hold it before, they can't now. */
 	if (!gone->flags || !libcmem_table_phys(mapping->start, &gone->phys))
 		gone->phys = (uint64_t)1 << 63;
 }
 
 /*
- * Unmap what begins and ends with mappings of the table. It is forgotten first: as
- * soon as it is unmapped, the kernel may give the address to another thread for
- * something else.
+ * Unmap a range that begins and ends with mappings of the table. Remove it from the table
+ * first: once it is unmapped, the kernel may give the address to another thread for
+ * another mapping.
  */
 static int forget_and_unmap(uintptr_t start, size_t length)
 {
@@ -549,7 +547,7 @@ static int forget_and_unmap(uintptr_t start, size_t length)
 
 	forget(start, length);
 	error = libcmem_trust_munmap((void *)start, length, count) ? errno : 0;
-	/* Its nodes are still there. If even so little memory is not, the kernel is asked. */
+	/* Its nodes still exist. If the rest lacks memory, ask the kernel. */
 	for (i = 0; error && i < count; i++)
 		libcmem_table_insert(&gone[i].mapping, gone[i].phys, gone[i].flags);
 	if (gone != &one)
@@ -562,11 +560,11 @@ static int forget_and_unmap(uintptr_t start, size_t length)
 
 /**
  * libcmem_table_unmap - unmap a range
- * @start: where, on a page's border
+ * @start: where, page-aligned
  * @length: in bytes, whole pages, not 0
  *
- * Return: 0; or -1 and nothing has changed, errno being EINVAL if not all of it is
- * in mappings of the table, ENOMEM for want of memory.
+ * Return: 0; or -1 with nothing changed, and errno EINVAL if not all of it is in
+ * mappings of the table, or ENOMEM if out of memory.
  */
 int libcmem_table_unmap(uintptr_t start, size_t length)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What CMEM_DEBUG=1 in the environment prints: a line on the standard error for
- * each call, with its arguments and its result.
+ * The output of CMEM_DEBUG=1 in the environment: one line on standard error for each
+ * call, with its arguments and result.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,16 +13,16 @@
 
 bool libcmem_debug;
 
-/* Before main(), so that a call without CMEM_init() is seen as well. */
+/* Before main(), to trace a call without CMEM_init() as well. */
 static void __attribute__((constructor)) libcmem_trace_init(void)
 {
-	/* Not for set-user-ID programs: physical addresses are no one else's business. */
+	/* Not for set-user-ID programs: physical addresses must not leak. */
 	const char *debug = secure_getenv("CMEM_DEBUG");
 
 	libcmem_debug = debug && !strcmp(debug, "1");
 }
 
-/* Nothing here takes a lock or memory, so that signal handlers may: strerror() does both. */
+/* Take no lock and allocate nothing, for signal handlers: strerror() does both. */
 static const char *error_name(int error)
 {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
@@ -35,7 +35,7 @@ static const char *error_name(int error)
 
 /**
  * libcmem_trace - print a line, in one piece
- * @failed: add what errno says
+ * @failed: add the text of errno
  * @format: as for printf()
  *
  * Leaves errno as it is.
@@ -60,8 +60,8 @@ void libcmem_trace(bool failed, const char *format, ...)
 		length = sizeof(line) - sizeof(why) - 2;
 	length += snprintf(line + length, sizeof(line) - length, "%s\n", why);
 	/*
-	 * If nobody can see it, the call itself is none the worse; and who is cancelled here
-	 * would not learn what it did.
+	 * A failure to print does not affect the call. A thread cancelled here would not
+	 * learn the call's result.
 	 */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	written = write(STDERR_FILENO, line, length);
@@ -83,11 +83,11 @@ static const char *type_text(int type)
 }
 
 /**
- * libcmem_params_text - describe what memory is asked for
+ * libcmem_params_text - describe an allocation request
  * @params: may be NULL
- * @text: where to
+ * @text: the buffer
  *
- * Return: @text's text.
+ * Return: the text in @text.
  */
 const char *libcmem_params_text(const CMEM_AllocParams *params,
 				struct libcmem_params_text *text)

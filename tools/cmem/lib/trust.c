@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * When the table can be believed.
+ * When the table is valid.
  *
- * The program may unmap, move or replace what the library mapped, without the library. The
- * kernel counts how often that happens to mappings of our file, and shows the count in a
- * page. The table is right as long as the count is as it was when all that had changed was
- * accounted for: what the library itself unmaps, it counts along. If not, the table is
- * forgotten, and the kernel is asked about what was in it.
+ * The program may unmap, move or replace the library's mappings without the library. The
+ * kernel counts such changes to mappings of our file, and shows the count in a page. The
+ * table is valid as long as the count equals the last accounted one; the library accounts
+ * for its own unmaps. Otherwise the library clears the table and asks the kernel about
+ * those mappings.
  *
  * In a child of fork() the page shows 0, since the child may lack some of the mappings
- * (MADV_DONTFORK). So it asks the kernel for each address, as it does with kernels that do
- * not have that page.
+ * (MADV_DONTFORK). So the child asks the kernel for each address, as the library does
+ * with kernels that do not have that page.
  */
 #include <sys/mman.h>
 
@@ -20,8 +20,8 @@ static const struct cmem_changes unknown;
 
 const struct cmem_changes *libcmem_changes = &unknown;
 uint32_t libcmem_trusted;
-static bool lost;	/* something was forgotten that was mapped by this file */
-static void *place;	/* where the page is, or another one with zeros; once there, for good */
+static bool lost;	/* the table lost a mapping of this file */
+static void *place;	/* address of the count page or a zero page; never unmapped */
 
 static uint32_t read_count(void)
 {
@@ -34,9 +34,9 @@ static void set_trusted(uint32_t count)
 }
 
 /**
- * libcmem_trust_begin - have the kernel count
+ * libcmem_trust_begin - make the kernel count
  * @fd: open file of /dev/cmem
- * @info: what it says of itself
+ * @info: its information about itself
  */
 void libcmem_trust_begin(int fd, const struct cmem_info *info)
 {
@@ -47,7 +47,7 @@ void libcmem_trust_begin(int fd, const struct cmem_info *info)
 	page = mmap64(place, libcmem.page_size, PROT_READ, MAP_SHARED | (place ? MAP_FIXED : 0),
 		      fd, info->changes_offset);
 	if (page == MAP_FAILED) {
-		/* What was at this place may be gone already. */
+		/* The mapping at this address may be gone already. */
 		__atomic_store_n(&libcmem_changes, &unknown, __ATOMIC_RELEASE);
 		place = NULL;
 		return;
@@ -57,7 +57,7 @@ void libcmem_trust_begin(int fd, const struct cmem_info *info)
 	set_trusted(read_count());
 }
 
-/* Who looks at the page just now, in a call that races with this, finds zeros. */
+/* A racing call that reads the page now reads zeros. */
 static void drop_page(void)
 {
 	if (place)
@@ -66,9 +66,9 @@ static void drop_page(void)
 }
 
 /**
- * libcmem_trust_end - the file is closed, and nothing is counted any more
+ * libcmem_trust_end - the file is closed; stop counting
  *
- * Return: whether there may be mappings of it still.
+ * Return: whether it may still have mappings.
  */
 bool libcmem_trust_end(void)
 {
@@ -80,13 +80,13 @@ bool libcmem_trust_end(void)
 	return mapped;
 }
 
-/* libcmem_trust_fork - in a child, the page would show 0, and hold the parent's file */
+/* libcmem_trust_fork - drop a page that would show 0 and keep the parent's file open */
 void libcmem_trust_fork(void)
 {
 	drop_page();
 }
 
-/* libcmem_trust_lose - forget all that is mapped */
+/* libcmem_trust_lose - remove all mappings from the table */
 void libcmem_trust_lose(void)
 {
 	lost = lost || !libcmem_table_is_empty();
@@ -94,11 +94,11 @@ void libcmem_trust_lose(void)
 }
 
 /**
- * libcmem_trust_check - see that the table is right
+ * libcmem_trust_check - check that the table is valid
  *
- * Wants libcmem_lock.
+ * Call with libcmem_lock held.
  *
- * Return: whether what is mapped now can be put into it.
+ * Return: whether new mappings can be added to it.
  */
 bool libcmem_trust_check(void)
 {
@@ -112,12 +112,12 @@ bool libcmem_trust_check(void)
 }
 
 /**
- * libcmem_trust_munmap - unmap what the library mapped
+ * libcmem_trust_munmap - unmap a mapping of the library
  * @start: where
  * @length: in bytes, whole pages
  * @mappings: how many of them the kernel counts
  *
- * Wants libcmem_lock.
+ * Call with libcmem_lock held.
  *
  * Return: 0, or -1 and errno.
  */
@@ -127,7 +127,7 @@ int libcmem_trust_munmap(void *start, size_t length, size_t mappings)
 
 	if (munmap(start, length))
 		return -1;
-	/* If the program has cut them into more, they are not as many: then it is forgotten. */
+	/* If the program split them, the count differs: then the table is cleared. */
 	if (count && count == libcmem_trusted)
 		set_trusted(next > count ? next : next + 1);
 	return 0;

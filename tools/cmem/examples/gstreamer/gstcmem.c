@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A plugin for GStreamer, from 1.16 on: pipelines whose frames lie in CMEM buffers from the
- * source on. The element cmemalloc passes everything on as it is; to the element before it, it
- * offers a pool of buffers, each a DMA-BUF of CMEM. A source that draws, draws into them. A
- * camera captures into them (io-mode=dmabuf-import), and a display shows them: both import the
- * DMA-BUF, and nobody copies.
+ * A plugin for GStreamer 1.16 and later: pipelines with frames in CMEM buffers from the
+ * source on. The element cmemalloc passes all data through unchanged. It offers the
+ * upstream element a pool of buffers, each a DMA-BUF of CMEM. A software source draws
+ * into them. A camera captures into them (io-mode=dmabuf-import), and a display shows
+ * them: both import the DMA-BUF, without a copy.
  *
  *	cc -shared -fPIC -o libgstcmem.so gstcmem.c \
  *		$(pkg-config --cflags --libs gstreamer-video-1.0 gstreamer-allocators-1.0 cmem)
@@ -12,10 +12,10 @@
  *	gst-launch-1.0 v4l2src io-mode=dmabuf-import ! cmemalloc ! kmssink
  *	gst-launch-1.0 videotestsrc ! cmemalloc block=1 ! kmssink
  *
- * Properties: block, the number of the block, -1 for CMA areas; heap, whether buffers are from
+ * Properties: block, the block number, -1 for CMA areas; heap, whether buffers come from
  * the block's heap and not from its pools; cached, whether the CPU's mappings are cached.
  *
- * An element that wants the physical address, because it tells that to a DSP, has it from
+ * An element that needs the physical address for a DSP calls
  * CMEM_import_dmabuf(gst_dmabuf_memory_get_fd(memory), ...).
  */
 #define _FILE_OFFSET_BITS 64
@@ -30,13 +30,13 @@
 #include <gst/video/video.h>
 #include <ti/cmem.h>
 
-/* Frames that the element before us has at least: two on the display, two on their way */
+/* Minimum frames of the upstream element: two on the display, two in transit */
 #define MIN_BUFFERS	4
 
 GST_DEBUG_CATEGORY_STATIC(cmem_debug);
 #define GST_CAT_DEFAULT cmem_debug
 
-/* The allocator: its memory is that of GStreamer's own DMA-BUF allocator. */
+/* The allocator: its memory comes from GStreamer's own DMA-BUF allocator. */
 
 typedef struct {
 	GstDmaBufAllocator parent;
@@ -52,8 +52,8 @@ static GType cmem_allocator_get_type(void);
 G_DEFINE_TYPE(CmemAllocator, cmem_allocator, GST_TYPE_DMABUF_ALLOCATOR)
 
 /*
- * The DMA-BUF alone keeps the buffer: the registration that comes with CMEM_alloc2() is
- * dropped at once, and so the memory is free when the last driver has let go of it.
+ * Only the DMA-BUF holds the buffer: the registration of CMEM_alloc2() is dropped at
+ * once, and so the last driver to release the DMA-BUF frees the memory.
  */
 static GstMemory *cmem_allocator_alloc(GstAllocator *allocator, gsize size,
 				       GstAllocationParams *params)
@@ -102,11 +102,11 @@ static void cmem_allocator_class_init(CmemAllocatorClass *class)
 
 static void cmem_allocator_init(CmemAllocator *self)
 {
-	/* Others may call gst_allocator_alloc(). */
+	/* Other elements may call gst_allocator_alloc(). */
 	GST_OBJECT_FLAG_UNSET(self, GST_ALLOCATOR_FLAG_CUSTOM_ALLOC);
 }
 
-/* Want CMEM_init(): it is taken back when the allocator goes. */
+/* They need CMEM_init(): the allocator undoes it when it is finalized. */
 static GstAllocator *cmem_allocator_new(int block, const CMEM_AllocParams *params)
 {
 	CmemAllocator *self = g_object_new(cmem_allocator_get_type(), NULL);
@@ -145,7 +145,7 @@ static GstStaticPadTemplate src_template =
 	GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS,
 				GST_STATIC_CAPS("video/x-raw"));
 
-/* Whether a frame can be had. If not, that is told here: of a pool, the user would not hear why. */
+/* Whether a frame can be allocated. Report failure here: a pool would hide the reason. */
 static gboolean has_room(CmemAlloc *self, GstAllocator *allocator, gsize size)
 {
 	GstMemory *memory = gst_allocator_alloc(allocator, size, NULL);
@@ -159,7 +159,7 @@ static gboolean has_room(CmemAlloc *self, GstAllocator *allocator, gsize size)
 	return !!memory;
 }
 
-/* What the element behind us would offer does not count: its memory is not CMEM's. */
+/* Ignore the downstream element's offers: its memory is not CMEM's. */
 static gboolean cmem_alloc_propose_allocation(GstBaseTransform *transform, GstQuery *decided,
 					      GstQuery *query)
 {
@@ -199,7 +199,7 @@ static gboolean cmem_alloc_propose_allocation(GstBaseTransform *transform, GstQu
 	if (gst_buffer_pool_set_config(pool, config)) {
 		gst_query_add_allocation_pool(query, pool, info.size, MIN_BUFFERS, 0);
 		gst_query_add_allocation_param(query, allocator, &allocation);
-		/* Rows may be longer than the source would have made them. */
+		/* Rows may be longer than the source's default. */
 		gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, NULL);
 	}
 	gst_object_unref(pool);

@@ -4,12 +4,12 @@
  * or a DMA engine, through /dev/cmem. libcmem(7) is the overview; each function
  * has a man page.
  *
- * Functions whose name ends in 2 take the number of a block, the others mean
- * block 0. Those with Phys allocate without mapping. Those with 64 take or
- * return a physical address of 64 bits whatever off_t is.
+ * Functions whose name ends in 2 take a block number; the others use block 0.
+ * Those with Phys allocate without mapping. Those with 64 take or return a
+ * 64-bit physical address regardless of off_t.
  *
  * Functions that return a pointer or a physical address return NULL or 0 on
- * failure, the others -1; errno tells why.
+ * failure; the others return -1. errno has the reason.
  */
 #ifndef TI_CMEM_H
 #define TI_CMEM_H
@@ -24,13 +24,13 @@ extern "C" {
 /* The version of this interface, as CMEM_getVersion() returns it */
 #define CMEM_VERSION		0x04000300U
 
-/* The largest number of pools in a block */
+/* The maximum number of pools in a block */
 #define MAX_POOLS		32
 
 /* The block number of memory from CMA areas */
 #define CMEM_CMABLOCKID		-1
 
-/* Cache maintenance: bits of a command of the old driver */
+/* Cache maintenance: command bits of the old driver */
 #define CMEM_WB			0x00010000
 #define CMEM_INV		0x00020000
 
@@ -44,8 +44,8 @@ extern "C" {
 #define CMEM_PRIVATE		0x01000000	/* with one of these: see CMEM_alloc(3) */
 
 /*
- * The commands of the old driver, for programs that call ioctl() themselves. The
- * library uses those of <linux/cmem.h>.
+ * The commands of the old driver, for programs that call ioctl() directly. The library
+ * uses the commands in <linux/cmem.h>.
  */
 #define CMEM_PHYS		0x00100000
 
@@ -73,9 +73,7 @@ extern "C" {
 #define CMEM_IOCFREEHEAPPHYS	CMEM_IOCFREE | CMEM_HEAP | CMEM_PHYS
 #define CMEM_IOCCMDMASK		0x000000ff
 
-/*
- * What these commands take, in and out, each from the first byte on. In parentheses: which.
- */
+/* Input and output of these commands, each at offset 0. The comments name the command. */
 union CMEM_AllocUnion {
 	struct {
 		int poolid;
@@ -127,11 +125,11 @@ struct CMEM_dmabuf_struct {
 };
 
 /*
- * A 32-bit program may be compiled with an off_t of 32 or of 64 bits
- * (_FILE_OFFSET_BITS=64). The library has a function for each; this picks the one
- * that fits, as the C library does with lseek() and lseek64(). Physical addresses
- * that a 32-bit off_t does not hold are errors (EOVERFLOW); from 2 GiB to 4 GiB
- * they are negative there, but right when they are cast to unsigned.
+ * A 32-bit program may be compiled with a 32-bit or a 64-bit off_t
+ * (_FILE_OFFSET_BITS=64). The library has a function for each. This selects the matching
+ * one, as the C library does for lseek() and lseek64(). A physical address that does not
+ * fit a 32-bit off_t is an error (EOVERFLOW). Addresses from 2 GiB to 4 GiB are negative
+ * there, but correct after a cast to unsigned.
  */
 #if defined(__GLIBC__) && __SIZEOF_LONG__ == 4 && !defined(__OFF_T_MATCHES_OFF64_T)
 #define CMEM_OFF_T_VARIES	1
@@ -145,7 +143,7 @@ struct CMEM_dmabuf_struct {
 #define CMEM_OFF_T(function)
 #endif
 
-/* off64_t, whatever feature macros the program sets */
+/* off64_t, regardless of the program's feature macros */
 #ifdef __GLIBC__
 typedef __off64_t CMEM_off64_t;
 #else
@@ -155,10 +153,10 @@ typedef long long CMEM_off64_t;
 /**
  * CMEM_AllocParams - what memory to allocate
  * @type: CMEM_HEAP or CMEM_POOL
- * @flags: CMEM_CACHED or CMEM_NONCACHED: how the buffer is mapped; and CMEM_PRIVATE if no
- *	other process may register for it by its address
- * @alignment: of a heap buffer's physical address in bytes, a power of two; 0 or
- *	less than a page: a page
+ * @flags: CMEM_CACHED or CMEM_NONCACHED for the mapping; CMEM_PRIVATE prevents other
+ *	processes from registering for the buffer by its address
+ * @alignment: of a heap buffer's physical address in bytes, a power of two; at
+ *	least a page, even for 0
  */
 typedef struct CMEM_AllocParams {
 	int type;
@@ -176,22 +174,22 @@ typedef struct CMEM_BlockAttrs {
 	unsigned long long size;
 } CMEM_BlockAttrs;
 
-/* What NULL stands for where params are asked for: CMEM_POOL, CMEM_NONCACHED, 1 */
+/* The default when params is NULL: CMEM_POOL, CMEM_NONCACHED, 1 */
 extern CMEM_AllocParams CMEM_DEFAULTPARAMS;
 
-/* CMEM_init(3): before all others, and after them */
+/* CMEM_init(3): before and after all other calls */
 int CMEM_init(void);
 int CMEM_exit(void);
 int CMEM_getVersion(void);
 
-/* CMEM_alloc(3): buffers that are mapped */
+/* CMEM_alloc(3): mapped buffers */
 void *CMEM_alloc(size_t size, CMEM_AllocParams *params);
 void *CMEM_alloc2(int blockid, size_t size, CMEM_AllocParams *params);
 void *CMEM_allocPool(int poolid, CMEM_AllocParams *params);
 void *CMEM_allocPool2(int blockid, int poolid, CMEM_AllocParams *params);
 int CMEM_free(void *ptr, CMEM_AllocParams *params);
 
-/* CMEM_allocPhys(3): buffers that are not */
+/* CMEM_allocPhys(3): unmapped buffers */
 off_t CMEM_allocPhys(size_t size, CMEM_AllocParams *params)
 	CMEM_OFF_T(CMEM_allocPhys);
 off_t CMEM_allocPhys2(int blockid, size_t size, CMEM_AllocParams *params)
@@ -206,7 +204,7 @@ int CMEM_freePhys(off_t physp, CMEM_AllocParams *params)
 	CMEM_OFF_T(CMEM_freePhys);
 int CMEM_freePhys64(CMEM_off64_t physp, CMEM_AllocParams *params);
 
-/* CMEM_map(3): their mappings, of the whole or of parts */
+/* CMEM_map(3): map these buffers, whole or in part */
 void *CMEM_map(off_t physp, size_t size)
 	CMEM_OFF_T(CMEM_map);
 void *CMEM_map64(CMEM_off64_t physp, size_t size);
@@ -218,14 +216,14 @@ void *CMEM_registerAlloc(off_t physp)
 void *CMEM_registerAlloc64(CMEM_off64_t physp);
 int CMEM_unregister(void *ptr, CMEM_AllocParams *params);
 
-/* CMEM_export_dmabuf(3): the same as a DMA-BUF */
+/* CMEM_export_dmabuf(3): share buffers as DMA-BUFs */
 int CMEM_export_dmabuf(void *ptr);
 void *CMEM_registerDmabuf(int fd);
 
-/* CMEM_import_dmabuf(3): the address of a DMA-BUF, whoever exports it */
+/* CMEM_import_dmabuf(3): the address of a DMA-BUF from any exporter */
 int CMEM_import_dmabuf(int fd, CMEM_off64_t *pphys, unsigned long long *psize);
 
-/* CMEM_getPhys(3): the address that a device is told */
+/* CMEM_getPhys(3): the address to give to a device */
 off_t CMEM_getPhys(void *ptr)
 	CMEM_OFF_T(CMEM_getPhys);
 CMEM_off64_t CMEM_getPhys64(void *ptr);
@@ -236,7 +234,7 @@ int CMEM_cacheInv(void *ptr, size_t size);
 int CMEM_cacheWbInv(void *ptr, size_t size);
 int CMEM_cacheWbInvAll(void);
 
-/* CMEM_getBlock(3), CMEM_getPool(3): what there is */
+/* CMEM_getBlock(3), CMEM_getPool(3): blocks and pools */
 int CMEM_getNumBlocks(int *pnblocks);
 int CMEM_getBlock(off_t *pphys_base, unsigned long long *psize)
 	CMEM_OFF_T(CMEM_getBlock);

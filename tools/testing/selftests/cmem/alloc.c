@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ALLOC: what it takes and refuses, which pool it picks, where buffers lie,
- * and that pools and heaps can be used up and come back whole.
+ * ALLOC: what it accepts and refuses, which pool it picks, where buffers lie, and that
+ * pools and heaps can be used up and become whole again.
  */
 #include "cmem_test.h"
 
@@ -57,7 +57,7 @@ static void shuffle(__u64 *addr, size_t count)
 	}
 }
 
-/* What is wrong with a buffer that was asked for with @length, or "". */
+/* What is wrong with a buffer that was allocated with @length, or "". */
 static const char *misplaced(const struct snapshot *s, unsigned int i, __u64 length,
 			     __u64 alignment, const struct cmem_alloc *buf)
 {
@@ -184,7 +184,7 @@ TEST_F(alloc, more_than_the_named_pools_length_is_EINVAL)
 	struct cmem_alloc buf;
 
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
-		/* A pool of CMA gives longer ones as well: cma.c has that. */
+		/* A CMA pool also serves longer requests: see cma.c. */
 		if (self->before.block[i].kind == CMEM_KIND_CMA)
 			continue;
 		for (__u32 j = 0; j < self->before.block[i].num_pools; j++) {
@@ -223,7 +223,7 @@ TEST_F(alloc, lengths_longer_than_the_block_are_EINVAL_everywhere)
 		for (size_t k = 0; k < ARRAY_SIZE(lengths); k++) {
 			const __u64 length = lengths[k];
 
-			/* That of CMA may be a share of a longer area. */
+			/* The CMA heap may be part of a longer area. */
 			if (length <= b->length ||
 			    (b->kind == CMEM_KIND_CMA && length < 1ULL << 52))
 				continue;
@@ -261,7 +261,7 @@ TEST_F(alloc, more_than_the_heap_but_not_than_the_block_is_ENOMEM)
 	}
 }
 
-/* One byte with an alignment that will be refused. */
+/* One byte with an alignment that ALLOC refuses. */
 static int alloc_aligned(int fd, __s32 block, __s32 pool, __u64 alignment)
 {
 	struct cmem_alloc buf;
@@ -325,7 +325,9 @@ TEST_F(alloc, a_heap_honours_larger_alignments)
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
 
-		/* With one page taken, half of it is one run, and holds such an address. */
+		/*
+		 * Without one page, half of the heap is one run and has such an address.
+		 */
 		for (__u64 align = 2 * page_size(); 4 * align <= b->heap_largest; align *= 2) {
 			struct cmem_alloc one, two;
 			const char *wrong;
@@ -394,7 +396,7 @@ TEST_F(alloc, a_pool_serves_a_larger_alignment_only_if_all_its_buffers_have_it)
 		SKIP(return, "no pool");
 }
 
-/* The pool with the smallest buffers of which all have an alignment, or -1 */
+/* The pool with the smallest buffers that all have an alignment, or -1 */
 static int best_aligned(const struct snapshot *s, unsigned int i, __u64 align)
 {
 	int best = -1;
@@ -455,7 +457,7 @@ TEST_F(alloc, large_heap_buffers_start_on_2M)
 		for (size_t k = 0; k < ARRAY_SIZE(lengths); k++) {
 			struct cmem_alloc small, buf;
 
-			/* Room for it on a boundary, whatever the small one takes. */
+			/* There is room on a boundary, wherever the small buffer lies. */
 			if (b->kind == CMEM_KIND_CMA ||
 			    b->heap_largest < 2 * lengths[k] + 2 * SZ_2M)
 				continue;
@@ -498,7 +500,7 @@ TEST_F(alloc, live_buffers_lie_inside_their_block_and_never_overlap)
 				    live[k].phys_addr);
 		}
 		count++;
-		/* Holes, so that not everything lies in a row. */
+		/* Holes, so that buffers are not all contiguous. */
 		if (rand() % 4 == 0) {
 			unsigned int k = rand() % count;
 
@@ -532,7 +534,7 @@ TEST_F(alloc, the_best_pool_is_the_one_with_the_smallest_buffers_that_fit)
 				__u64 best = 0;
 				int ret;
 
-				/* That is EINVAL, of which there is a test of its own. */
+				/* That fails with EINVAL, which another test checks. */
 				if (lengths[k] > s->block[i].length)
 					continue;
 				for (__u32 n = 0; n < s->block[i].num_pools; n++) {
@@ -577,7 +579,7 @@ TEST_F(alloc, an_exhausted_best_pool_is_promoted_to_the_next_larger)
 			continue;
 		tried = true;
 
-		/* One byte at a time, all pools: each as long as no shorter one is free. */
+		/* One byte at a time, all pools: each from the shortest free buffers. */
 		struct cmem_alloc buf;
 
 		for (__u32 n = 0; n < total; n++) {
@@ -608,7 +610,7 @@ TEST_F(alloc, an_exhausted_best_pool_is_promoted_to_the_next_larger)
 	}
 	close(self->fd);
 	self->fd = -1;
-	/* What was counted down is what the teardown wants to find again. */
+	/* The teardown expects the counts of before. */
 	ASSERT_EQ(0, take_snapshot(s));
 	for (unsigned int i = 0; i < s->num_blocks; i++)
 		for (__u32 j = 0; j < s->block[i].num_pools; j++) {
@@ -693,13 +695,13 @@ TEST_F(alloc, heap_fallback_of_a_named_pool_is_for_when_that_is_empty)
 			ASSERT_EQ(0, cmem_alloc(self->fd, p->block, j, 1, flags, &buf));
 			EXPECT_EQ(CMEM_POOL_HEAP, buf.pool);
 			EXPECT_EQ(page_size(), buf.length);
-			/* All of a buffer of that pool is as much from the heap. */
+			/* A whole buffer of that pool takes as much from the heap. */
 			ASSERT_EQ(0, cmem_alloc(self->fd, p->block, j, 0, flags, &buf));
 			EXPECT_EQ(CMEM_POOL_HEAP, buf.pool);
 			EXPECT_EQ(p->length, buf.length);
 			if (self->before.block[i].kind == CMEM_KIND_CMA)
 				continue;
-			/* Longer than the pool's buffers is wrong with it, too. */
+			/* ALLOC refuses more than the pool's buffer length here, too. */
 			EXPECT_REFUSED(EINVAL, cmem_alloc(self->fd, p->block, j, p->length + 1,
 							  flags, &buf));
 		}
@@ -755,7 +757,7 @@ TEST_F(alloc, all_of_a_heap_can_be_taken_and_comes_back_in_one_piece)
 
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
-		/* Halving at the end: some dozen more than the 256. */
+		/* The sizes halve at the end: a few dozen buffers more than the 256. */
 		__u64 chunk = round_up_page(b->heap_free / scaled(256));
 		struct cmem_block_info now;
 		struct cmem_alloc buf;
@@ -844,7 +846,7 @@ TEST_F(alloc, the_largest_free_run_of_a_heap_can_be_had)
 		struct cmem_block_info now;
 		struct cmem_alloc buf;
 
-		/* Of CMA, others may have what is free for all that is known here. */
+		/* In CMA, others may take the free memory at any time. */
 		if (!b->heap_largest || b->heap_largest > 4 * TOUCH_LIMIT ||
 		    b->kind == CMEM_KIND_CMA)
 			continue;
@@ -860,7 +862,7 @@ TEST_F(alloc, the_largest_free_run_of_a_heap_can_be_had)
 		SKIP(return, "no heap, or none small enough");
 }
 
-/* But for SRAM, which is never cached. */
+/* Except SRAM, which is never cached. */
 TEST_F(alloc, the_attributes_are_those_asked_for)
 {
 	const __u32 flags[] = {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Blocks that come and go while the system runs: a block is removed and its memory
- * carved anew, in good ways and bad, while it is in use and while others work. What
- * was there at the start is put back at the end.
+ * Blocks that come and go while the system runs: the tests remove a block and carve up
+ * its memory anew, in valid and invalid ways, while it is in use and while others work.
+ * At the end they restore the original block.
  */
 #include <pthread.h>
 #include <sys/prctl.h>
@@ -15,7 +15,7 @@
 
 #define IOMEM "/proc/iomem"
 
-/* What a block has from the board, whoever makes it */
+/* Flags that the board sets for a block, whoever adds the block */
 #define BOARDS (CMEM_BLOCK_COHERENT | CMEM_BLOCK_DMA_HEAP_POOLS)
 
 FIXTURE(block)
@@ -24,7 +24,7 @@ FIXTURE(block)
 	int other;			/* another owner */
 	unsigned long page;
 	struct snapshot before;
-	struct spare_block spare;	/* as it was; removed when a test begins */
+	struct spare_block spare;	/* the original; removed when a test begins */
 	__s32 id;
 	__u64 base;
 	__u64 length;
@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(block)
 
 	close(self->fd);
 	close(self->other);
-	/* What a test that failed has left */
+	/* What a failed test left behind */
 	for (__s32 id = self->unused; id < self->unused + 3; id++)
 		cmem_block_remove(fd, id);
 	cmem_block_remove(fd, self->id);
@@ -65,7 +65,7 @@ FIXTURE_TEARDOWN(block)
 	expect_same(&self->before);
 }
 
-/* Our block again, with pools of our own */
+/* Our block again, with our own pools */
 static int add(FIXTURE_DATA(block) *self, const struct cmem_block_pool *pools, __u32 num_pools)
 {
 	return cmem_block_add(self->fd, self->id, self->base, self->length, 0, pools, num_pools);
@@ -75,7 +75,7 @@ static const struct cmem_block_pool small_pools[] = {
 	{ .count = 3, .length = 30000 }, { .count = 2, .length = 5 },
 };
 
-/* Is there a line in a file that begins with some text? */
+/* Whether a file has a line that begins with some text */
 static bool has_line(const char *path, const char *text)
 {
 	char line[512];
@@ -179,7 +179,7 @@ TEST_F(block, is_gone_for_everybody_when_it_is_removed)
 		EXPECT_EQ(-1, open(path, O_RDONLY | O_CLOEXEC));
 		EXPECT_EQ(ENODEV, errno);
 	}
-	/* Who had it open reads nothing of what is there later. */
+	/* A program that had the block open does not read later data. */
 	ASSERT_EQ(0, add(self, small_pools, 2));
 	if (extents >= 0) {
 		EXPECT_EQ(-1, read(extents, text, sizeof(text)));
@@ -200,7 +200,7 @@ TEST_F(block, is_not_removed_while_a_buffer_of_it_is_held)
 		ASSERT_EQ(0, cmem_alloc(self->fd, self->id, pools[i], self->page, 0, &buf));
 		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->fd, self->id));
 		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->other, self->id));
-		/* Only mapped is held as well, and untouched. */
+		/* A mapping alone holds the buffer, and keeps its contents. */
 		map = cmem_map(self->fd, &buf);
 		ASSERT_MAPPED(map);
 		fill(map, buf.length, i + 1);
@@ -212,7 +212,7 @@ TEST_F(block, is_not_removed_while_a_buffer_of_it_is_held)
 		expect_same(&held);
 		ASSERT_EQ(0, munmap(map, buf.length));
 	}
-	/* Somebody else's registration is enough. */
+	/* A registration by another owner is enough. */
 	ASSERT_EQ(0, cmem_alloc(self->fd, self->id, 0, 0, 0, &buf));
 	ASSERT_EQ(0, cmem_register(self->other, buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
@@ -252,7 +252,7 @@ TEST_F(block, two_blocks_share_its_region_and_do_not_overlap)
 	struct cmem_block_info info;
 	__s32 id = self->unused;
 
-	/* One of a new number, the other in the place of the old */
+	/* One with a new number, the other in place of the old one */
 	ASSERT_EQ(0, cmem_block_add(self->fd, id, self->base, half, 0, NULL, 0));
 	EXPECT_REFUSED(EBUSY, add(self, NULL, 0));
 	EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, self->id, self->base + half - self->page,
@@ -266,7 +266,7 @@ TEST_F(block, two_blocks_share_its_region_and_do_not_overlap)
 	EXPECT_REFUSED(EBUSY, cmem_block_remove(self->fd, id));
 	ASSERT_EQ(0, cmem_free(self->fd, one.phys_addr));
 	EXPECT_EQ(0, cmem_block_remove(self->fd, id));
-	/* The one with the higher number went; the limit goes with it. */
+	/* The highest number is gone, and the limit goes down with it. */
 	EXPECT_EQ(-ENOENT, cmem_get_block(self->fd, id, &info));
 	ASSERT_EQ(0, cmem_free(self->fd, two.phys_addr));
 	EXPECT_EQ(0, cmem_block_remove(self->fd, self->id));
@@ -286,7 +286,7 @@ TEST_F(block, keeps_its_contents_if_it_is_told_to)
 		fill(map, buf.length, 3);
 		ASSERT_EQ(0, munmap(map, buf.length));
 		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
-		/* That of the same memory which another owner gets */
+		/* The buffer of the same memory, which another owner gets */
 		do {
 			ASSERT_EQ(0, cmem_alloc(self->other, self->id, 0, 0, 0, &buf));
 		} while (buf.phys_addr != self->base);
@@ -304,7 +304,7 @@ TEST_F(block, keeps_its_contents_if_it_is_told_to)
 	}
 }
 
-/* The first range of some name in /proc/iomem; false if there is none */
+/* The first range with some name in /proc/iomem; false if there is none */
 static bool iomem(const char *name, __u64 *start, __u64 *end)
 {
 	unsigned long long first, last;
@@ -325,11 +325,11 @@ static bool iomem(const char *name, __u64 *start, __u64 *end)
 	return found;
 }
 
-/* On no machine that this was tried on there is anything from here on. */
+/* No machine we tested has anything from this address on. */
 #define NOTHING		0x6000000000ULL
 #define SOME_LENGTH	(64ULL << 20)
 
-/* No /memory node, memory map, SRAM or device says that there is memory. */
+/* No /memory node, memory map, SRAM or device reports memory there. */
 TEST_F(block, is_not_made_of_memory_that_is_not_there)
 {
 	__s32 id = self->unused;
@@ -342,7 +342,7 @@ TEST_F(block, is_not_made_of_memory_that_is_not_there)
 	EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH,
 					     CMEM_BLOCK_KEEP_CONTENTS, small_pools, 2));
 
-	/* Who says so gets it; as long as nobody allocates, nobody finds out. */
+	/* A caller that claims so gets it; without an allocation, nothing fails. */
 	ASSERT_EQ(0, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH, CMEM_BLOCK_IS_MEMORY,
 				    small_pools, 2));
 	usleep(300 * 1000);
@@ -352,13 +352,13 @@ TEST_F(block, is_not_made_of_memory_that_is_not_there)
 	EXPECT_EQ(0, info.heap_clean);
 	EXPECT_EQ(-EINVAL, cmem_alloc(self->fd, id, CMEM_POOL_HEAP, SOME_LENGTH + 1, 0, &buf));
 	ASSERT_EQ(0, cmem_block_remove(self->fd, id));
-	/* That word counts once. */
+	/* The claim counts for one call only. */
 	EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, NOTHING, SOME_LENGTH, 0, NULL, 0));
 }
 
 /*
- * Time of this program on a CPU. With each section of memory looked at, arm64 under QEMU
- * took 3 ms for all of it, and with each of the 2^28 pages 25 s.
+ * CPU time of this program. arm64 under QEMU took 3 ms for the whole call when it looked
+ * at each section of memory, and 25 s when it looked at each of the 2^28 pages.
  */
 #define AT_ONCE	(2 * CLOCKS_PER_SEC)
 
@@ -394,7 +394,7 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 	__u64 start, end;
 	__s32 id = self->unused;
 
-	/* Ordinary RAM, and what of it the kernel's image has. A PC's need not end with a page. */
+	/* Ordinary RAM, and the kernel image in it. A PC's RAM may end mid-page. */
 	ASSERT_TRUE(iomem("System RAM", &start, &end));
 	start = (start + self->page - 1) & -self->page;
 	end &= -self->page;
@@ -405,7 +405,7 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 		EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start, end - start, 0,
 						     NULL, 0));
 	} else {
-		/* Our region is in its midst. */
+		/* Our region lies in the middle of it. */
 		EXPECT_REFUSED(EINVAL, cmem_block_add(self->fd, id, start, end - start, 0,
 						      NULL, 0));
 	}
@@ -413,7 +413,7 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 		EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start & -self->page,
 						     self->page, 0, NULL, 0));
 	}
-	/* RAM that is reserved, but not for CMEM: it is not told from other RAM. */
+	/* RAM that is reserved, but not for CMEM: it looks like any other RAM. */
 	if (iomem("reserved", &start, &end) && end - start >= self->page &&
 	    (start >= self->base + self->length || end <= self->base)) {
 		int ret = cmem_block_add(self->fd, id, start & -self->page, self->page, 0,
@@ -421,7 +421,7 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 
 		EXPECT_NE(0, ret) TH_LOG("%llx", (unsigned long long)start);
 	}
-	/* A driver's */
+	/* Memory of a driver */
 	if (iomem("9000000.pl011", &start, &end) ||
 	    iomem("9000000.pl011 pl011@9000000", &start, &end)) {
 		EXPECT_REFUSED(ENXIO, cmem_block_add(self->fd, id, start & -self->page,
@@ -429,13 +429,13 @@ TEST_F(block, is_not_made_of_memory_that_is_not_its_own)
 		EXPECT_REFUSED(EBUSY, cmem_block_add(self->fd, id, start & -self->page, self->page,
 						     CMEM_BLOCK_IS_MEMORY, NULL, 0));
 	}
-	/* More than the region that was reserved, on either side */
+	/* More than the reserved region, on either side */
 	EXPECT_REFUSED(EINVAL, cmem_block_add(self->fd, id, self->base,
 					      self->length + self->page, 0, NULL, 0));
 	EXPECT_REFUSED(in_a_block(self, self->base - self->page) ? EBUSY : EINVAL,
 		       cmem_block_add(self->fd, id, self->base - self->page,
 				      2 * self->page, 0, NULL, 0));
-	/* Another block's */
+	/* Memory of another block */
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
 
@@ -508,12 +508,12 @@ TEST_F(block, is_not_made_of_numbers_that_are_wrong)
 	EXPECT_REFUSED(EINVAL, cmem_block_remove(self->fd, CMEM_BLOCK_CMA));
 	EXPECT_REFUSED(ENOENT, cmem_block_remove(self->fd, self->unused));
 	EXPECT_REFUSED(ENOENT, cmem_block_remove(self->fd, 0x7fffffff));
-	/* 32 pools are fine. */
+	/* 32 pools are allowed. */
 	pool[0] = pool[1];
 	EXPECT_EQ(0, add(self, pool, CMEM_MAX_POOLS));
 }
 
-/* From now on without one capability that root has */
+/* Gives up one capability that root has */
 static int drop_capability(int capability)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -526,7 +526,7 @@ static int drop_capability(int capability)
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
 }
 
-/* There is nothing at that address: who gets as far as to touch it, dies. */
+/* Nothing answers at that address: an access is fatal. */
 TEST_F(block, is_made_of_unreserved_memory_only_by_who_may_use_dev_mem)
 {
 	pid_t pid;
@@ -548,7 +548,7 @@ TEST_F(block, is_made_of_unreserved_memory_only_by_who_may_use_dev_mem)
 	join_child(pid);
 }
 
-/* Whoever opened the file */
+/* No matter who opened the file */
 TEST_F(block, is_for_root_alone)
 {
 	pid_t pid;
@@ -585,7 +585,7 @@ static void *wait_for_memory(void *arg)
 	return NULL;
 }
 
-/* Cleaning takes less than eventually() sleeps. */
+/* Cleaning takes less time than one sleep of eventually(). */
 static bool see_scrubbing(int fd, __s32 id, struct cmem_pool_info *pool)
 {
 	for (long i = 0; i < 100 * 1000 * 1000; i++)
@@ -594,7 +594,7 @@ static bool see_scrubbing(int fd, __s32 id, struct cmem_pool_info *pool)
 	return false;
 }
 
-/* Who waits until memory is clean is not left waiting. */
+/* A caller that waits for clean memory does not hang. */
 TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 {
 	const struct cmem_block_pool all = { .count = 1, .length = self->length };
@@ -607,7 +607,7 @@ TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 		pthread_t thread;
 		int ret;
 
-		/* What somebody had is dirty, and soon being cleaned: all there is. */
+		/* The freed buffer is the whole block; the cleaner soon takes it. */
 		ASSERT_EQ(0, add(self, &all, 1));
 		ASSERT_EQ(0, cmem_alloc(self->fd, self->id, 0, 0, 0, &buf));
 		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
@@ -619,7 +619,7 @@ TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 		missed = waiter.ret != -ENOENT || ret || !pool.scrubbing;
 		ASSERT_TRUE(!waiter.ret || waiter.ret == -ENOENT) TH_LOG("%d", waiter.ret);
 		if (!waiter.ret) {
-			/* It came in time, before the removal: that saw it. */
+			/* The allocation came before the removal, which then saw it. */
 			ASSERT_EQ(-EBUSY, ret);
 			ASSERT_EQ(0, cmem_free(self->other, waiter.buf.phys_addr));
 			ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
@@ -630,11 +630,11 @@ TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 	EXPECT_FALSE(missed);
 }
 
-/* One adds and removes, the others use what there is and look at it. */
+/* One thread adds and removes, the others use and inspect what exists. */
 
 struct traffic {
 	volatile bool stop;
-	volatile bool hush;		/* let go of what you have, it can't be removed */
+	volatile bool hush;		/* free all buffers: the block is busy */
 	volatile unsigned int used;
 	volatile unsigned int missed;
 	volatile unsigned int removed;
@@ -660,12 +660,12 @@ static void use(struct __test_metadata *_metadata, FIXTURE_DATA(block) *self,
 			usleep(100);
 		ret = cmem_alloc(fd, self->id, pool, 1 + rand_r(&seed) % 40000,
 				 rand_r(&seed) % 8, &buf);
-		/* What is there now may be somebody else's. */
+		/* The buffer there now may belong to another owner. */
 		if (n % 4 == 0 && !cmem_register_info(fd, last, &reg)) {
 			ASSERT_EQ(0, cmem_free(fd, last));
 		}
 		if (ret) {
-			/* Its pools differ from one time to the next. */
+			/* The pools differ each time. */
 			ASSERT_TRUE(ret == -ENOENT || ret == -ENOMEM || ret == -EINVAL)
 				TH_LOG("%s", strerror(-ret));
 			traffic->missed++;
@@ -748,7 +748,7 @@ TEST_F(block, comes_and_goes_under_traffic)
 	ASSERT_MAPPED(traffic);
 	for (unsigned int i = 0; i < ARRAY_SIZE(pid); i++) {
 		IN_CHILD(pid[i]) {
-			/* Should the parent fail, they end as well. */
+			/* The children end if the parent fails. */
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			if (i)
 				use(_metadata, self, traffic, i);
@@ -761,7 +761,7 @@ TEST_F(block, comes_and_goes_under_traffic)
 
 		ASSERT_EQ(0, cmem_block_add(self->fd, self->id, self->base, self->length, 0,
 					    pools[n % 3], n % 4 ? count[n % 3] : 0));
-		/* What the others have now, they hold. */
+		/* The other threads hold what they have now. */
 		if (n % 3)
 			usleep(n % 10 * 1000);
 		for (int tries = 0; ; tries++) {

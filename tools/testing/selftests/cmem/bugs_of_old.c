@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the old out-of-tree driver got wrong, one test a mistake. The numbers are
- * those of the list that the rewrite began with; those missing are about what
- * this driver does not have yet, or about how a kernel boots.
+ * What the old out-of-tree driver got wrong, one test per mistake. The numbers are those
+ * of the list that the rewrite began with; the missing ones concern features that this
+ * driver does not have yet, or how a kernel boots.
  */
 #include <linux/types.h>
 #include <pthread.h>
@@ -35,9 +35,7 @@ FIXTURE_TEARDOWN(bug)
 
 static struct cmem_alloc all[2048];
 
-/*
- * Memory that is not yours
- */
+/* Memory of others */
 
 TEST_F(bug, no_01_a_buffer_freed_while_mapped_does_not_go_to_the_next_process)
 {
@@ -96,7 +94,7 @@ TEST_F(bug, no_02_what_is_written_to_freed_memory_does_not_lead_the_heap_astray)
 	for (int i = 0; i < 4; i++) {
 		ASSERT_EQ(0, cmem_free(self->fd, stale[i].phys_addr));
 	}
-	/* Junk, all ones, a huge size, and what points at itself. */
+	/* Junk, all ones, a huge size, and a pointer to itself. */
 	for (size_t w = 0; w < 4 * self->page / sizeof(__u64); w++) {
 		map[0][w] = 0x4141414141414141ULL * (w + 1);
 		map[1][w] = ~0ULL;
@@ -113,7 +111,7 @@ TEST_F(bug, no_02_what_is_written_to_freed_memory_does_not_lead_the_heap_astray)
 			EXPECT_GE(b->base + b->length, all[count].phys_addr + all[count].length);
 			ASSERT_EQ(0, cmem_free(self->fd, all[count].phys_addr));
 		}
-		/* Once with the mappings, once with the junk left behind. */
+		/* Once with the mappings, once with only the junk left. */
 		for (int i = 0; i < 4 && !round; i++) {
 			ASSERT_EQ(0, munmap(map[i], stale[i].length));
 		}
@@ -167,17 +165,17 @@ TEST_F(bug, no_05_mmap_takes_neither_anybodys_buffer_nor_a_length_that_wraps)
 	if (!find_source(ANY_KIND, false, 1, &src) && !find_source(ANY_KIND, true, 1, &src))
 		SKIP(return, "no memory");
 	ASSERT_EQ(0, source_alloc(other, &src, 0, &buf));
-	/* Who may not register may not map: here, because it is private. */
+	/* A caller that may not register may not map: here, a private buffer. */
 	ASSERT_EQ(0, source_alloc(other, &src, CMEM_ALLOC_PRIVATE, &private));
 	EXPECT_REFUSED(EPERM, try_map(self->fd, private.mmap_offset, self->page));
 	ASSERT_EQ(0, cmem_free(other, private.phys_addr));
 	EXPECT_REFUSED(EINVAL, try_map(other, buf.mmap_offset, buf.length + self->page));
-	/* From here to the end of all addresses and on to a page in front of it. */
+	/* A range that wraps around the address space, and a page with a huge offset. */
 	if (sizeof(long) == 8) {
 		EXPECT_REFUSED(EOVERFLOW, try_map(other, -self->page, 2 * self->page));
 		EXPECT_REFUSED(EINVAL, try_map(other, buf.mmap_offset | 1ULL << 63, self->page));
 	}
-	/* Nothing between two buffers, and no ordinary memory. */
+	/* Neither an unassigned offset nor ordinary memory can be mapped. */
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, 0, self->page));
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, address_outside(), self->page));
 	close(other);
@@ -222,13 +220,11 @@ TEST_F(bug, no_06_RESOLVE_tells_no_kernel_addresses_and_leaks_no_pages)
 		ASSERT_EQ(-EFAULT, cmem_resolve(self->fd, map, &res));
 		ASSERT_EQ(0, munmap(map, self->page));
 	}
-	/* A page a call would be all of it; half of it is no coincidence. */
+	/* A leak of one page per call would use it all; half of it is no coincidence. */
 	EXPECT_LT(before, kib_of("MemFree") + pages * (self->page / 1024) / 2);
 }
 
-/*
- * The kernel falls over or gives out
- */
+/* The kernel crashes or runs out of resources */
 
 TEST_F(bug, no_07_a_heap_request_of_size_0_is_refused_and_blocks_nobody)
 {
@@ -286,7 +282,7 @@ TEST_F(bug, no_09_REGISTER_in_a_loop_ends_and_takes_no_kernel_memory)
 	}
 	EXPECT_EQ(-EOVERFLOW, ret);
 	EXPECT_EQ(CMEM_MAX_REGISTRATIONS - 1, count);
-	/* 64 bytes for each would be 4 MiB. */
+	/* 64 bytes each would be 4 MiB. */
 	EXPECT_GT(before + 2048, kib_of("Slab"));
 }
 
@@ -307,7 +303,7 @@ TEST_F(bug, no_10_a_process_killed_with_more_signals_pending_leaks_nothing)
 			struct cmem_alloc buf;
 			sigset_t set;
 
-			/* They stay pending, all of them, also while it dies. */
+			/* All signals stay pending, also while the process dies. */
 			sigfillset(&set);
 			sigprocmask(SIG_BLOCK, &set, NULL);
 			if (source_alloc(fd, &src, 0, &buf) || !cmem_map(fd, &buf) ||
@@ -334,7 +330,7 @@ TEST_F(bug, no_10_a_process_killed_with_more_signals_pending_leaks_nothing)
 struct faulting {
 	int fd;
 	struct source src;
-	struct cmem_alloc *in_buffer;	/* the ioctl's struct, in memory of CMEM itself */
+	struct cmem_alloc *in_buffer;	/* the ioctl's struct, in CMEM memory itself */
 	char *map;
 	size_t length;
 	volatile bool stop;
@@ -384,7 +380,7 @@ TEST_F(bug, no_11_ioctls_whose_struct_is_in_a_buffer_do_not_lock_up_with_mmap)
 	f.in_buffer = (void *)(f.map + self->page - 16);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, call_from_cmem_memory, &f));
 	for (unsigned int n = 0; n < scaled(2000); n++) {
-		/* mmap_lock for writing, and the page tables emptied under the ioctl. */
+		/* Take mmap_lock for writing and empty the page tables in the ioctl. */
 		void *twin = mmap(place, buf.length, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_FIXED, self->fd, buf.mmap_offset);
 
@@ -429,9 +425,7 @@ TEST_F(bug, no_12_an_unknown_ioctl_prints_nothing)
 	close(log);
 }
 
-/*
- * It does not do what it says
- */
+/* It does not do what it promises */
 
 TEST_F(bug, no_14_every_FREE_that_returns_0_gives_the_bytes_back)
 {
@@ -501,7 +495,7 @@ TEST_F(bug, no_14_addresses_and_lengths_above_32_bits_are_not_cut)
 
 TEST_F(bug, no_15_32_bit_programs_speak_the_same_ABI)
 {
-	/* The numbers hold for every program; with -m32 or for arm this is a proof. */
+	/* True for every program; with -m32 or for arm, this proves it. */
 	EXPECT_EQ(56, sizeof(struct cmem_info));
 	EXPECT_EQ(112, sizeof(struct cmem_block_info));
 	EXPECT_EQ(72, sizeof(struct cmem_pool_info));
@@ -514,7 +508,7 @@ TEST_F(bug, no_15_32_bit_programs_speak_the_same_ABI)
 	EXPECT_EQ(24, sizeof(struct cmem_sync));
 	EXPECT_EQ(16, sizeof(struct cmem_sync_all));
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
-		/* 64-bit members arrive whole. */
+		/* 64-bit members arrive complete. */
 		EXPECT_EQ(sizeof(struct cmem_block_info), self->before.block[i].size);
 		EXPECT_LT(0, self->before.block[i].length);
 	}
@@ -583,8 +577,8 @@ TEST_F(bug, no_17_SYNC_ALL_is_for_ones_own_and_cache_calls_do_something)
 }
 
 /*
- * Processor time of one ALLOC and FREE, in picoseconds. As many as take a while, since the
- * clock may go on by a tick at a time.
+ * CPU time of one ALLOC and FREE, in picoseconds. Runs enough of them to take a while,
+ * since the clock may advance in ticks.
  */
 static unsigned long long alloc_free_ps(struct __test_metadata *_metadata, int fd,
 					const struct source *src)
@@ -608,9 +602,9 @@ static unsigned long long alloc_free_ps(struct __test_metadata *_metadata, int f
 }
 
 /*
- * The old driver walked all live buffers: with 4,096 of them FREE took fifty
- * times as long as with a few. A factor that no noise makes up is enough here;
- * lab/bench has the numbers.
+ * The old driver walked all live buffers: with 4,096 of them FREE took fifty times as
+ * long as with a few. This test only needs a factor larger than noise; lab/bench has the
+ * numbers.
  */
 TEST_F(bug, no_18_ALLOC_and_FREE_do_not_depend_on_how_many_buffers_are_live)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What control groups limit. Kernel memory that a user's buffers take, the nodes of the
- * heap's tree included, is charged to the user's memory cgroup, and stops at its limit
- * with ENOMEM. In kernels that have the dmem controller, the buffers themselves are
- * charged to the user's cgroup.
+ * What control groups limit. The kernel memory for a user's buffers, including the nodes
+ * of the heap's tree, is charged to the user's memory cgroup. At its limit,
+ * ALLOC fails with ENOMEM. In kernels with the dmem controller, the buffers themselves
+ * are charged to the user's cgroup.
  */
 #include <inttypes.h>
 #include <sys/mount.h>
@@ -16,9 +16,9 @@
 #define ROOT_SIZE 64
 
 /*
- * What is charged may be counted late, in each CPU by less than a page. What all CPUs have
- * counted, the kernel adds up when it is more than 64 pages a CPU, or 2 seconds old: a figure of
- * memory.stat is waited for.
+ * Each CPU may count a charge of less than a page late. The kernel sums up the counts of
+ * all CPUs when they exceed 64 pages per CPU or are 2 seconds old, so the tests wait for
+ * a value of memory.stat.
  */
 #define COUNTED_LATE (16 * 4096)
 
@@ -45,7 +45,7 @@ static bool put(const char *dir, const char *name, const char *text)
 	return ok;
 }
 
-/* The number behind @key, or, without a key, the number that the file is; -1 */
+/* The number after @key, or without a key the number in the file; or -1 */
 static long long get(const char *dir, const char *name, const char *key)
 {
 	size_t length = strlen(key);
@@ -67,7 +67,7 @@ static long long get(const char *dir, const char *name, const char *key)
 	return -1;
 }
 
-/* A group with a controller, in a mount of its own; false without such a controller */
+/* A group with a controller, in a mount of its own; false without the controller */
 static bool make_group(char *root, char *group, size_t size, const char *controller,
 		       const char *file)
 {
@@ -116,8 +116,8 @@ FIXTURE_TEARDOWN(memcg)
 }
 
 /*
- * Bytes of a buffer's own struct, with what the cgroup needs to know of it; -1. From v6.18 on,
- * that costs nothing.
+ * Bytes of a buffer's own struct, including what the cgroup needs to know about it; or
+ * -1. From v6.18 on, the latter takes no memory.
  */
 static long long struct_size(void)
 {
@@ -137,7 +137,7 @@ static long long slab_of(const char *group)
 	return get(group, "memory.stat", "slab_unreclaimable ");
 }
 
-/* From now on, this process is in the group, and has opened the device there. */
+/* Moves this process into the group and opens the device there. */
 static int join(const char *group, const struct source *src)
 {
 	struct cmem_alloc buf;
@@ -146,7 +146,7 @@ static int join(const char *group, const struct source *src)
 	if (!put(group, "cgroup.procs", "0"))
 		return -1;
 	fd = cmem_open();
-	/* So that the first of all is not counted */
+	/* So that the costs of the first allocation do not count */
 	if (fd < 0 || source_alloc(fd, src, 0, &buf) || cmem_free(fd, buf.phys_addr))
 		return -1;
 	return fd;
@@ -168,7 +168,7 @@ TEST_F(memcg, the_tree_of_the_heap_is_charged)
 		before = slab_of(self->group);
 		for (int i = 0; i < MANY; i++)
 			ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf[i]));
-		/* One node of 256 bytes has at most 16 entries, on 32 bits 32. */
+		/* One node of 256 bytes has at most 16 entries, or 32 on 32 bits. */
 		ASSERT_TRUE(eventually((used = slab_of(self->group) - before) >=
 				       MANY * (size + 256 / 32) - COUNTED_LATE / 4))
 			TH_LOG("%lld bytes for %d structs of %lld", used, MANY, size);
@@ -179,7 +179,7 @@ TEST_F(memcg, the_tree_of_the_heap_is_charged)
 		close(fd);
 	}
 	join_child(pid);
-	/* What is left when all extents are one again is not much. */
+	/* Little remains when all extents are merged again. */
 	EXPECT_TRUE(eventually(slab_of(self->group) < COUNTED_LATE));
 }
 
@@ -196,9 +196,9 @@ TEST_F(memcg, the_limit_of_the_group_is_enomem)
 
 		ASSERT_LE(0, fd);
 		ASSERT_LT(0, now);
-		/* Of what is charged, the kernel keeps 64 pages a CPU for later. */
+		/* The kernel keeps up to 64 charged pages per CPU for later. */
 		snprintf(limit, sizeof(limit), "%lld", now + (64 << 10));
-		/* At the limit, to open a file is to be killed. */
+		/* At the limit, opening a file would get the process killed. */
 		snprintf(path, sizeof(path), "%s/memory.max", self->group);
 		max = open(path, O_WRONLY | O_CLOEXEC);
 		ASSERT_LE(0, max);
@@ -207,7 +207,7 @@ TEST_F(memcg, the_limit_of_the_group_is_enomem)
 			ret = source_alloc(fd, &self->src, 0, &buf);
 		ASSERT_EQ(3, write(max, "max", 3));
 		ASSERT_EQ(-ENOMEM, ret) TH_LOG("after %d buffers", count);
-		/* The heap has room, and others get it. */
+		/* The heap has room, and others can allocate. */
 		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf));
 		close(fd);
 	}
@@ -297,7 +297,7 @@ TEST_F(dmem, the_limit_of_the_group_is_enomem)
 		ASSERT_EQ(3 * self->src.length,
 			  get(self->group, "dmem.current", self->region));
 
-		/* As long as anybody holds it */
+		/* Charged as long as anything holds it */
 		dmabuf = cmem_export(fd, buf[0].phys_addr, O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, dmabuf);
 		ASSERT_EQ(0, cmem_free(fd, buf[0].phys_addr));

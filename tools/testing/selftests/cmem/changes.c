@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The page that counts which mappings of a file have come to an end, for libraries that
- * remember them: when it goes up, when not, and who sees what.
+ * The page that counts how many mappings of a file have ended, for libraries that
+ * remember them: when the count rises, when it does not, and who sees it.
  */
 #include <pthread.h>
 
@@ -48,7 +48,7 @@ FIXTURE_TEARDOWN(changes)
 	expect_same(&self->before);
 }
 
-/* How many have come to an end while a statement ran */
+/* How many mappings ended while a statement ran */
 #define COUNTED(statement) ({				\
 	__u32 _before = self->changes->count;		\
 	statement;					\
@@ -64,14 +64,14 @@ TEST_F(changes, each_mapping_that_ends_counts)
 	EXPECT_NE(0, self->changes->count);
 	EXPECT_EQ(0, COUNTED(over = cmem_map(self->fd, &self->buf)));
 	EXPECT_EQ(1, COUNTED(munmap(over, self->buf.length)));
-	/* A part, from the middle; a place that is not where it was */
+	/* A part from the middle, then a part that moved */
 	EXPECT_EQ(1, COUNTED(munmap(map + page, page)));
 	EXPECT_EQ(1, COUNTED(moved = mremap(map + 2 * page, page, page,
 					    MREMAP_MAYMOVE | MREMAP_FIXED, map + page)));
 	ASSERT_TRUE(moved == map + page);
 	EXPECT_EQ(1, COUNTED(mremap(map, page, 2 * page, 0) == MAP_FAILED ?
 			     munmap(map, page) : 0));
-	/* Two at once */
+	/* Two mappings at once */
 	EXPECT_EQ(2, COUNTED(munmap(map, self->buf.length)));
 	over = cmem_map(self->fd, &self->buf);
 	ASSERT_MAPPED(over);
@@ -90,7 +90,7 @@ TEST_F(changes, what_leaves_mappings_where_they_are_does_not_count)
 	EXPECT_EQ(0, COUNTED(mprotect(map + self->page, self->page, PROT_READ)));
 	EXPECT_EQ(0, COUNTED(madvise(map, self->page, MADV_DONTFORK)));
 	EXPECT_EQ(0, COUNTED(cmem_sync(self->fd, map, self->page, CMEM_SYNC_WRITE_BACK)));
-	/* Mappings of other files are others' business, as are DMA-BUFs. */
+	/* Mappings of other files and DMA-BUFs do not count here. */
 	other = mmap(NULL, self->page, PROT_READ, MAP_SHARED, file, self->buf.mmap_offset);
 	ASSERT_MAPPED(other);
 	EXPECT_EQ(0, COUNTED(munmap(other, self->page)));
@@ -121,7 +121,7 @@ TEST_F(changes, a_child_reads_0)
 		ASSERT_EQ(0, self->changes->count);
 		ASSERT_EQ(0, munmap(map, self->buf.length));
 		ASSERT_EQ(0, self->changes->count);
-		/* As long as the parent has it, nobody else can. */
+		/* While the parent has it mapped, nobody else can map it. */
 		own = map_changes(self->fd, &self->info, self->page, PROT_READ, MAP_SHARED);
 		ASSERT_TRUE(own == MAP_FAILED);
 		ASSERT_EQ(EBUSY, errno);
@@ -130,7 +130,7 @@ TEST_F(changes, a_child_reads_0)
 	}
 	ASSERT_EQ(1, read(ready[0], &byte, 1));
 	join_child(pid);
-	/* What a child does to its own mappings is nothing to the parent. */
+	/* The parent does not see what a child does to its own mappings. */
 	EXPECT_EQ(count, self->changes->count);
 	EXPECT_EQ(1, COUNTED(munmap(map, self->buf.length)));
 }
@@ -171,7 +171,7 @@ TEST_F(changes, the_page_itself_may_be_moved)
 	EXPECT_EQ(1, COUNTED(munmap(map, self->buf.length)));
 }
 
-/* One that fork() made is not one that counts, whatever becomes of the other. */
+/* A page mapping that fork() copied does not count, whatever happens to the original. */
 TEST_F(changes, what_a_child_inherited_stays_0)
 {
 	char *map = cmem_map(self->fd, &self->buf);
@@ -220,7 +220,7 @@ TEST_F(changes, it_can_be_read_and_nothing_else)
 	EXPECT_EQ(-1, mprotect(page, self->page, PROT_READ | PROT_EXEC));
 	EXPECT_TRUE(mremap(page, self->page, 2 * self->page, MREMAP_MAYMOVE) == MAP_FAILED);
 	EXPECT_EQ(SIGSEGV, access_signal(page, true));
-	/* Nor is it a buffer. */
+	/* It is not a buffer either. */
 	EXPECT_EQ(-EFAULT, cmem_sync(self->fd, page, 1, CMEM_SYNC_WRITE_BACK));
 	EXPECT_EQ(0, madvise(page, self->page, MADV_DONTNEED));
 	EXPECT_NE(0, self->changes->count);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Block -1: memory from CMA areas. It keeps all promises that other blocks keep,
- * which the other programs test; here is what it has besides: each pool is an area
- * of its own, memory comes from that or not at all, and what is free is the
- * kernel's to use.
+ * Block -1: memory from CMA areas. It keeps all promises of other blocks, which the other
+ * programs test. This one tests what is special: each pool is an area of its own, memory
+ * comes from that area or not at all, and the kernel may use free memory.
  */
 #include <dirent.h>
 
@@ -40,7 +39,7 @@ FIXTURE_TEARDOWN(cma)
 	for ((n) = 0; (n) < self->block.num_pools &&			\
 	     !cmem_get_pool(self->fd, CMEM_BLOCK_CMA, n, info); (n)++)
 
-/* Reads a number that the kernel tells of the area that begins at @base, or -1. */
+/* Reads a value of the kernel for the area that begins at @base, or -1. */
 static long long area_number(__u64 base, const char *what)
 {
 	struct dirent *entry;
@@ -91,7 +90,7 @@ TEST_F(cma, the_block_tells_what_it_is)
 	}
 	EXPECT_EQ(self->block.num_pools, n);
 	EXPECT_EQ(-ENOENT, cmem_get_pool(self->fd, CMEM_BLOCK_CMA, n, &pool));
-	/* It has no number among the others'. */
+	/* It is not among the numbered blocks. */
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	EXPECT_EQ(self->before.num_blocks, info.num_blocks + 1);
 }
@@ -137,7 +136,7 @@ TEST_F(cma, a_pools_memory_is_of_its_area_however_small_it_is)
 			for (int j = 0; j < i; j++)
 				EXPECT_FALSE(overlaps(&buf[i], &buf[j]));
 		}
-		/* That is all: nothing from ordinary memory, not even a page. */
+		/* That is all: no page comes from ordinary memory. */
 		EXPECT_EQ(-ENOMEM, cmem_alloc(self->fd, CMEM_BLOCK_CMA, n, 1, 0, &buf[0]));
 	}
 	if (!tried)
@@ -271,7 +270,7 @@ TEST_F(cma, who_is_killed_while_he_allocates_leaves_nothing)
 	allocating = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			  -1, 0);
 	ASSERT_MAPPED((void *)allocating);
-	/* Until it hit him there often enough: he is there most of his time. */
+	/* Until enough signals hit the child in ALLOC, where it mostly is. */
 	while (hits < scaled(50)) {
 		pid_t pid;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * DMA-BUFs, for the selftests that make or take some: one C call an ioctl, the heaps,
- * and vgem, a driver that imports.
+ * DMA-BUFs, for the selftests that create or receive them: one C call per ioctl, the
+ * heaps, and vgem, a driver that imports.
  */
 #ifndef CMEM_DMABUF_H
 #define CMEM_DMABUF_H
@@ -26,7 +26,7 @@
 		SKIP(return, "no DMA-BUFs in this kernel's CMEM");	\
 } while (0)
 
-/* These give a file descriptor or a negative errno. */
+/* These return a file descriptor or a negative errno. */
 
 static inline int cmem_export(int fd, __u64 phys_addr, __u32 fd_flags)
 {
@@ -48,7 +48,7 @@ static inline int dma_heap_open_name(const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-/* That of a block, or with "-uncached" as @what the other one */
+/* The heap of a block, or its uncached one if @what is "-uncached" */
 static inline int dma_heap_open_as(__s32 block, const char *what)
 {
 	char name[64];
@@ -78,7 +78,7 @@ static inline int dma_heap_alloc(int heap, __u64 length)
 	return dma_heap_alloc_flags(heap, length, O_RDWR | O_CLOEXEC);
 }
 
-/* A DMA-BUF that is none of CMEM's, of one page */
+/* A DMA-BUF of one page that is not CMEM's */
 static inline int foreign_dmabuf(void)
 {
 	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = page_size() };
@@ -99,13 +99,13 @@ static inline int foreign_dmabuf(void)
 	return fd;
 }
 
-/* These give 0 or a negative errno. */
+/* These return 0 or a negative errno. */
 
 static inline int cmem_register_dmabuf_info(int fd, int dmabuf, struct cmem_register *reg)
 {
 	*reg = (struct cmem_register){
 		.size = sizeof(*reg), .flags = CMEM_REGISTER_DMABUF, .dmabuf_fd = dmabuf,
-		/* Not looked at */
+		/* Ignored */
 		.phys_addr = 0x123456789abcdefULL,
 	};
 	return cmem_ioctl(fd, CMEM_IOCTL_REGISTER, reg);
@@ -131,7 +131,7 @@ static inline void *dmabuf_map(int dmabuf, __u64 offset, size_t length)
 	return mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, offset);
 }
 
-/* How many file descriptors this process has, those that are reserved for nothing included */
+/* The number of file descriptors of this process, including reserved but unused ones */
 static inline int count_fds(void)
 {
 	int count = 0;
@@ -145,7 +145,7 @@ static inline int count_fds(void)
 	return count;
 }
 
-/* If memory has a struct page, which devices want: true where nobody can tell. */
+/* Whether memory has a struct page, which devices need: true if that is unknown. */
 static inline bool has_page(__u64 phys_addr)
 {
 	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
@@ -160,7 +160,7 @@ static inline bool has_page(__u64 phys_addr)
 	return got == sizeof(flags) && !(flags >> 20 & 1);
 }
 
-/* vgem: a GPU that is none, and takes DMA-BUFs as one does. -1 without. */
+/* vgem: a virtual GPU driver that imports DMA-BUFs like a real one. -1 without vgem. */
 static inline int vgem_open(void)
 {
 	for (int card = 0; card < 16; card++) {
@@ -179,7 +179,7 @@ static inline int vgem_open(void)
 	return -1;
 }
 
-/* Attaches the device, and has the memory mapped for it. */
+/* Attaches the device and maps the memory for it. */
 static inline int vgem_import(int vgem, int dmabuf, __u32 *handle)
 {
 	struct drm_prime_handle arg = { .fd = dmabuf };

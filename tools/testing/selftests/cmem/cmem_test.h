@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the CMEM selftests share: one C call an ioctl, where on this board
- * there is memory to test with, a picture of all blocks that tells whether a
- * call changed anything, and patterns.
+ * What the CMEM selftests share: one C call per ioctl, the places on this board that have
+ * memory to test with, a snapshot of all blocks that shows whether a call changed
+ * anything, and patterns.
  *
- * The tests know no board: what there is, they ask GET_INFO, GET_BLOCK and
- * GET_POOL. They want /dev/cmem for themselves, and root.
+ * The tests know no board: GET_INFO, GET_BLOCK and GET_POOL tell them what exists. They
+ * need /dev/cmem for themselves, and root.
  */
 #ifndef CMEM_TEST_H
 #define CMEM_TEST_H
@@ -28,7 +28,7 @@
 
 #include "../kselftest_harness.h"
 
-/* A cap for what hangs. Emulated debug kernels are slow. */
+/* A limit for tests that hang. Emulated debug kernels are slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 600
 
@@ -37,18 +37,18 @@
 #define CMEM_DEVICE	"/dev/cmem"
 #define SZ_2M		(2UL << 20)
 
-/* Buffers and heaps above this are not written to from end to end. */
+/* The tests do not write all of a buffer or heap above this size. */
 #define TOUCH_LIMIT	(64ULL << 20)
-/* Pools of more buffers than this are not emptied. */
+/* The tests do not empty pools with more buffers than this. */
 #define COUNT_LIMIT	1024
 
-/* A user that is not root. Its group stays root, which may open the device. */
+/* A user other than root. Its group stays root, which may open the device. */
 #define OTHER_UID	1000
 
-/* Memory that is cached if one asks for it, which SRAM is not */
+/* Any memory that can be cached, which SRAM cannot */
 #define ANY_KIND	(-1)
 
-/* A 32-bit program may run on a 64-bit kernel: what counts here is the kernel. */
+/* A 32-bit program may run on a 64-bit kernel: the kernel counts here. */
 static inline bool on_32_bit_kernel(void)
 {
 	struct utsname name;
@@ -57,8 +57,8 @@ static inline bool on_32_bit_kernel(void)
 }
 
 /*
- * How much of @full repetitions to do: CMEM_TEST_SCALE percent of it, by
- * default all, but a tenth where lockdep makes every lock ten times dearer.
+ * How many of @full repetitions to do: CMEM_TEST_SCALE percent of them. The default is
+ * all, or a tenth with lockdep, which makes each lock ten times slower.
  */
 static inline unsigned int scaled(unsigned int full)
 {
@@ -70,7 +70,7 @@ static inline unsigned int scaled(unsigned int full)
 	return n ? n : 1;
 }
 
-/* Waits until @cond holds; the value tells whether it ever did. */
+/* Waits until @cond holds; returns whether it ever did. */
 #define eventually(cond) ({						\
 	bool _holds = (cond);						\
 	for (int _ms = 0; !_holds && _ms < 300 * 1000; _ms++) {		\
@@ -85,7 +85,7 @@ static inline unsigned long page_size(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
-/* Those of larger pages (32 MiB, 512 MiB) fit into no block of a board for tests. */
+/* With larger pages, huge pages (32, 512 MiB) fit into no block of a test board. */
 static inline bool huge_pages_are_2M(void)
 {
 	return page_size() == 4096;
@@ -96,7 +96,7 @@ static inline int cmem_open(void)
 	return open(CMEM_DEVICE, O_RDWR | O_CLOEXEC);
 }
 
-/* The harness of 6.18 leaves its tests a pidfd of each that it has run before. */
+/* The harness of v6.18 leaves each test a pidfd of every test that ran before. */
 static inline void close_pidfds(void)
 {
 	for (int fd = STDERR_FILENO + 1;; fd++) {
@@ -142,7 +142,7 @@ static inline int cmem_get_block(int fd, __s32 block, struct cmem_block_info *in
 	return cmem_ioctl(fd, CMEM_IOCTL_GET_BLOCK, info);
 }
 
-/* The devices that a block is for snoop the caches: nothing is maintained for them. */
+/* The devices that the block is for snoop the caches: no maintenance is needed. */
 static inline bool block_is_coherent(int fd, __s32 block)
 {
 	struct cmem_block_info info;
@@ -258,12 +258,12 @@ static inline void *cmem_map(int fd, const struct cmem_alloc *buf)
 
 #define ASSERT_MAPPED(addr) ASSERT_TRUE((addr) != MAP_FAILED)
 
-/* The harness prints what differs as numbers, which 32-bit pointers are not. */
+/* The harness prints differing values as numbers, which 32-bit pointers are not. */
 #define ASSERT_POINTER(addr) ASSERT_TRUE(!!(addr))
 #define ASSERT_NO_POINTER(addr) ASSERT_TRUE(!(addr))
 #define EXPECT_NO_POINTER(addr) EXPECT_TRUE(!(addr))
 
-/* A picture of all blocks. */
+/* A snapshot of all blocks. */
 
 #define MAX_BLOCKS 16
 
@@ -274,9 +274,8 @@ struct snapshot {
 };
 
 /*
- * Through a file of its own, so that no test's file comes into it. Takes the
- * sums that hold at every moment for granted: a picture in which they do not
- * is no picture (-EPROTO).
+ * Uses a file of its own, so that no test's file affects it. Fails with -EPROTO if the
+ * sums that hold at every moment do not hold.
  */
 static inline int take_snapshot(struct snapshot *s)
 {
@@ -315,7 +314,7 @@ static inline int take_snapshot(struct snapshot *s)
 	return ret;
 }
 
-/* A physical address that is in no block, and in RAM as likely as not. */
+/* A physical address outside all blocks, probably in RAM. */
 static inline __u64 address_outside(void)
 {
 	static struct snapshot s;
@@ -326,12 +325,12 @@ static inline __u64 address_outside(void)
 		if (s.block[i].kind != CMEM_KIND_CMA && address >= s.block[i].base &&
 		    address - s.block[i].base < s.block[i].length) {
 			address = s.block[i].base + s.block[i].length;
-			i = -1;	/* behind that, another one may begin */
+			i = -1;	/* another block may begin right after it */
 		}
 	return address;
 }
 
-/* All blocks are as full, and as fragmented, as they were. */
+/* All blocks are as full and as fragmented as before. */
 #define expect_same(before) __expect_same(_metadata, before)
 static inline void __expect_same(struct __test_metadata *_metadata,
 				 const struct snapshot *before)
@@ -356,7 +355,7 @@ static inline void __expect_same(struct __test_metadata *_metadata,
 	}
 }
 
-/* The same without complaining: for eventually(). */
+/* The same without a message: for eventually(). */
 static inline bool is_same(const struct snapshot *before)
 {
 	static struct snapshot now;
@@ -374,7 +373,7 @@ static inline bool is_same(const struct snapshot *before)
 	return true;
 }
 
-/* A block that a test takes away, to be put back as it was. */
+/* A block that a test removes and later puts back unchanged. */
 
 struct spare_block {
 	struct cmem_block_info info;
@@ -382,8 +381,8 @@ struct spare_block {
 };
 
 /*
- * The smallest block that can be removed, that does not keep its contents, and that is
- * not number @but; false where there is none. It is not removed yet.
+ * The smallest block that can be removed, does not keep its contents and is not number
+ * @but; false if there is none. This does not remove it yet.
  */
 static inline bool find_spare_block(int fd, __s32 but, struct spare_block *spare)
 {
@@ -419,7 +418,7 @@ static inline int put_back_block(int fd, const struct spare_block *spare)
 			      spare->pool, spare->info.num_pools);
 }
 
-/* @call gives -@err, and nothing has changed. */
+/* @call returns -@err and changes nothing. */
 #define EXPECT_REFUSED(err, call)					\
 	ASSERT_EQ(0, take_snapshot(&before_call));			\
 	EXPECT_EQ(-(err), unchanged(call))
@@ -432,17 +431,17 @@ static inline int __unchanged(struct __test_metadata *_metadata, int ret)
 	return ret;
 }
 
-/* Where there is memory: a pool, or a heap. */
+/* A place that has memory: a pool or a heap. */
 
 struct source {
 	__s32 block;
 	__s32 pool;		/* or CMEM_POOL_HEAP */
-	__u64 length;		/* of a buffer: the pool's, or what was asked for */
+	__u64 length;		/* of a buffer: the pool's, or as requested */
 };
 
 /*
- * In a block that keeps its contents new memory is not zero, and CMA shares its
- * memory with the kernel: both are for tests that ask for them.
+ * New memory is not zero in a block that keeps its contents, and CMA shares its memory
+ * with the kernel: only tests that ask for these two get them.
  */
 static inline bool is_of_kind(const struct cmem_block_info *b, int kind)
 {
@@ -452,7 +451,7 @@ static inline bool is_of_kind(const struct cmem_block_info *b, int kind)
 	       !(b->out_flags & CMEM_BLOCK_KEEP_CONTENTS);
 }
 
-/* The pool of the smallest buffers with @min_free free ones of @min_length at least. */
+/* The pool with the smallest buffers of at least @min_length, @min_free of them free. */
 static inline bool find_pool_source(int kind, __u64 min_length, __u32 min_free,
 				    struct source *src)
 {
@@ -477,7 +476,7 @@ static inline bool find_pool_source(int kind, __u64 min_length, __u32 min_free,
 	return found;
 }
 
-/* The smallest heap that has @length bytes in one piece. */
+/* The smallest heap with @length contiguous bytes. */
 static inline bool find_heap_source(int kind, __u64 length, struct source *src)
 {
 	static struct snapshot s;
@@ -515,9 +514,8 @@ static inline __u64 source_free(int fd, const struct source *src)
 }
 
 /*
- * Allocates all that is left of a pool, or of a heap, into @buf; returns how
- * many buffers that took, or a negative errno, -ENOSPC when they are more
- * than @max.
+ * Allocates the rest of a pool or heap into @buf; returns the number of buffers, or a
+ * negative errno: -ENOSPC if there are more than @max.
  */
 static inline int drain(int fd, const struct source *src, __u32 flags, struct cmem_alloc *buf,
 			int max)
@@ -549,7 +547,7 @@ static inline bool overlaps(const struct cmem_alloc *a, const struct cmem_alloc 
 	return a->phys_addr < b->phys_addr + b->length && b->phys_addr < a->phys_addr + a->length;
 }
 
-/* All of the pool or heap that somebody else can get does not touch the buffer. */
+/* Nothing that others can allocate from the pool or heap overlaps the buffer. */
 #define expect_not_given_away(src, buf) __expect_not_given_away(_metadata, src, buf)
 static inline void __expect_not_given_away(struct __test_metadata *_metadata,
 					   const struct source *src,
@@ -566,7 +564,7 @@ static inline void __expect_not_given_away(struct __test_metadata *_metadata,
 	close(fd);
 }
 
-/* Runs a fixture on each kind of memory x pool or heap x cached or not. */
+/* Runs a fixture on each combination of memory kind, pool or heap, cached or not. */
 #define SOURCE_VARIANT(fixture, name, _kind, _heap, _flags)		\
 	FIXTURE_VARIANT_ADD(fixture, name) {				\
 		.kind = _kind, .heap = _heap, .flags = _flags }
@@ -607,19 +605,19 @@ static inline bool find_source(int kind, bool heap, __u64 min_length,
 
 /* Contents. */
 
-/* Inverted, so that the last byte of a word, and of a buffer, is not zero. */
+/* Inverted, so that the last byte of a word and of a buffer is not zero. */
 static inline __u64 fill_word(__u32 tag, size_t i)
 {
 	return ~((__u64)tag << 32 | i);
 }
 
-/* The tag that fill() has put into a word */
+/* The tag that fill() wrote into a word */
 static inline __u32 fill_tag(__u64 word)
 {
 	return ~word >> 32;
 }
 
-/* Every word tells whose it is and where it belongs. */
+/* Every word tells its owner and its position. */
 static inline void fill(volatile void *addr, size_t length, __u32 tag)
 {
 	volatile __u64 *word = addr;
@@ -628,7 +626,7 @@ static inline void fill(volatile void *addr, size_t length, __u32 tag)
 		word[i] = fill_word(tag, i);
 }
 
-/* Offset of the first byte that is not as fill() left it, or -1. */
+/* Offset of the first byte that differs from what fill() wrote, or -1. */
 static inline long long find_stranger(const volatile void *addr, size_t length, __u32 tag)
 {
 	const volatile __u64 *word = addr;
@@ -653,8 +651,8 @@ static inline long long find_nonzero(const volatile void *addr, size_t length)
 /* Processes. */
 
 /*
- * Runs the statement that follows in a child; ends when that does, and the
- * test fails unless it got to its end. In it only ASSERT_*() count.
+ * Runs the statement that follows in a child and waits for the child. The test fails
+ * unless the child reaches the end of the statement. Only ASSERT_*() count in it.
  */
 #define CHILD_EXIT_OK 77
 #define IN_CHILD(pid)							\
@@ -671,7 +669,7 @@ static inline pid_t fork_child(struct __test_metadata *_metadata)
 	return pid;
 }
 
-/* Tell if an EXPECT_*() of this process has failed. */
+/* Tells whether an EXPECT_*() of this process failed. */
 static inline bool has_failed(const struct __test_metadata *_metadata)
 {
 	return _metadata->exit_code != KSFT_PASS;
@@ -688,8 +686,8 @@ static inline void __join_child(struct __test_metadata *_metadata, pid_t pid)
 }
 
 /*
- * Work on a cached buffer until the kernel keeps all of its block mapped, where it does so
- * but when that pays: no less than 128 pages are counted each time.
+ * Work on a cached buffer until the kernel keeps the whole block mapped, where it does so
+ * only when that pays off: it counts at least 128 pages each time.
  */
 static inline int work_until_mapped(int fd, __s32 block, void *map, size_t length)
 {
@@ -703,7 +701,7 @@ static inline int work_until_mapped(int fd, __s32 block, void *map, size_t lengt
 	return ret;
 }
 
-/* With cmem.share=any nobody is refused for his uid. */
+/* With cmem.share=any the kernel refuses nobody because of the uid. */
 static inline bool anyone_may_share(void)
 {
 	int fd = open("/sys/module/cmem/parameters/share", O_RDONLY | O_CLOEXEC);
@@ -715,7 +713,7 @@ static inline bool anyone_may_share(void)
 	return any;
 }
 
-/* From now on someone without any capability. */
+/* Become a user without any capability. */
 static inline int become_user(uid_t uid)
 {
 	if (setgroups(0, NULL) || setresuid(uid, uid, uid))
@@ -723,7 +721,7 @@ static inline int become_user(uid_t uid)
 	return 0;
 }
 
-/* Of an entry of pagemap. Only root is told the PFN: it is 0 for others. */
+/* An entry of pagemap. Only root sees the PFN: others read 0. */
 #define PM_PRESENT	(1ULL << 63)
 #define PM_SOFT_DIRTY	(1ULL << 55)
 #define PM_PFN(entry)	((entry) & ((1ULL << 55) - 1))
@@ -738,7 +736,7 @@ static inline bool read_pagemap(const char *map, __u64 *entries, size_t pages)
 	return got == (ssize_t)(pages * sizeof(*entries));
 }
 
-/* The signal that one access to @addr dies of, or 0. */
+/* The signal that one access to @addr raises, or 0. */
 static inline int access_signal(volatile void *addr, bool write)
 {
 	volatile char *byte = addr;
@@ -759,7 +757,7 @@ static inline int access_signal(volatile void *addr, bool write)
 	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-/* Sends @fd over a socket, with a byte. */
+/* Sends @fd and one byte over a socket. */
 static inline int send_fd(int socket, int fd)
 {
 	union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(int))]; } control = {};

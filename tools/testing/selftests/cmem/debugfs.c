@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /sys/kernel/debug/cmem/<block>/extents: all of a block, and who holds what, as
- * Documentation/ABI/testing/debugfs-cmem says; and cmem-owner of an fdinfo,
- * which tells whose an owner's number is.
+ * /sys/kernel/debug/cmem/<block>/extents: the whole block and who holds what, as in
+ * Documentation/ABI/testing/debugfs-cmem; and cmem-owner of an fdinfo, which tells which
+ * owner has a number.
  */
 #include <inttypes.h>
 #include <sys/mount.h>
@@ -39,7 +39,7 @@ static void extents_path(char *path, size_t size, __s32 block)
 	snprintf(path, size, DEBUGFS "/cmem/%d/extents", block);
 }
 
-/* False if there is a word that the format does not have. */
+/* False if there is a word that the format does not define. */
 static bool parse_word(const char *word, struct extent *e)
 {
 	int end = 0;
@@ -160,9 +160,8 @@ FIXTURE_TEARDOWN(debugfs)
 }
 
 /*
- * The extents are the block: without gap or overlap, each pool's where its pool
- * is, and as much of each state as the ioctls count. Of CMA there are only those
- * that are held.
+ * The extents cover the block: without gap or overlap, each pool's within its pool, and
+ * as many of each state as the ioctls count. In CMA, only held extents appear.
  */
 static void expect_block(struct __test_metadata *_metadata, const struct cmem_block_info *b,
 			 const struct cmem_pool_info *pools, const struct listing *list)
@@ -260,7 +259,7 @@ TEST_F(debugfs, a_pool_taken_whole_is_one_line_a_buffer)
 	bool found = false;
 	int count;
 
-	/* More than are shown in one go. */
+	/* More extents than one read shows. */
 	for (unsigned int i = 0; i < self->before.num_blocks && !found; i++) {
 		for (__u32 p = 0; p < self->before.block[i].num_pools && !found; p++) {
 			const struct cmem_pool_info *pool = &self->before.pool[i][p];
@@ -337,7 +336,7 @@ static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, b
 		EXPECT_EQ(e->owner[i] == owner ? 1 : 2, e->registrations[i]);
 	}
 
-	/* Only others have it now. */
+	/* Only others hold it now. */
 	ASSERT_EQ(0, munmap(map2, buf.length));
 	ASSERT_EQ(0, cmem_free(fd, buf.phys_addr));
 	SEE();
@@ -353,7 +352,7 @@ static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, b
 	EXPECT_STRNE("held", e->state);
 	EXPECT_EQ(0, e->num_owners);
 
-	/* A DMA-BUF is a hold as a mapping is. */
+	/* A DMA-BUF holds the buffer like a mapping does. */
 	ASSERT_EQ(0, source_alloc(fd, &src, CMEM_ALLOC_CACHED, &buf));
 	dmabuf = cmem_export(fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dmabuf);
@@ -404,7 +403,7 @@ static bool has_dmabuf(const struct extent *e, int fd)
 	return false;
 }
 
-/* What a mapping, an fdinfo and bufinfo have is the inode as well. */
+/* The inode that a mapping, an fdinfo and bufinfo all show. */
 static unsigned long long mapped_inode(const void *map)
 {
 	unsigned long long inode = 0;
@@ -450,7 +449,7 @@ TEST_F(debugfs, each_dmabuf_is_told_by_its_inode)
 	EXPECT_EQ(e->dmabuf[0], mapped_inode(map));
 	EXPECT_EQ(0, munmap(map, self->page));
 
-	/* The same one again; one that may only be read is another. */
+	/* The same DMA-BUF again; a read-only one is another. */
 	again = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, again);
 	SEE_DMABUFS(1);
@@ -461,7 +460,7 @@ TEST_F(debugfs, each_dmabuf_is_told_by_its_inode)
 	EXPECT_TRUE(has_dmabuf(e, ro));
 	EXPECT_NE(inode_of(rw), inode_of(ro));
 
-	/* Kept for as long as a file is registered, and no longer. */
+	/* Kept only while a file is registered. */
 	close(rw);
 	close(again);
 	SEE_DMABUFS(2);
@@ -526,7 +525,7 @@ TEST_F(debugfs, what_was_freed_gets_clean)
 	EXPECT_TRUE(clean);
 }
 
-/* Reads a file as a whole, @step bytes at a time. */
+/* Reads a whole file, @step bytes at a time. */
 static char *read_steps(int fd, size_t step, size_t *length)
 {
 	size_t room = 0;
@@ -561,14 +560,14 @@ TEST_F(debugfs, read_in_small_pieces_it_is_the_same)
 
 	if (!find_source(ANY_KIND, true, 64 * self->page, &src))
 		SKIP(return, "no heap");
-	/* Every second page: as many lines as it has pages */
+	/* Every second page: as many lines as pages */
 	for (int i = 0; i < ARRAY_SIZE(buf); i++)
 		if (cmem_alloc(self->fd, src.block, CMEM_POOL_HEAP, self->page, 0, &buf[i]))
 			break;
 	for (int i = 0; i < ARRAY_SIZE(buf); i += 2)
 		if (buf[i].phys_addr)
 			ASSERT_EQ(0, cmem_free(self->fd, buf[i].phys_addr));
-	/* Until what is free is cleaned, and changes no more. */
+	/* Until all free memory is clean and nothing changes any more. */
 	for (int ms = 0; ms < 300 * 1000; ms += 50) {
 		struct cmem_block_info info;
 		bool clean = true;
@@ -599,7 +598,7 @@ TEST_F(debugfs, read_in_small_pieces_it_is_the_same)
 		EXPECT_STREQ(whole, pieces);
 		free(pieces);
 	}
-	/* From the middle, and from behind the end. */
+	/* From the middle, and from beyond the end. */
 	pieces = calloc(1, 1001);
 	ASSERT_EQ(length > 2000 ? 1000 : length / 2, pread(fd, pieces, 1000, length / 2));
 	EXPECT_EQ(0, memcmp(whole + length / 2, pieces, strlen(pieces)));
@@ -610,7 +609,7 @@ TEST_F(debugfs, read_in_small_pieces_it_is_the_same)
 	close(fd);
 }
 
-/* Whatever comes and goes meanwhile, no page is left out or told of twice. */
+/* Whatever comes and goes meanwhile, no page is missing or shown twice. */
 TEST_F(debugfs, reading_while_buffers_come_and_go_shows_all_of_the_block)
 {
 	struct source pool, heap;
@@ -656,7 +655,7 @@ TEST_F(debugfs, reading_while_buffers_come_and_go_shows_all_of_the_block)
 	}
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	/* The file is this process', too, and so is what the child had. */
+	/* This process shares the file with the child, and so the child's buffers. */
 	close(self->fd);
 	self->fd = -1;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the device tree that the kernel was booted with says of blocks and pools is what
- * there is: each enabled block of each ti,cmem node, with its memory, and each of its
- * pools. On a new board this is the test to begin with.
+ * The blocks and pools match the device tree that the kernel booted with: each enabled
+ * block of each ti,cmem node, with its memory, and each of its pools. Start with this
+ * test on a new board.
  */
 #include <ftw.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static char found[MAX_NODES][MAX_PATH];
 static unsigned int num_found;
 static __u32 wanted_phandle;
 
-/* Reads a property; returns its length, or -1 if there is none. */
+/* Reads a property; returns its length, or -1 if it does not exist. */
 static int property(const char *node, const char *name, void *value, size_t size)
 {
 	char path[MAX_PATH + 64];
@@ -94,7 +94,7 @@ static int note_phandle(const char *path, const struct stat *st, int type, struc
 	return 0;
 }
 
-/* The nodes that @note_one takes, or -1 */
+/* The number of nodes that @note_one accepts, or -1 */
 static int find_nodes(int (*note_one)(const char *path, const struct stat *st, int type,
 				      struct FTW *ftw))
 {
@@ -112,7 +112,7 @@ static void parent_of(const char *node, char *parent)
 		*slash = '\0';
 }
 
-/* The memory that a node is of: what its reg says, as the CPU sees it */
+/* The memory of a node: what its reg says, as a CPU address */
 struct memory {
 	bool has_address;
 	__u64 base;
@@ -187,7 +187,7 @@ static void __check_memory(struct __test_metadata *_metadata, int fd, const char
 
 	EXPECT_EQ(memory.length, info->length) TH_LOG("%s", node);
 	EXPECT_EQ(memory.has_address ? memory.base : info->base, info->base) TH_LOG("%s", node);
-	/* Memory that is no RAM is a carveout, with no-map or without. */
+	/* Memory that is not RAM is a carveout, with or without no-map. */
 	kind = in_sram ? CMEM_KIND_SRAM : CMEM_KIND_CARVEOUT;
 	if (!in_sram && property(found[0], "no-map", &keep, 1) < 0 &&
 	    info->kind == CMEM_KIND_RESERVED)

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Each block as a DMA-BUF heap: which there are, where their memory comes from and that
- * it goes back there, that it is always clean, and how /dev/cmem sees it.
+ * Each block as a DMA-BUF heap: which heaps exist, where their memory comes from and that
+ * it returns there, that it is always clean, and how /dev/cmem sees it.
  */
 #include "cmem_dmabuf.h"
 
 #define MAX_BUFFERS 2048
 #define RW (PROT_READ | PROT_WRITE)
 
-/* SKIP where the kernel has no heaps at all. */
+/* SKIP if the kernel has no heaps at all. */
 #define HEAPS_OR_SKIP() do {						\
 	if (access(DMA_HEAPS, F_OK))					\
 		SKIP(return, "no DMA-BUF heaps in this kernel");	\
 } while (0)
 
-/* The pool that is to serve @length bytes, whole pages, or CMEM_POOL_HEAP */
+/* The pool that should serve @length bytes, in whole pages, or CMEM_POOL_HEAP */
 static __s32 best_pool(const struct cmem_block_info *b, const struct cmem_pool_info *pools,
 		       __u64 length)
 {
@@ -36,7 +36,7 @@ static int count_entries(const char *path)
 	return count;
 }
 
-/* Number @i of the blocks gives @length bytes, from where it should and of nobody else's. */
+/* Block number @i serves @length bytes, from the right place and from no other buffer. */
 static void expect_served(struct __test_metadata *_metadata, int fd, int heap, unsigned int i,
 			  __u64 length, bool cached)
 {
@@ -61,7 +61,7 @@ static void expect_served(struct __test_metadata *_metadata, int fd, int heap, u
 				    strerror(-dmabuf));
 	EXPECT_EQ(real, lseek(dmabuf, 0, SEEK_END));
 
-	/* What is counted is this buffer, and nothing else. */
+	/* The counts include this buffer and nothing else. */
 	ASSERT_EQ(0, take_snapshot(&now));
 	for (unsigned int k = 0; k < now.num_blocks; k++) {
 		__u64 heap_taken = k == i && pool == CMEM_POOL_HEAP ? real : 0;
@@ -165,7 +165,7 @@ TEST_F(heaps, each_is_of_a_block_that_is_there_or_answers_ENODEV)
 		close(heap);
 	}
 	closedir(dir);
-	/* Each block, cached and not */
+	/* Each block, cached and uncached */
 	EXPECT_EQ(2 * self->before.num_blocks, ours);
 }
 
@@ -186,7 +186,7 @@ TEST_F(heaps, memory_comes_from_a_pool_of_that_length_or_the_blocks_heap)
 		for (__u32 p = 0; p < b->num_pools; p++) {
 			__u64 length = self->before.pool[i / 2][p].length;
 
-			/* Of CMA there may be pools that could not be had. */
+			/* CMA pools may have failed to reserve memory. */
 			if (!self->before.pool[i / 2][p].count)
 				continue;
 			for (int k = -1; k <= 1; k++)
@@ -197,15 +197,13 @@ TEST_F(heaps, memory_comes_from_a_pool_of_that_length_or_the_blocks_heap)
 	}
 }
 
-/*
- * One block of each kind
- */
+/* One block of each kind */
 
 FIXTURE(heap)
 {
 	int fd;				/* of /dev/cmem */
 	int heap;
-	unsigned int block;		/* which one of those in the picture */
+	unsigned int block;		/* its index in the snapshot */
 	__s32 id;
 	unsigned long page;
 	struct snapshot before;
@@ -221,7 +219,7 @@ FIXTURE_VARIANT_ADD(heap, reserved) { .kind = CMEM_KIND_RESERVED };
 FIXTURE_VARIANT_ADD(heap, cma) { .kind = CMEM_KIND_CMA };
 FIXTURE_VARIANT_ADD(heap, sram) { .kind = CMEM_KIND_SRAM };
 
-/* One that can be used up, if possible with pools and a heap */
+/* A block that can be used up, if possible with pools and a heap */
 static bool choose_block(const struct snapshot *s, __u32 kind, unsigned int *block)
 {
 	bool found = false, good = false;
@@ -271,13 +269,13 @@ FIXTURE_TEARDOWN(heap)
 static int dmabufs[MAX_BUFFERS];
 static struct cmem_alloc bufs[MAX_BUFFERS];
 
-/* Takes all that the heap has; returns how many DMA-BUFs that is, or an errno. */
+/* Allocates all of the heap; returns the number of DMA-BUFs, or an errno. */
 static int take_all(int heap, const struct cmem_block_info *b, const struct cmem_pool_info *pools)
 {
 	__u64 page = page_size(), length = (b->heap_size / 16 + page - 1) & -page;
 	int count = 0;
 
-	/* A pool gives buffers of its length and no others. */
+	/* A pool only serves buffers of exactly its length. */
 	for (__u32 i = 0; i < b->num_pools; i++) {
 		for (__u32 k = 0; k < pools[i].count; k++) {
 			int fd = count < MAX_BUFFERS ? dma_heap_alloc(heap, pools[i].length) :
@@ -312,7 +310,10 @@ static int heap_take_all(FIXTURE_DATA(heap) *self)
 			self->before.pool[self->block]);
 }
 
-/* Takes all of the block through /dev/cmem; returns how many buffers that is, or an errno. */
+/*
+ * Allocates all of the block through /dev/cmem; returns the number of buffers or an
+ * errno.
+ */
 static int cmem_take_all(FIXTURE_DATA(heap) *self, int fd, __u32 flags)
 {
 	struct source src = { .block = self->id };
@@ -346,7 +347,7 @@ TEST_F(heap, all_of_the_block_can_be_had_and_not_more)
 		bytes = 0;
 		for (int i = 0; i < count; i++)
 			bytes += lseek(dmabufs[i], 0, SEEK_END);
-		/* Of CMA, the kernel may have something for itself. */
+		/* The kernel may use some CMA memory itself. */
 		if (variant->kind != CMEM_KIND_CMA) {
 			EXPECT_EQ(self->before.block[self->block].length, bytes);
 			ASSERT_EQ(0, take_snapshot(&now));
@@ -359,7 +360,7 @@ TEST_F(heap, all_of_the_block_can_be_had_and_not_more)
 			EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, 1));
 			EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, 1 << 20));
 		}
-		/* One that goes is one that can be had, by who asks for as much. */
+		/* A freed buffer can be allocated again with the same length. */
 		bytes = lseek(dmabufs[0], 0, SEEK_END);
 		close(dmabufs[0]);
 		dmabufs[0] = dma_heap_alloc(self->heap, bytes);
@@ -398,7 +399,7 @@ TEST_F(heap, when_no_pool_can_serve_the_heap_does)
 	close(fd);
 }
 
-/* They are for programs that count on them. */
+/* Longer pool buffers are left for programs that rely on them. */
 TEST_F(heap, longer_buffers_of_pools_are_left_alone)
 {
 	const struct cmem_block_info *b = &self->before.block[self->block];
@@ -414,7 +415,7 @@ TEST_F(heap, longer_buffers_of_pools_are_left_alone)
 		EXPECT_EQ(3 * self->page, lseek(fds[count], 0, SEEK_END));
 	}
 	EXPECT_LT(0, count);
-	/* All of the heap, and not one buffer of another length */
+	/* All of the heap, but no pool buffer of another length */
 	ASSERT_LE(0, drain(self->fd, &src, 0, bufs, MAX_BUFFERS));
 	EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, 3 * self->page));
 	for (__u32 p = 0; p < b->num_pools; p++) {
@@ -434,7 +435,7 @@ TEST_F(heap, more_than_the_block_is_ENOMEM)
 	const __u64 length = self->before.block[self->block].length;
 	const __u64 lengths[] = {
 		length + 1, length + self->page, 2 * length, 1ULL << 31, 0xfffff000ULL,
-		/* What a 32-bit kernel's core makes something shorter of */
+		/* Lengths that the core of a 32-bit kernel truncates */
 		1ULL << 40, (1ULL << 40) + self->page, 1ULL << 62, 1ULL << 63,
 		-2 * (__u64)self->page,
 	};
@@ -445,7 +446,7 @@ TEST_F(heap, more_than_the_block_is_ENOMEM)
 		EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, lengths[i]))
 			TH_LOG("%#llx", lengths[i]);
 	}
-	/* All of it at once, when there are pools. */
+	/* All of it at once, if there are pools. */
 	if (self->before.block[self->block].num_pools) {
 		EXPECT_REFUSED(ENOMEM, dma_heap_alloc(self->heap, length));
 	}
@@ -479,7 +480,7 @@ TEST_F(heap, bad_requests_are_EINVAL)
 	EXPECT_EQ(fds, count_fds());
 }
 
-/* The DMA-BUFs whose numbers could not be told: dma-heap of some kernels leaves them open. */
+/* DMA-BUFs whose numbers did not reach the caller: some kernels leave them open. */
 static void close_dmabufs(void)
 {
 	for (int fd = STDERR_FILENO + 1; fd < 128; fd++) {
@@ -554,7 +555,7 @@ TEST_F(heap, the_last_holder_gives_the_memory_back)
 	ASSERT_MAPPED(map);
 	close(fd);
 	EXPECT_FALSE(is_same(&self->before));
-	/* The heap's own file is no holder, and need not be there. */
+	/* The heap's own file does not hold the buffer, and may be closed. */
 	close(self->heap);
 	fill(map, self->page, 1);
 	IN_CHILD(pid) {
@@ -572,13 +573,11 @@ TEST_F(heap, the_last_holder_gives_the_memory_back)
 	self->heap = dma_heap_open(self->id);
 }
 
-/*
- * Clean memory
- */
+/* Clean memory */
 
 enum user { HEAP, CMEM_CACHED, CMEM_NONCACHED };
 
-/* Takes all, has each buffer looked at, writes to each, and gives them back. */
+/* Allocates all, checks each buffer, writes to each, and frees them. */
 static void use_all(struct __test_metadata *_metadata, FIXTURE_DATA(heap) *self, enum user user,
 		    bool zero, __u32 tag)
 {
@@ -621,7 +620,7 @@ TEST_F(heap, what_another_one_wrote_is_zero)
 	}
 }
 
-/* There is no owner who could get his own memory back as he left it. */
+/* There is no owner that could get its memory back as it left it. */
 TEST_F(heap, what_one_wrote_oneself_is_zero)
 {
 	for (unsigned int n = 0; n < scaled(300); n++) {
@@ -635,13 +634,13 @@ TEST_F(heap, what_one_wrote_oneself_is_zero)
 		ASSERT_MAPPED(map);
 		ASSERT_EQ(-1, find_nonzero(map, length)) TH_LOG("time %u", n);
 		fill(map, length, 0xabcd);
-		/* Which of the two goes last changes nothing. */
+		/* It does not matter which of the two goes last. */
 		if (n % 2)
 			close(fd);
 		ASSERT_EQ(0, munmap(map, length));
 		if (!(n % 2))
 			close(fd);
-		/* Sometimes the cleaner gets in between. */
+		/* Sometimes the cleaner runs in between. */
 		if (n % 50 == 0)
 			usleep(n * 1000);
 	}
@@ -651,7 +650,7 @@ TEST_F(heap, what_one_wrote_oneself_is_zero)
  * /dev/cmem and /proc/cmem
  */
 
-/* Where a DMA-BUF is: through a registration that is dropped again */
+/* Where a DMA-BUF lies: through a registration that is then dropped */
 static __u64 phys_of(struct __test_metadata *_metadata, int fd, int dmabuf)
 {
 	struct cmem_register reg;
@@ -661,7 +660,7 @@ static __u64 phys_of(struct __test_metadata *_metadata, int fd, int dmabuf)
 	return reg.phys_addr;
 }
 
-/* If /proc/cmem shows a buffer of the block as busy */
+/* Whether /proc/cmem shows a buffer of the block as busy */
 static bool proc_shows(__s32 id, __u64 phys_addr)
 {
 	FILE *proc = fopen("/proc/cmem", "re");
@@ -703,7 +702,7 @@ TEST_F(heap, proc_cmem_shows_it)
 		ASSERT_LE(0, fd);
 		phys_addr = phys_of(_metadata, self->fd, fd);
 		EXPECT_TRUE(proc_shows(self->id, phys_addr)) TH_LOG("%#llx", phys_addr);
-		/* Nobody is registered, so nobody but root could get at it by its address. */
+		/* Nobody is registered, so only root could reach it by address. */
 		if (!getuid()) {
 			IN_CHILD(pid) {
 				ASSERT_EQ(0, become_user(OTHER_UID));
@@ -739,7 +738,7 @@ TEST_F(heap, REGISTER_by_it_gives_an_address_and_a_mapping)
 	fill(map, reg.length, 2);
 	EXPECT_EQ(-1, find_stranger(own, reg.length, 2));
 
-	/* From now on it is a buffer as others are. */
+	/* From now on it is a buffer like any other. */
 	EXPECT_EQ(0, cmem_register(other, reg.phys_addr));
 	EXPECT_EQ(0, cmem_free(other, reg.phys_addr));
 	EXPECT_REFUSED(EPERM, cmem_free(other, reg.phys_addr));
@@ -781,9 +780,7 @@ TEST_F(heap, REGISTER_by_its_address_wants_somebody_who_is_registered)
 	close(other);
 }
 
-/*
- * Blocks that come and go
- */
+/* Blocks that come and go */
 
 FIXTURE(removal)
 {
@@ -804,7 +801,7 @@ FIXTURE_SETUP(removal)
 	if (!find_spare_block(self->fd, CMEM_BLOCK_CMA, &self->spare))
 		SKIP(return, "no block to remove");
 	self->id = self->spare.info.block;
-	/* Below 32, where blocks that are added have heaps of their numbers */
+	/* Below 32, where added blocks have heaps with their numbers */
 	for (self->unused = 31; self->unused > 0; self->unused--) {
 		struct cmem_block_info b;
 
@@ -818,7 +815,7 @@ FIXTURE_SETUP(removal)
 
 FIXTURE_TEARDOWN(removal)
 {
-	/* What a test that failed has left */
+	/* What a failed test left behind */
 	cmem_block_remove(self->fd, self->unused);
 	cmem_block_remove(self->fd, self->id);
 	EXPECT_EQ(0, put_back_block(self->fd, &self->spare));
@@ -840,7 +837,7 @@ TEST_F(removal, without_its_block_a_heap_answers_ENODEV)
 		EXPECT_REFUSED(ENODEV, dma_heap_alloc(again, self->spare.info.length * 2));
 		EXPECT_REFUSED(EINVAL, dma_heap_alloc(again, 0));
 
-		/* Carved in another way each time, it serves who had it open before. */
+		/* The layout differs each time, and heaps opened before still work. */
 		ASSERT_EQ(0, cmem_block_add(self->fd, self->id, self->spare.info.base,
 					    self->spare.info.length / (i + 1) & -page_size(), 0,
 					    pools, i % 2));
@@ -876,7 +873,7 @@ TEST_F(removal, a_block_of_a_new_number_is_a_heap_at_once)
 	close(heap);
 }
 
-/* Where the board says so, programs of DMA-BUF heaps are served as long as there is any. */
+/* If the board says so, DMA-BUF heap allocations may use any longer pool buffer. */
 TEST_F(removal, longer_buffers_of_pools_serve_where_the_block_says_so)
 {
 	const __u64 page = page_size(), length = 16 * page;
@@ -885,7 +882,7 @@ TEST_F(removal, longer_buffers_of_pools_serve_where_the_block_says_so)
 	int fds[3], fd;
 	void *map;
 
-	/* A region of the board's for which that holds always is not asked without. */
+	/* If the board always sets the flag, the case without it is omitted. */
 	for (int with = !!(self->spare.info.out_flags & CMEM_BLOCK_DMA_HEAP_POOLS); with < 2;
 	     with++) {
 		ASSERT_EQ(0, cmem_block_add(self->fd, self->id, self->spare.info.base, 3 * length,
@@ -896,7 +893,7 @@ TEST_F(removal, longer_buffers_of_pools_serve_where_the_block_says_so)
 				EXPECT_EQ(-ENOMEM, fds[i]);
 				continue;
 			}
-			/* As long as was asked for, all the same */
+			/* Still as long as requested */
 			ASSERT_LE(0, fds[i]);
 			EXPECT_EQ(3 * page, lseek(fds[i], 0, SEEK_END));
 			ASSERT_TRUE(dmabuf_map(fds[i], 0, 4 * page) == MAP_FAILED);
@@ -930,7 +927,7 @@ static int add_with_names(int fd, __s32 block, __u64 base, __u64 length, const c
 	return cmem_ioctl(fd, CMEM_IOCTL_BLOCK_ADD, &add);
 }
 
-/* The block that a heap of this name is of, or an errno, and whether it is cached */
+/* The block of the heap with this name, or an errno, and whether it is cached */
 static int block_of_name(int fd, const char *name, bool *cached)
 {
 	int heap = dma_heap_open_name(name), dmabuf, ret;
@@ -967,7 +964,7 @@ TEST_F(removal, a_block_has_the_names_that_it_is_given)
 	EXPECT_FALSE(cached);
 	EXPECT_EQ(self->id, block_of_name(self->fd, "test@heap", &cached));
 
-	/* One that is taken is left out, and the block is there. */
+	/* A name in use is skipped, and the block still exists. */
 	ASSERT_EQ(0, add_with_names(self->fd, self->unused, base + half, half,
 				    "test,heap:test+other"));
 	EXPECT_EQ(self->id, block_of_name(self->fd, "test,heap", &cached));
@@ -976,13 +973,13 @@ TEST_F(removal, a_block_has_the_names_that_it_is_given)
 	ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
 	EXPECT_EQ(-ENODEV, block_of_name(self->fd, "test,heap", &cached));
 
-	/* What nobody has any more becomes another's. */
+	/* A name that is free again may go to another block. */
 	ASSERT_EQ(0, add_with_names(self->fd, self->unused, base, half, "test,heap"));
 	EXPECT_EQ(self->unused, block_of_name(self->fd, "test,heap", &cached));
 	EXPECT_EQ(-ENODEV, block_of_name(self->fd, "test@heap", &cached));
 	ASSERT_EQ(0, cmem_block_remove(self->fd, self->unused));
 
-	/* Nor has a block what one of its number had before. */
+	/* A block does not inherit names of an earlier block with its number either. */
 	ASSERT_EQ(0, add_with_names(self->fd, self->unused, base, half, NULL));
 	EXPECT_EQ(-ENODEV, block_of_name(self->fd, "test,heap", &cached));
 	ASSERT_EQ(0, add_with_names(self->fd, self->id, base + half, half, "test,heap"));
@@ -1020,7 +1017,7 @@ TEST_F(removal, names_that_can_not_be_are_refused)
 	EXPECT_EQ(heaps, count_entries(DMA_HEAPS));
 }
 
-/* The system has 128 heaps, and none of them can be taken away. */
+/* The system has room for 128 heaps, and none of them can be removed. */
 TEST_F(removal, numbers_that_come_and_go_use_up_no_heaps)
 {
 	int heaps = count_entries(DMA_HEAPS), heap;
@@ -1031,7 +1028,7 @@ TEST_F(removal, numbers_that_come_and_go_use_up_no_heaps)
 		ASSERT_EQ(0, cmem_block_remove(self->fd, 1000 + i));
 	}
 	EXPECT_EQ(heaps, count_entries(DMA_HEAPS));
-	/* There is room for one that the board has. */
+	/* There is room for a name from the board. */
 	ASSERT_EQ(0, add_with_names(self->fd, 1000, self->spare.info.base,
 				    self->spare.info.length, "test-last"));
 	heap = dma_heap_open_name("test-last");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What programs of TI's vendor kernels do: they take memory from a heap that is named
- * after a node of the device tree, and ask /dev/dma-buf-phys where it is. The first tests
- * know nothing of CMEM, as those programs do not; the others look at what is behind that.
+ * What programs of TI's vendor kernels do: they allocate from a heap that is named after
+ * a device tree node, and ask /dev/dma-buf-phys for the address. The first tests know
+ * nothing of CMEM, like those programs; the others check what is behind it.
  */
 #include <sys/stat.h>
 
@@ -10,7 +10,7 @@
 
 #define NODES "/proc/device-tree/reserved-memory"
 
-/* As such programs have it, in a header that they bring along */
+/* Such programs bring their own header with this */
 struct dma_buf_phys_data {
 	__u32 fd;
 	__u64 phys;
@@ -103,7 +103,7 @@ TEST_F(heap, gives_memory_and_its_address)
 	phys = phys_of(self->phys, dmabuf);
 	ASSERT_LT(0, phys);
 	EXPECT_EQ(0, phys & (page_size() - 1));
-	/* One an open file, and each has the same answer. */
+	/* One request per open file, and each gets the same answer. */
 	EXPECT_EQ(-EFAULT, phys_of(self->phys, dmabuf));
 	other = open("/dev/dma-buf-phys", O_RDWR);
 	ASSERT_LE(0, other);
@@ -163,7 +163,7 @@ TEST_F(heap, other_exporters_are_asked_as_well)
 	close(dmabuf);
 }
 
-/* Now as somebody who knows /dev/cmem */
+/* From here on, the tests use /dev/cmem */
 
 static int find_heap_block(int fd, const struct snapshot *s, __s64 phys)
 {
@@ -202,7 +202,7 @@ TEST_F(heap, is_a_block_that_is_all_heap)
 	EXPECT_EQ(phys, (__s64)res.phys_addr);
 	EXPECT_EQ(variant->no_map ? 0 : CMEM_ALLOC_CACHED, res.buffer_flags);
 	ASSERT_EQ(0, munmap(map, LENGTH));
-	/* The file of the address holds it alone, and lets go of it. */
+	/* Only the file of the address holds it, and then releases it. */
 	close(dmabuf);
 	ASSERT_EQ(0, take_snapshot(&later));
 	EXPECT_EQ(b->heap_free, later.block[block].heap_free);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffers as DMA-BUFs: what EXPORT makes and refuses, how long that lives, how it is
- * mapped, and what RESOLVE, SYNC and REGISTER make of it. What DMA_BUF_IOCTL_SYNC does to
- * the caches, sync_trace.c looks at; that all of it is cleaned afterwards, scrub.c.
+ * Buffers as DMA-BUFs: what EXPORT creates and refuses, how long a DMA-BUF lives, how it
+ * is mapped, and how RESOLVE, SYNC and REGISTER treat it. sync_trace.c checks what
+ * DMA_BUF_IOCTL_SYNC does to the caches; scrub.c checks the cleaning afterwards.
  */
 #include <limits.h>
 #include <sys/personality.h>
@@ -20,8 +20,8 @@ FIXTURE(dmabuf)
 	int other;			/* another owner */
 	struct source src;
 	struct cmem_alloc buf;
-	int dmabuf;			/* of it */
-	__u64 taken;			/* what is free while it lives */
+	int dmabuf;			/* of that buffer */
+	__u64 taken;			/* free memory while it lives */
 	unsigned long page;
 	struct snapshot before;
 };
@@ -60,7 +60,7 @@ static long try_map(int dmabuf, __u64 offset, size_t length, int prot, int flags
 	return addr == MAP_FAILED ? -errno : (long)addr;
 }
 
-/* The value of "key:" in the fdinfo of a file descriptor, empty if there is none */
+/* The value of "key:" in the fdinfo of a file descriptor, empty if it does not exist */
 static void read_fdinfo(int fd, const char *key, char *value, size_t size)
 {
 	char path[64], line[256];
@@ -84,9 +84,7 @@ static void read_fdinfo(int fd, const char *key, char *value, size_t size)
 		fclose(info);
 }
 
-/*
- * What EXPORT makes
- */
+/* What EXPORT creates */
 
 static ino_t inode_of(int fd)
 {
@@ -171,7 +169,7 @@ TEST_F(dmabuf, EXPORT_answers_with_nothing_else_changed)
  * What EXPORT refuses
  */
 
-/* @call gives -@err, nothing has changed, and there is no new file descriptor. */
+/* @call returns -@err, changes nothing and leaves no new file descriptor. */
 #define EXPECT_NO_EXPORT(err, call)					\
 	fds_before = count_fds();					\
 	EXPECT_REFUSED(err, no_new_fd(call))
@@ -279,7 +277,7 @@ TEST_F(dmabuf, EXPORT_wants_a_registration)
 	ASSERT_EQ(0, cmem_free(self->other, phys_addr));
 	EXPECT_NO_EXPORT(EPERM, cmem_export(self->other, phys_addr, RDWR));
 
-	/* What is only mapped, or a DMA-BUF, nobody is registered for. */
+	/* Nobody is registered for a buffer that is only mapped or only a DMA-BUF. */
 	map = cmem_map(self->fd, &self->buf);
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, cmem_free(self->fd, phys_addr));
@@ -323,7 +321,7 @@ TEST_F(dmabuf, EMFILE_changes_nothing)
 	int fds = count_fds();
 	int top = dup(self->fd);
 
-	/* The lowest file descriptor that is free is the first that is too many. */
+	/* The lowest free file descriptor is the first above the limit. */
 	ASSERT_LE(0, top);
 	close(top);
 	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &old));
@@ -416,7 +414,7 @@ TEST_F(dmabuf, several_of_one_buffer_show_the_same_bytes)
 		ASSERT_MAPPED(map[i]);
 	}
 	EXPECT_EQ(self->taken, source_free(self->fd, &self->src));
-	/* Each page is written by one of them, and read by the next. */
+	/* One of them writes each page, and the next one reads it. */
 	for (int i = 0; i < SEVERAL; i++)
 		fill(map[i], self->page, i);
 	for (int i = 0; i < SEVERAL; i++) {
@@ -447,20 +445,20 @@ TEST_F(dmabuf, EXPORT_of_what_is_one_already_is_that_one)
 	for (int i = 0; i < 3; i++) {
 		first[i] = cmem_export(self->fd, self->buf.phys_addr, access[i]);
 		ASSERT_LE(0, first[i]);
-		/* Whoever exports it */
+		/* The same whoever exports it */
 		again = cmem_export(other, self->buf.phys_addr, access[i] | O_CLOEXEC);
 		ASSERT_LE(0, again);
 		EXPECT_EQ(inode_of(first[i]), inode_of(again));
 		EXPECT_EQ(FD_CLOEXEC, fcntl(again, F_GETFD));
 		EXPECT_EQ(0, fcntl(first[i], F_GETFD));
 		close(again);
-		/* What is open for something else is another file. */
+		/* Other access rights make another file. */
 		for (int k = 0; k < i; k++) {
 			EXPECT_NE(inode_of(first[k]), inode_of(first[i]));
 		}
 	}
 	EXPECT_EQ(inode_of(self->dmabuf), inode_of(first[0]));
-	/* And so it is by the way of a registration. */
+	/* The same after REGISTER by DMA-BUF. */
 	close(first[0]);
 	ASSERT_EQ(0, cmem_register_dmabuf(other, self->dmabuf));
 	again = cmem_export(other, self->buf.phys_addr, RDWR);
@@ -471,7 +469,7 @@ TEST_F(dmabuf, EXPORT_of_what_is_one_already_is_that_one)
 	close(other);
 }
 
-/* A path holds what a DMA-BUF is made of, and not its file. */
+/* An O_PATH descriptor holds the DMA-BUF's inode, but not its file. */
 TEST_F(dmabuf, EXPORT_is_a_DMA_BUF_whatever_became_of_its_first_file)
 {
 	ino_t inode = inode_of(self->dmabuf);
@@ -525,13 +523,15 @@ TEST_F(dmabuf, more_than_the_buffer_is_not_mapped)
 				continue;
 			ASSERT_EQ(0, take_snapshot(&before_call));
 			ret = try_map(self->dmabuf, far[i], pages * self->page, RW, MAP_SHARED);
-			/* EOVERFLOW: the kernel, or the C library, before either asks anybody. */
+			/*
+			 * EOVERFLOW: the kernel or C library, before it calls the driver.
+			 */
 			EXPECT_TRUE(ret == -EINVAL || ret == -EOVERFLOW)
 				TH_LOG("%#llx: %ld", far[i], ret);
 			expect_same(&before_call);
 		}
 	}
-	/* The last page is. */
+	/* The last page can be mapped. */
 	map = dmabuf_map(self->dmabuf, length - self->page, 1);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(0, munmap(map, self->page));
@@ -561,7 +561,7 @@ TEST_F(dmabuf, mappings_are_not_executed)
 	EXPECT_EQ(EACCES, errno);
 	EXPECT_EQ(0, munmap(map, self->buf.length));
 
-	/* Programs that have PROT_EXEC forced upon them can map it all the same. */
+	/* Programs with a forced PROT_EXEC can map it all the same. */
 	ASSERT_LE(0, was);
 	ASSERT_LE(0, personality(was | READ_IMPLIES_EXEC));
 	map = dmabuf_map(self->dmabuf, 0, self->page);
@@ -573,7 +573,7 @@ TEST_F(dmabuf, mappings_are_not_executed)
 	EXPECT_EQ(0, munmap(map, self->page));
 }
 
-/* Who was given one may not even be allowed to open /dev/cmem. */
+/* A process that receives one may have no right to open /dev/cmem. */
 TEST_F(dmabuf, its_mappings_do_not_tell_where_it_is)
 {
 	char *map = dmabuf_map(self->dmabuf, 0, self->buf.length);
@@ -618,7 +618,7 @@ TEST_F(dmabuf, a_read_only_one_is_not_written)
 	EXPECT_EQ(SIGSEGV, access_signal(map, true));
 	EXPECT_EQ(SIGSEGV, access_signal(map + self->buf.length - 1, true));
 	EXPECT_EQ(0, access_signal(map, false));
-	/* Nor is it opened again for writing. */
+	/* It cannot be reopened for writing either. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", reader);
 	EXPECT_EQ(-1, open(path, O_RDWR | O_CLOEXEC));
 	EXPECT_EQ(0, munmap(map, self->buf.length));
@@ -685,7 +685,7 @@ TEST_F(dmabuf, a_mapping_can_be_cut_and_moved)
 	}
 	EXPECT_EQ(SIGSEGV, access_signal(place + 4 * self->page, true));
 	EXPECT_EQ(0, access_signal(place + 5 * self->page, true));
-	/* What is left in one piece can be made shorter, and no longer. */
+	/* A mapping in one piece can shrink, but not grow. */
 	EXPECT_TRUE(mremap(place + 5 * self->page, 2 * self->page, 3 * self->page,
 			   MREMAP_MAYMOVE) == MAP_FAILED);
 	EXPECT_EQ(EFAULT, errno);
@@ -726,7 +726,7 @@ TEST_F(dmabuf, a_debugger_sees_it)
 	close(reader);
 }
 
-/* The first address from @area on that is in step with physical memory, for huge pages */
+/* The first address from @area on that is aligned with physical memory, for huge pages */
 static char *in_step(char *area, __u64 phys_addr)
 {
 	return area + ((phys_addr - (unsigned long)area) & (SZ_2M - 1));
@@ -752,11 +752,11 @@ TEST_F(dmabuf, every_page_of_2M_mappings_is_the_right_one)
 	step = in_step(area, buf.phys_addr);
 	map = mmap(step, buf.length, RW, MAP_SHARED | MAP_FIXED, dmabuf, 0);
 	ASSERT_MAPPED(map);
-	/* One page off: no large page table entry can be used for this one. */
+	/* One page off: this mapping cannot use a large page table entry. */
 	step += (buf.length + 2 * SZ_2M - 1) / SZ_2M * SZ_2M;
 	odd = mmap(step + self->page, buf.length, RW, MAP_SHARED | MAP_FIXED, dmabuf, 0);
 	ASSERT_MAPPED(odd);
-	/* In step again, but without the first three pages */
+	/* Aligned again, but without the first three pages */
 	step += (buf.length + 2 * SZ_2M - 1) / SZ_2M * SZ_2M;
 	part = mmap(step + 3 * self->page, buf.length - 3 * self->page, RW,
 		    MAP_SHARED | MAP_FIXED, dmabuf, 3 * self->page);
@@ -779,7 +779,7 @@ TEST_F(dmabuf, every_page_of_2M_mappings_is_the_right_one)
 	close(dmabuf);
 }
 
-/* Splits of a large page table entry */
+/* The number of splits of a large page table entry */
 TEST_F(dmabuf, parts_of_2M_mappings_can_go_and_change_protection)
 {
 	struct source src;
@@ -793,7 +793,7 @@ TEST_F(dmabuf, parts_of_2M_mappings_can_go_and_change_protection)
 	ASSERT_EQ(0, source_alloc(self->fd, &src, variant->flags, &buf));
 	dmabuf = cmem_export(self->fd, buf.phys_addr, RDWR);
 	ASSERT_LE(0, dmabuf);
-	/* The second half, or what is in step with huge pages in it */
+	/* The second half, or the part of it that is aligned for huge pages */
 	first = buf.length / 2 & -self->page;
 	area = mmap(NULL, buf.length + SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(area);
@@ -819,7 +819,7 @@ TEST_F(dmabuf, parts_of_2M_mappings_can_go_and_change_protection)
 	close(dmabuf);
 }
 
-/* KiB of page tables that this process has, those of the upper levels included */
+/* KiB of page tables of this process, including the upper levels */
 static long page_tables(void)
 {
 	FILE *status = fopen("/proc/self/status", "re");
@@ -859,7 +859,7 @@ TEST_F(dmabuf, huge_pages_map_it)
 	area = mmap(NULL, (TIMES + 1) * SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(area);
 
-	/* The same 2 MiB over and over: with small pages, each has a page table of its own. */
+	/* The same 2 MiB repeatedly: with small pages, each mapping has a page table. */
 	before = page_tables();
 	ASSERT_LT(0, before);
 	for (int i = 0; i < TIMES; i++) {
@@ -867,7 +867,7 @@ TEST_F(dmabuf, huge_pages_map_it)
 				 dmabuf, first);
 
 		ASSERT_MAPPED(map);
-		/* Wherever it is touched first */
+		/* Wherever the first access is */
 		map[i * 3 * self->page] = i;
 		map[SZ_2M - 1 - i * self->page] = i;
 		ASSERT_EQ(i, map[i * 3 * self->page]);
@@ -875,7 +875,7 @@ TEST_F(dmabuf, huge_pages_map_it)
 	after = page_tables();
 	EXPECT_GT(before + TIMES / 4 * (long)(self->page >> 10), after)
 		TH_LOG("%ld KiB of page tables before, %ld after", before, after);
-	/* The same measure, of what can't have huge pages */
+	/* The same measurement for memory that can't use huge pages */
 	ASSERT_EQ(0, munmap(area, (TIMES + 1) * SZ_2M));
 	area = mmap(NULL, (TIMES + 1) * SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(area);
@@ -912,7 +912,7 @@ TEST_F(dmabuf, the_kernel_chooses_addresses_that_huge_pages_can_map)
 		SKIP(return, "it does not begin at a multiple of 2 MiB");
 	dmabuf = cmem_export(self->fd, buf.phys_addr, RDWR);
 	ASSERT_LE(0, dmabuf);
-	/* Whatever else is mapped meanwhile */
+	/* Whatever the process maps meanwhile */
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++) {
 		map[i] = dmabuf_map(dmabuf, 0, buf.length);
 		ASSERT_MAPPED(map[i]);
@@ -926,7 +926,7 @@ TEST_F(dmabuf, the_kernel_chooses_addresses_that_huge_pages_can_map)
 	close(dmabuf);
 }
 
-/* Alignment costs page tables where it gains nothing. */
+/* Alignment costs page tables and gains nothing here. */
 TEST_F(dmabuf, mappings_of_other_exporters_are_where_they_were)
 {
 	enum { TIMES = 64 };
@@ -945,7 +945,7 @@ TEST_F(dmabuf, mappings_of_other_exporters_are_where_they_were)
 		if (i && (map[i] + length == map[i - 1] || map[i - 1] + length == map[i]))
 			beside++;
 	}
-	/* A few may be in holes that there were. */
+	/* A few may lie in existing holes. */
 	EXPECT_LE(TIMES / 2, beside);
 	for (int i = 0; i < TIMES; i++) {
 		EXPECT_EQ(0, munmap(map[i], length));
@@ -953,9 +953,7 @@ TEST_F(dmabuf, mappings_of_other_exporters_are_where_they_were)
 	close(system);
 }
 
-/*
- * How long it lives
- */
+/* How long it lives */
 
 TEST_F(dmabuf, holds_the_buffer_when_it_is_freed_and_its_file_closed)
 {
@@ -978,7 +976,7 @@ TEST_F(dmabuf, holds_the_buffer_when_it_is_freed_and_its_file_closed)
 	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(map, self->buf.length, 2));
 
-	/* The mapping outlives the file descriptor, and be it of one page. */
+	/* The mapping outlives the file descriptor, even a mapping of one page. */
 	close(self->dmabuf);
 	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
 	ASSERT_EQ(0, munmap(map + self->page, self->buf.length - self->page));
@@ -1019,7 +1017,7 @@ TEST_F(dmabuf, a_duplicated_descriptor_is_the_same_file)
 enum { OWNER, SHARER, DMABUF, ANOTHER_DMABUF, MAPPING, DMABUF_MAPPING, HOLDERS };
 
 struct holders {
-	int fd[4];			/* by the number of the holder */
+	int fd[4];			/* indexed by holder */
 	struct cmem_alloc buf;
 	void *map;
 	void *dmabuf_map;
@@ -1047,7 +1045,7 @@ static void let_go(struct __test_metadata *_metadata, struct holders *h, int hol
 {
 	switch (holder) {
 	case OWNER:
-		/* By itself the file is held by its mapping. */
+		/* Closing is not enough: the mapping holds the file. */
 		ASSERT_EQ(0, cmem_free(h->fd[OWNER], h->buf.phys_addr));
 		break;
 	case MAPPING:
@@ -1067,7 +1065,7 @@ TEST_F(dmabuf, whoever_goes_last_releases_the_buffer)
 	const unsigned int all = scaled(720);
 	struct holders h;
 
-	/* In every order, or, where that takes minutes, in some of them */
+	/* In every order, or in some orders where all would take minutes */
 	for (unsigned int n = 0; n < 720; n += 720 / all) {
 		int order[HOLDERS], left = HOLDERS, rest = n;
 
@@ -1106,7 +1104,7 @@ TEST_F(dmabuf, a_child_inherits_it)
 		close(go[1]);
 		close(self->fd);
 		ASSERT_EQ(1, write(there[1], &byte, 1));
-		/* Until the parent has let go of everything. */
+		/* Until the parent has released everything. */
 		ASSERT_EQ(1, read(go[0], &byte, 1));
 		ASSERT_EQ(-1, find_stranger(map, self->buf.length, 1));
 		again = dmabuf_map(self->dmabuf, 0, self->buf.length);
@@ -1200,7 +1198,7 @@ TEST_F(dmabuf, lost_in_a_socket_it_gives_its_buffer_back)
 	EXPECT_GT(free, source_free(self->other, &self->src));
 	close(pair[0]);
 	close(pair[1]);
-	/* The kernel collects what was in flight when it sees fit. */
+	/* The kernel collects file descriptors in flight whenever it wants. */
 	EXPECT_TRUE(eventually(source_free(self->other, &self->src) == free));
 }
 
@@ -1220,7 +1218,7 @@ TEST_F(dmabuf, RESOLVE_knows_its_mappings)
 
 			ASSERT_MAPPED(part);
 			for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
-				/* By any file */
+				/* Through any file */
 				ASSERT_EQ(0, cmem_resolve(self->other, part + inside[i], &res));
 				EXPECT_EQ(self->buf.phys_addr + at + inside[i], res.phys_addr);
 				EXPECT_EQ(length - inside[i], res.contiguous);
@@ -1276,7 +1274,7 @@ TEST_F(dmabuf, SYNC_takes_its_mappings)
 	char *area = mmap(NULL, 6 * self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *map;
 
-	/* Two pages of it, two of the buffer itself, and a hole behind */
+	/* Two pages of the DMA-BUF, two of the buffer itself, then a hole */
 	ASSERT_MAPPED(area);
 	map = mmap(area, 2 * self->page, RW, MAP_SHARED | MAP_FIXED, self->dmabuf, self->page);
 	ASSERT_TRUE(map == area);
@@ -1336,7 +1334,7 @@ TEST_F(dmabuf, REGISTER_tells_what_the_buffer_is)
 	EXPECT_EQ(variant->flags, reg.buffer_flags);
 	EXPECT_EQ(CMEM_REGISTER_DMABUF, reg.flags);
 	EXPECT_EQ(self->dmabuf, reg.dmabuf_fd);
-	/* What was answered can be mapped. */
+	/* The answer can be mapped. */
 	seen = (struct cmem_alloc){ .length = reg.length, .mmap_offset = reg.mmap_offset };
 	map = cmem_map(self->other, &seen);
 	ASSERT_MAPPED(map);
@@ -1349,7 +1347,7 @@ TEST_F(dmabuf, registering_by_it_counts)
 {
 	__u64 phys_addr = self->buf.phys_addr;
 
-	/* As by address, for the one who allocated it and for others */
+	/* As by address, for the allocating file and for others */
 	ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
 	ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
 	ASSERT_EQ(0, cmem_register(self->other, phys_addr));
@@ -1362,7 +1360,7 @@ TEST_F(dmabuf, registering_by_it_counts)
 	ASSERT_EQ(0, cmem_free(self->fd, phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_free(self->fd, phys_addr));
 
-	/* From nobody's, it becomes somebody's again. */
+	/* A buffer without an owner gets one again. */
 	EXPECT_REFUSED(ENOENT, cmem_register(self->other, phys_addr));
 	ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
 	EXPECT_EQ(0, cmem_register(self->fd, phys_addr));
@@ -1407,7 +1405,7 @@ TEST_F(dmabuf, a_private_buffer_is_reached_by_it_alone)
 	ASSERT_EQ(0, cmem_register_dmabuf_info(self->other, dmabuf, &reg));
 	EXPECT_EQ(private.phys_addr, reg.phys_addr);
 	EXPECT_EQ(variant->flags | CMEM_ALLOC_PRIVATE, reg.buffer_flags);
-	/* Who is registered may do what others may: map it, register again, pass it on. */
+	/* A registered file may do what others may: map, register again, pass on. */
 	map = cmem_map(self->other, &private);
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, munmap(map, private.length));
@@ -1415,7 +1413,7 @@ TEST_F(dmabuf, a_private_buffer_is_reached_by_it_alone)
 	EXPECT_EQ(0, cmem_free(self->other, private.phys_addr));
 	again = cmem_export(self->other, private.phys_addr, RDWR);
 	ASSERT_LE(0, again);
-	/* That it was passed on does not make it less private. */
+	/* It stays private although it was passed on. */
 	EXPECT_REFUSED(EPERM, cmem_register(third, private.phys_addr));
 	EXPECT_REFUSED(EPERM, cmem_free(third, private.phys_addr));
 	EXPECT_EQ(0, cmem_register_dmabuf(third, again));
@@ -1449,11 +1447,11 @@ TEST_F(dmabuf, another_user_may_register_by_it)
 		ASSERT_EQ(self->buf.phys_addr, reg.phys_addr);
 		map = cmem_map(fd, &self->buf);
 		ASSERT_MAPPED(map);
-		/* Now that he is registered, all of his files may. */
+		/* Now that the user is registered, all the user's files may register. */
 		ASSERT_EQ(0, cmem_register(cmem_open(), self->buf.phys_addr));
 	}
 	join_child(pid);
-	/* He is gone, and his right with him. */
+	/* The user is gone, and with it the right. */
 	IN_CHILD(pid) {
 		ASSERT_EQ(0, become_user(OTHER_UID));
 		ASSERT_EQ(-EPERM, cmem_register(cmem_open(), self->buf.phys_addr));
@@ -1503,7 +1501,7 @@ TEST_F(dmabuf, REGISTER_takes_DMA_BUFs_of_ours)
 	others[7] = pair[1];
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		ASSERT_LE(0, others[i]);
-		/* One that is but a name can't be used for anything, says the kernel. */
+		/* The kernel refuses any use of an O_PATH descriptor. */
 		EXPECT_REFUSED(i == 4 ? EBADF : EINVAL,
 			       cmem_register_dmabuf(self->other, others[i])) TH_LOG("%zu", i);
 	}
@@ -1519,7 +1517,7 @@ TEST_F(dmabuf, REGISTER_takes_DMA_BUFs_of_ours)
 	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other, INT_MIN));
 	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other, INT_MAX));
 
-	/* Without the flag it is no file descriptor. */
+	/* Without the flag the member is not a file descriptor. */
 	reg = (struct cmem_register){
 		.size = sizeof(reg), .phys_addr = self->buf.phys_addr, .dmabuf_fd = self->dmabuf,
 	};
@@ -1533,7 +1531,7 @@ TEST_F(dmabuf, REGISTER_takes_DMA_BUFs_of_ours)
 			continue;
 		EXPECT_REFUSED(EOPNOTSUPP, cmem_ioctl(self->other, CMEM_IOCTL_REGISTER, &reg));
 	}
-	/* Nothing of all this is registered for anything. */
+	/* None of these calls registered anything. */
 	EXPECT_EQ(-EPERM, cmem_free(self->other, self->buf.phys_addr));
 	for (size_t i = 2; i < ARRAY_SIZE(others); i++)
 		close(others[i]);
@@ -1591,7 +1589,7 @@ TEST_F(limits, CMEM_MAX_HOLDERS_files_are_registered)
 		fd[n] = cmem_open();
 		ASSERT_LE(0, fd[n]);
 		if (n == CMEM_MAX_HOLDERS - 1) {
-			/* With the one who allocated it, this is one too many. */
+			/* Together with the allocating file, this is one too many. */
 			EXPECT_REFUSED(EOVERFLOW, cmem_register_dmabuf(fd[n], self->dmabuf));
 		} else {
 			ASSERT_EQ(0, cmem_register_dmabuf(fd[n], self->dmabuf));
@@ -1677,7 +1675,7 @@ TEST_F(removal, waits_until_the_last_DMA_BUF_is_gone)
 		ASSERT_MAPPED(map);
 		fill(map, buf.length, 6);
 		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->fd, id));
-		/* With nothing else that holds it */
+		/* Nothing else holds it */
 		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 		close(self->fd);
 		self->fd = cmem_open();
@@ -1695,9 +1693,7 @@ TEST_F(removal, waits_until_the_last_DMA_BUF_is_gone)
 	}
 }
 
-/*
- * A device that has it
- */
+/* A device that imports it */
 
 FIXTURE(import)
 {
@@ -1766,7 +1762,7 @@ TEST_F(import, wants_struct_pages)
 	self->dmabuf = -1;
 }
 
-/* The bytes of what was imported, seen through a DMA-BUF that the importer gives back */
+/* The bytes of the imported buffer, through a DMA-BUF that the importer returns */
 static void expect_imported(struct __test_metadata *_metadata, int vgem, __u32 handle,
 			    const struct cmem_alloc *buf, __u32 tag)
 {
@@ -1789,7 +1785,7 @@ TEST_F(import, the_importer_alone_keeps_the_buffer)
 	if (!has_page(self->buf.phys_addr))
 		SKIP(return, "this memory has no struct pages");
 	ASSERT_EQ(0, vgem_import(self->vgem, self->dmabuf, &handle));
-	/* The same for the same, and counted once */
+	/* The same handle for the same DMA-BUF, counted once */
 	ASSERT_EQ(0, vgem_import(self->vgem, self->dmabuf, &again));
 	EXPECT_EQ(handle, again);
 	close(self->dmabuf);
@@ -1804,7 +1800,7 @@ TEST_F(import, the_importer_alone_keeps_the_buffer)
 	self->fd = cmem_open();
 }
 
-/* Each import of a DMA-BUF that a driver has already gives what it has. */
+/* A driver that imports a DMA-BUF again returns its existing handle. */
 TEST_F(import, several_importers_of_several_descriptors_have_one_handle_each)
 {
 	enum { SEVERAL = 4 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * DMA-BUFs under fire: who exports and who imports is killed at every stage, and at any
- * moment. What somebody still has stays as it is, and afterwards every block is as full as
- * it was.
+ * DMA-BUFs under fire: exporters and importers are killed at every stage and at any
+ * moment. A buffer that a process still holds stays unchanged, and afterwards every block
+ * is as full as before.
  */
 #include <poll.h>
 #include <sched.h>
@@ -13,10 +13,10 @@
 #define RDWR (O_RDWR | O_CLOEXEC)
 #define PAGES 4
 
-/* One who says when he is where he is to be killed */
+/* A process that reports when it reaches the place where it is to be killed */
 struct victim {
 	pid_t pid;
-	int done;			/* a byte comes from here when he is there */
+	int done;			/* a byte arrives here when it is there */
 };
 
 #define VICTIM(v) for ((v) = fork_victim(_metadata); !(v).pid; pause())
@@ -105,7 +105,7 @@ FIXTURE_TEARDOWN(stage)
 	expect_same(&self->before);
 }
 
-/* What an exporter does, one after the other */
+/* What an exporter does, step by step */
 enum {
 	ALLOCATED, FILLED, EXPORTED, EXPORTED_AGAIN, MAPPED_IT, PASSED, FREED, FILE_CLOSED,
 	DMABUF_CLOSED, UNMAPPED, STAGES
@@ -183,13 +183,13 @@ TEST_F(stage, an_exporter_that_is_killed_takes_nothing_from_the_importer)
 		held = source_free(self->fd, &self->src);
 		ASSERT_GT(self->free, held) TH_LOG("stage %d", stage);
 		if (stage < PASSED) {
-			/* Nobody else has it. */
+			/* No other process holds it. */
 			kill_victim(_metadata, exporter);
 			ASSERT_EQ(self->free, source_free(self->fd, &self->src))
 				TH_LOG("stage %d", stage);
 			continue;
 		}
-		/* Still on its way, or arrived, or mapped as well */
+		/* Still in flight, or received, or mapped as well */
 		fd = -1;
 		map = MAP_FAILED;
 		if (stage % 2) {
@@ -218,7 +218,7 @@ TEST_F(stage, an_exporter_that_is_killed_takes_nothing_from_the_importer)
 	}
 }
 
-/* Maps, looks, registers and lets go, over and over, until @go has something to read. */
+/* Maps, checks, registers and releases, over and over, until @go is readable. */
 static void import_over_and_over(struct __test_metadata *_metadata, int dmabuf,
 				 const struct cmem_alloc *buf, int go)
 {
@@ -284,7 +284,7 @@ TEST_F(stage, an_exporter_is_killed_while_importers_map)
 		for (int i = 0; i < IMPORTERS; i++)
 			wait_for(_metadata, importer[i]);
 		kill_victim(_metadata, exporter);
-		/* They go on, and one of them dies as well. */
+		/* They continue, and one of them dies as well. */
 		kill_victim(_metadata, importer[0]);
 		EXPECT_GT(self->free, source_free(self->fd, &self->src));
 		close(go[1]);
@@ -300,7 +300,7 @@ TEST_F(stage, an_exporter_is_killed_while_importers_map)
 	}
 }
 
-/* What an importer does with a DMA-BUF of another process, and a device of his own */
+/* What an importer does with a DMA-BUF of another process, and a device of its own */
 enum { HAS_IT, MAPPED, IMPORTED, IMPORTED_TWICE, FD_CLOSED, GIVEN_BACK, SYNCED, IMPORTER_STAGES };
 
 static void import_until(struct __test_metadata *_metadata, int dmabuf, int stage)
@@ -346,7 +346,7 @@ TEST_F(stage, an_importer_that_is_killed_while_a_device_has_it_lets_go)
 		SKIP(return, "no vgem in this kernel");
 	close(vgem);
 	for (int stage = 0; stage < IMPORTER_STAGES; stage++) {
-		/* Whether the exporter has gone first */
+		/* Whether the exporter dies first */
 		for (int gone = 0; gone < 2; gone++) {
 			struct victim importer;
 			struct cmem_alloc buf;
@@ -419,7 +419,7 @@ FIXTURE_TEARDOWN(random)
 #define HELD 10
 #define CHILDREN 4
 
-/* What the children share with their parent; no more of them is needed. */
+/* What the children share with their parent: only the numbers it needs. */
 struct shared {
 	volatile unsigned int steps[CHILDREN];
 	volatile unsigned int allocated;
@@ -437,7 +437,7 @@ struct thing {
 	char *map;			/* of one page, or NULL */
 	__u32 tag;			/* what it was filled with */
 	__u32 handle;			/* of vgem, or 0 */
-	bool registered;		/* by us as well */
+	bool registered;		/* also by this process */
 };
 
 struct life {
@@ -450,7 +450,7 @@ struct life {
 	struct thing thing[HELD];
 };
 
-/* Children say what went wrong by an exit status of their own. */
+/* Children report errors through exit codes of their own. */
 #define MUST(condition) do {						\
 	if (!(condition)) {						\
 		fprintf(stderr, "# %s:%d: %s: %s\n", __FILE__, __LINE__,	\
@@ -464,7 +464,7 @@ static unsigned int pick(struct life *l, unsigned int n)
 	return rand_r(&l->seed) % n;
 }
 
-/* The first page is what it was when it was filled, by whomever. */
+/* The first page is what it was when filled, whoever filled it. */
 static void look(const struct thing *t)
 {
 	if (t->map)
@@ -492,7 +492,7 @@ static void drop(struct life *l, struct thing *t)
 	unsigned int order = pick(l, 2);
 
 	look(t);
-	/* Two things may be one DMA-BUF, and have one handle. */
+	/* Two entries may be one DMA-BUF, and share one handle. */
 	if (t->handle && pick(l, 2))
 		vgem_close_handle(l->vgem, t->handle);
 	if (t->map && order)
@@ -584,7 +584,7 @@ static void import_it(struct life *l, struct thing *t)
 		l->shared->imported++;
 }
 
-/* To whoever takes it, or to nobody; the tag is in the page. */
+/* Sends it to whichever child receives it, if any; the page has the tag. */
 static void pass_on(struct life *l, struct thing *t)
 {
 	if (t->dmabuf >= 0)
@@ -620,7 +620,7 @@ static void maintain(struct life *l, struct thing *t)
 	}
 }
 
-/* A child that has all of it for a moment. It ends with its parent at the latest. */
+/* A child that holds all of it for a moment. It ends with its parent at the latest. */
 static void multiply(struct life *l)
 {
 	int status;
@@ -695,7 +695,7 @@ static void live(const struct snapshot *blocks, struct shared *shared, int numbe
 	}
 }
 
-/* 100, but 1,000 where the kernel looks at what it does; CMEM_TEST_KILLS says otherwise. */
+/* 100, or 1,000 in kernels with kmemleak; CMEM_TEST_KILLS overrides it. */
 static unsigned int kills(void)
 {
 	const char *number = getenv("CMEM_TEST_KILLS");
@@ -718,7 +718,7 @@ TEST_F_TIMEOUT(random, kills_lose_nothing, 3600)
 	for (unsigned int n = 0; n < number + CHILDREN; n++) {
 		unsigned int i = n % CHILDREN, steps = rand_r(&seed) % 60;
 
-		/* After so many steps of his, in the midst of the next */
+		/* After this many of its steps, in the middle of the next one */
 		while (pid[i] && shared->steps[i] < steps) {
 			ASSERT_EQ(0, waitpid(pid[i], &status, WNOHANG))
 				TH_LOG("one ended by himself: status %#x", status);
@@ -749,7 +749,7 @@ TEST_F_TIMEOUT(random, kills_lose_nothing, 3600)
 	EXPECT_LT(0, shared->exported);
 	EXPECT_LT(0, shared->registered);
 	EXPECT_LT(0, shared->received);
-	/* What is on its way yet, and what the kernel does later */
+	/* What is still in flight, and what the kernel does later */
 	close(pair[0]);
 	close(pair[1]);
 	EXPECT_TRUE(eventually(is_same(&self->before)));

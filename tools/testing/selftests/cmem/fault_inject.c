@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every allocation and every access to user memory that a call makes is made
- * to fail once, the first, the second, and so on until the call gets through
- * (Documentation/fault-injection: fail-nth). A call fails with ENOMEM or EFAULT
- * and has changed nothing, or it succeeds; FREE, munmap() and close() never lose
- * anything. What else goes wrong, the kernel log tells: best run with KASAN,
- * lockdep and kmemleak.
+ * The test makes each allocation and each access to user memory in a call fail once: the
+ * first, the second, and so on until the call succeeds (Documentation/fault-injection:
+ * fail-nth). A call fails with ENOMEM or EFAULT and changes nothing, or it succeeds;
+ * FREE, munmap() and close() never lose anything. The kernel log shows any other error:
+ * best run with KASAN, lockdep and kmemleak.
  */
 #include <sys/mount.h>
 
@@ -18,7 +17,7 @@
 
 #define DEBUGFS "/sys/kernel/debug"
 #define RDWR (O_RDWR | O_CLOEXEC)
-/* More than any call here has; it only ends a sweep that never gets through. */
+/* More than any call here has; it only ends a sweep that never succeeds. */
 #define SWEEP_CAP 500
 
 static bool put(const char *path, const char *text)
@@ -33,7 +32,7 @@ static bool put(const char *path, const char *text)
 	return ok;
 }
 
-/* Lets all kinds of allocations fail, silently; false without fault injection. */
+/* Makes all kinds of allocations fail, silently; false without fault injection. */
 static bool prepare_injection(void)
 {
 	struct dirent *entry;
@@ -61,9 +60,9 @@ static bool prepare_injection(void)
 }
 
 /*
- * The C library has registered a place where the kernel writes the CPU's number when
- * a thread was preempted. After fork() that page has to be copied first, and a
- * process for which that fails dies: that is no failure of the call under test.
+ * The C library has registered a place where the kernel writes the CPU's number when a
+ * thread was preempted. After fork() the kernel has to copy that page first, and kills
+ * the process if that fails: this is no failure of the call under test.
  */
 static void unregister_rseq(void)
 {
@@ -132,7 +131,7 @@ FIXTURE_TEARDOWN(fail)
 	expect_same(&self->before);
 }
 
-/* From now on the @n-th thing that can fail, does. */
+/* From now on the @n-th operation that can fail does fail. */
 static bool arm(int nth_fd, unsigned int n)
 {
 	char text[16];
@@ -141,14 +140,14 @@ static bool arm(int nth_fd, unsigned int n)
 	return pwrite(nth_fd, text, length, 0) == length;
 }
 
-/* True if it did. Being itself something that can fail, this may take two calls. */
+/* Whether it did. This can fail itself, and so may take two calls. */
 static bool disarm(int nth_fd)
 {
 	char text[16] = "";
 	bool failed = false;
 
 	if (pread(nth_fd, text, sizeof(text), 0) < 0)
-		failed = false;		/* this was it, nothing in the call */
+		failed = false;		/* this failed, and nothing in the call */
 	else
 		failed = text[0] == '0';
 	while (pwrite(nth_fd, "0", 1, 0) != 1)
@@ -157,10 +156,9 @@ static bool disarm(int nth_fd)
 }
 
 /*
- * Sweeps @call, an expression with the value 0 or a negative errno. After a
- * failure all is as it was; after a success @undo makes it so. Ends with the
- * first call in which nothing failed any more, which must have succeeded; that
- * something failed before shows that the sweep was one.
+ * Sweeps @call, an expression with the value 0 or a negative errno. A failure changes
+ * nothing; after a success @undo restores the state. Ends with the first call in which
+ * nothing fails, which must succeed. An earlier failure proves that the sweep worked.
  */
 #define SWEEP(call, undo) do {						\
 	static struct snapshot _start;					\
@@ -238,7 +236,7 @@ TEST_F(fail, alloc)
 	      ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr)));
 }
 
-/* What has to be cleaned in the call */
+/* Memory that the call has to clean */
 TEST_F(fail, alloc_of_what_another_owner_left)
 {
 	struct cmem_alloc buf;
@@ -255,13 +253,13 @@ TEST_F(fail, register)
 {
 	SWEEP(cmem_register(self->fd, self->others.phys_addr),
 	      ASSERT_EQ(0, cmem_free(self->fd, self->others.phys_addr)));
-	/* Nothing of the failed ones is left. */
+	/* Nothing of the failed calls remains. */
 	EXPECT_EQ(-EPERM, cmem_free(self->fd, self->others.phys_addr));
 	SWEEP(cmem_register(self->fd, self->own.phys_addr),
 	      ASSERT_EQ(0, cmem_free(self->fd, self->own.phys_addr)));
 }
 
-/* FREE, of a buffer in the middle, so that a heap has to be mended. */
+/* FREE of a buffer in the middle, so that the heap has to merge extents. */
 TEST_F(fail, free_loses_nothing)
 {
 	struct cmem_alloc one, two, three;
@@ -286,10 +284,10 @@ TEST_F(fail, free_loses_nothing)
 		failed += ret < 0;
 		ASSERT_TRUE(!ret || (injected && ret == -EFAULT)) TH_LOG("n %u: %d", n, ret);
 		if (ret) {
-			/* It is as registered as before. */
+			/* It is still registered. */
 			ASSERT_EQ(0, cmem_free(self->fd, two.phys_addr));
 		}
-		/* The last registration, that gives the memory back. */
+		/* The last registration, which frees the memory. */
 		ASSERT_TRUE(arm(self->nth, n));
 		ret = cmem_free(self->other, three.phys_addr);
 		injected |= disarm(self->nth);
@@ -339,7 +337,7 @@ static int map_it(int fd, const struct cmem_alloc *buf, size_t length, void **ma
 	return *map == MAP_FAILED ? -errno : 0;
 }
 
-/* Whether or not something is mapped there */
+/* Whether or not a mapping exists there */
 static int map_there(int fd, const struct cmem_alloc *buf, size_t length, void *place)
 {
 	return mmap(place, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
@@ -356,7 +354,7 @@ TEST_F(fail, mmap)
 	      ASSERT_EQ(0, munmap(map, self->page)));
 }
 
-/* Page by page it is made in steps of 512: whichever fails, those before it go as well. */
+/* Mapped page by page in steps of 512: if one fails, the earlier ones go as well. */
 TEST_F(fail, mmap_in_steps)
 {
 	const size_t step = 512 * self->page, length = 3 * step;
@@ -372,7 +370,7 @@ TEST_F(fail, mmap_in_steps)
 					CMEM_ALLOC_CACHED, &buf));
 	area = mmap(NULL, length + 2 * SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(area);
-	/* A page out of step with entries of 2 MiB */
+	/* A page that is not aligned for 2 MiB entries */
 	map = area + (-(unsigned long)area & (SZ_2M - 1)) + self->page;
 	SWEEP(map_there(self->fd, &buf, length, map), {
 		for (size_t at = 0; at < length; at += self->page)
@@ -383,7 +381,7 @@ TEST_F(fail, mmap_in_steps)
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 }
 
-/* What mmap() leaves for later, and what a move took away, comes by faults. */
+/* Faults map what mmap() leaves for later, and what a move removed. */
 TEST_F(fail, faults)
 {
 	struct source src;
@@ -401,7 +399,7 @@ TEST_F(fail, faults)
 		map = n < 40 ? cmem_map(self->fd, &buf) : dmabuf_map(dmabuf, 0, buf.length);
 		ASSERT_MAPPED(map);
 		if (n % 2) {
-			/* Another alignment: 2 MiB entries are of no use any more. */
+			/* Another alignment: 2 MiB entries are impossible now. */
 			char *place = mmap(NULL, buf.length + SZ_2M, PROT_NONE,
 					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -441,7 +439,7 @@ TEST_F(fail, splitting_a_mapping)
 	struct cmem_resolve res;
 	unsigned int n;
 
-	/* munmap() of the middle makes two of one, which wants memory. */
+	/* munmap() of the middle splits the mapping, which needs memory. */
 	for (n = 1; n < SWEEP_CAP; n++) {
 		char *map = cmem_map(self->fd, &self->own);
 		bool injected;
@@ -478,7 +476,7 @@ TEST_F(fail, fork)
 {
 	pid_t pid;
 
-	/* EAGAIN is fork()'s word for some of it. */
+	/* fork() returns EAGAIN for some of it. */
 	SWEEP(({
 		int ret = fork_it(&pid);
 
@@ -512,14 +510,14 @@ TEST_F(fail, close_loses_nothing)
  * DMA-BUFs
  */
 
-/* What gives a file descriptor: 0 or a negative errno, as the others do */
+/* A call that returns a file descriptor: 0 or a negative errno, like the others */
 static int take_fd(int ret, int *fd)
 {
 	*fd = ret;
 	return ret < 0 ? ret : 0;
 }
 
-/* A file descriptor too many is as bad as a buffer too few. */
+/* A leaked file descriptor is as bad as a leaked buffer. */
 #define SWEEP_FDS(call, undo) do {					\
 	int _fds = count_fds();						\
 									\
@@ -533,7 +531,7 @@ TEST_F(fail, export)
 
 	SWEEP_FDS(take_fd(cmem_export(self->fd, self->own.phys_addr, RDWR), &dmabuf),
 		  close(dmabuf));
-	/* When it is all that holds the buffer, too */
+	/* Also when nothing else holds the buffer */
 	ASSERT_EQ(0, cmem_register(self->fd, self->others.phys_addr));
 	SWEEP_FDS(take_fd(cmem_export(self->fd, self->others.phys_addr, O_RDONLY), &dmabuf),
 		  close(dmabuf));
@@ -547,7 +545,7 @@ TEST_F(fail, register_by_a_DMA_BUF)
 	ASSERT_LE(0, dmabuf);
 	SWEEP_FDS(cmem_register_dmabuf(self->fd, dmabuf),
 		  ASSERT_EQ(0, cmem_free(self->fd, self->others.phys_addr)));
-	/* Nothing of the failed ones is left. */
+	/* Nothing of the failed calls remains. */
 	EXPECT_EQ(-EPERM, cmem_free(self->fd, self->others.phys_addr));
 	SWEEP_FDS(cmem_register_dmabuf(self->other, dmabuf),
 		  ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr)));
@@ -594,7 +592,7 @@ TEST_F(fail, alloc_from_a_DMA_BUF_heap)
 		SKIP(return, "no DMA-BUF heaps in this kernel");
 	ASSERT_LE(0, heap);
 	SWEEP_FDS(take_fd(dma_heap_alloc(heap, self->src.length), &dmabuf), close(dmabuf));
-	/* What has to be cleaned in the call */
+	/* Memory that the call has to clean */
 	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr));
 		SWEEP_FDS(take_fd(dma_heap_alloc(heap, self->src.length), &dmabuf), close(dmabuf));
@@ -674,7 +672,7 @@ TEST_F(fail, letting_go_of_a_DMA_BUF_loses_nothing)
 			vgem_close_handle(vgem, handle);
 		munmap(map, 2 * self->page);
 		disarm(self->nth);
-		/* Those that failed */
+		/* Repeat the calls that failed */
 		if (handle)
 			vgem_close_handle(vgem, handle);
 		munmap(map, 2 * self->page);
@@ -742,7 +740,7 @@ TEST_F(fail_block, remove)
 	      ASSERT_EQ(0, put_back_block(self->fd, &self->spare)));
 }
 
-/* /proc/iomem does not tell a range that is another's from no memory to claim it with. */
+/* /proc/iomem cannot tell a range in use from a lack of memory for claiming it. */
 static int add_it(int fd, const struct spare_block *spare)
 {
 	int ret = put_back_block(fd, spare);
@@ -758,7 +756,7 @@ TEST_F(fail_block, add)
 	ASSERT_EQ(0, put_back_block(self->fd, &self->spare));
 }
 
-/* With a DMA-BUF heap of its own, without which it is a block all the same. */
+/* With a DMA-BUF heap of its own; the block also works without one. */
 TEST_F(fail_block, add_of_a_new_number)
 {
 	struct spare_block renumbered = self->spare;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * FREE and REGISTER: who may, which addresses are buffers, how registrations
- * count over several files in every order, and the limits of it.
+ * FREE and REGISTER: who may call them, which addresses are buffers, how several files'
+ * registrations count in every order, and their limits.
  */
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(share)
 	expect_same(&self->before);
 }
 
-/* Leaves this process the effective capabilities @keep, a bit mask. */
+/* Leaves this process only the effective capabilities @keep, a bit mask. */
 static int set_capabilities(unsigned long long keep)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
@@ -131,7 +131,7 @@ TEST_F(share, addresses_outside_of_every_block_are_ENOENT)
 	const __u64 far[] = {
 		0, page_size(), 1ULL << 39, 1ULL << 48, 1ULL << 52, 1ULL << 63,
 		-(__u64)page_size(),
-		/* as far above the buffer as 32 bits of address, or of page number, reach */
+		/* above the buffer by all 32 bits of an address, or of a page number */
 		self->buf.phys_addr + (1ULL << 32), self->buf.phys_addr + (1ULL << 44),
 		self->buf.phys_addr + (1ULL << 63),
 	};
@@ -176,7 +176,7 @@ TEST_F(share, the_buffer_lives_until_the_last_file_lets_go)
 	ASSERT_EQ(0, cmem_register(self->b, self->buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	EXPECT_EQ(taken, source_free(self->a, &self->src));
-	/* a, who allocated it, is a stranger now. */
+	/* a, which allocated it, is a stranger now. */
 	EXPECT_REFUSED(EPERM, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->b, self->buf.phys_addr));
 	EXPECT_LT(taken, source_free(self->a, &self->src));
@@ -216,15 +216,15 @@ TEST_F(share, close_drops_all_registrations_of_the_file_and_no_others)
 }
 
 /*
- * Walks every sequence of @depth operations (register, free, close) by three
- * files on one buffer, and compares with a model that is nine lines long.
+ * Walks every sequence of @depth operations (register, free, close) of three files on one
+ * buffer, and compares with a model of nine lines.
  */
 struct walk {
 	int fd[3];
 	unsigned int count[3];
 	__u64 phys_addr;
 	struct source src;
-	__u64 taken;			/* free room while the buffer is there */
+	__u64 taken;			/* free space while the buffer exists */
 	unsigned long steps;
 };
 
@@ -279,7 +279,7 @@ TEST_F(share, registrations_add_up_in_every_order)
 		w.taken = source_free(w.fd[0], &w.src);
 		for (unsigned int i = 0; i < depth; i++, rest /= OPERATIONS * 3)
 			step(_metadata, &w, rest % OPERATIONS, rest / OPERATIONS % 3);
-		/* Whatever is left over goes. */
+		/* Releases whatever remains. */
 		for (int i = 0; i < 3; i++)
 			while (w.count[i])
 				step(_metadata, &w, FREE, i);
@@ -308,7 +308,7 @@ TEST_F(share, a_private_buffer_is_not_registered_by_its_address)
 	EXPECT_EQ(0, cmem_free(self->a, private.phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_register(self->b, private.phys_addr));
 
-	/* The next buffer at that place is not private by heritage. */
+	/* The next buffer at that place does not inherit the flag. */
 	ASSERT_EQ(0, source_alloc(self->a, &self->src, 0, &private));
 	EXPECT_EQ(0, cmem_register(self->b, private.phys_addr));
 }
@@ -361,7 +361,7 @@ TEST_F(share, what_counts_is_who_opened_the_file)
 	if (getuid() || anyone_may_share())
 		SKIP(return, "wants root, and no cmem.share=any");
 	IN_CHILD(pid) {
-		/* Opened by root with CAP_SYS_RAWIO, used by somebody else. */
+		/* Opened by root with CAP_SYS_RAWIO, used by another user. */
 		int fd = cmem_open();
 
 		ASSERT_EQ(0, become_user(OTHER_UID));
@@ -393,7 +393,7 @@ TEST_F(share, CAP_SYS_RAWIO_may_register_any_users_buffer_and_root_without_it_ma
 		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf));
 		ASSERT_EQ(sizeof(buf.phys_addr), write(address[1], &buf.phys_addr,
 						       sizeof(buf.phys_addr)));
-		/* Until the others have tried; or died. */
+		/* Until the others have tried, or died. */
 		ASSERT_LE(0, read(done[0], &byte, 1));
 		ASSERT_EQ(0, cmem_free(fd, buf.phys_addr));
 	}
@@ -411,7 +411,7 @@ TEST_F(share, CAP_SYS_RAWIO_may_register_any_users_buffer_and_root_without_it_ma
 		fd = cmem_open();
 		ASSERT_EQ(-EPERM, cmem_register(fd, phys_addr));
 		ASSERT_EQ(-EPERM, cmem_free(fd, phys_addr));
-		/* A file opened before that is as good as before. */
+		/* A file opened before keeps its rights. */
 		ASSERT_EQ(0, cmem_register(self->b, phys_addr));
 		ASSERT_EQ(0, cmem_free(self->b, phys_addr));
 	}
@@ -426,13 +426,13 @@ TEST_F(share, CAP_SYS_RAWIO_may_register_any_users_buffer_and_root_without_it_ma
 		ASSERT_EQ(0, set_capabilities(1ULL << CAP_SYS_RAWIO));
 		fd = cmem_open();
 		ASSERT_EQ(0, cmem_register(fd, phys_addr));
-		/* Now a user of this uid is registered: the rest of his files may, too. */
+		/* A user with this uid is registered: its other files may, too. */
 		ASSERT_EQ(0, set_capabilities(0));
 		ASSERT_EQ(0, cmem_register(cmem_open(), phys_addr));
 	}
 	join_child(pid);
 
-	/* That one is gone, and with him the right of his uid. */
+	/* That user is gone, and with it the right of the uid. */
 	IN_CHILD(pid) {
 		int fd;
 
@@ -452,13 +452,13 @@ TEST_F(share, CAP_SYS_RAWIO_may_register_any_users_buffer_and_root_without_it_ma
 
 TEST_F(share, one_file_registers_a_buffer_CMEM_MAX_REGISTRATIONS_times)
 {
-	/* By ALLOC a is registered once. */
+	/* ALLOC registers a once. */
 	for (int n = 1; n < CMEM_MAX_REGISTRATIONS; n++) {
 		ASSERT_EQ(0, cmem_register(self->a, self->buf.phys_addr))
 			TH_LOG("after %d", n);
 	}
 	EXPECT_REFUSED(EOVERFLOW, cmem_register(self->a, self->buf.phys_addr));
-	/* That is a's limit: b has its own. */
+	/* This is a's limit: b has its own. */
 	for (int n = 0; n < CMEM_MAX_REGISTRATIONS; n++) {
 		ASSERT_EQ(0, cmem_register(self->b, self->buf.phys_addr))
 			TH_LOG("after %d", n);
@@ -491,9 +491,9 @@ TEST_F(share, CMEM_MAX_HOLDERS_files_may_be_registered)
 				TH_LOG("file %d", n);
 		}
 	}
-	/* Once more is nothing new for one that holds it already. */
+	/* Another registration by a file that already holds it is no problem. */
 	EXPECT_EQ(0, cmem_register(fd[0], self->buf.phys_addr));
-	/* A place becomes free: with close, and with FREE. */
+	/* A place becomes free: after close, and after FREE. */
 	close(fd[0]);
 	EXPECT_EQ(0, cmem_register(fd[CMEM_MAX_HOLDERS - 1], self->buf.phys_addr));
 	fd[0] = cmem_open();

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults, mmap() and BLOCK_ADD that are held up half-way, while something else happens: what
- * a race, or a kill at the right moment, would have to hit otherwise. It takes a kernel that
- * can hold calls of a function up, in /sys/kernel/debug/hold; no ordinary one can, and this
- * is skipped there.
+ * Faults, mmap() and BLOCK_ADD that are held up half-way while something else happens:
+ * otherwise a race, or a kill at the right moment, would have to hit them. This needs a
+ * kernel that can hold up calls of a function, in /sys/kernel/debug/hold; no ordinary
+ * kernel can, and the tests are skipped there.
  *
  * A huge fault holds the lock of the VMA, others the mmap_lock, as prctl() does. So a
- * thread that turns huge pages off does not wait for a huge fault that is under way, and
- * both kinds meet in the same 2 MiB. Each may be the first: that the other made a page
- * table was a warning, that it made a huge entry a bug or a failed fault.
+ * thread that turns huge pages off does not wait for a huge fault in progress, and both
+ * kinds meet in the same 2 MiB. Either may be first. Once, a page table that the other
+ * fault had made caused a warning, and a huge entry a bug or a failed fault.
  */
 #include <pthread.h>
 #include <sys/prctl.h>
@@ -18,7 +18,7 @@
 #define HOLD	"/sys/kernel/debug/hold/"
 #define RW	(PROT_READ | PROT_WRITE)
 
-/* The lab's places: each is one function at a time. */
+/* The lab's hold points: each holds one function at a time. */
 enum { HUGE_FAULT, FAULT, REMAP, CHECK, MAKE = FAULT };
 
 static bool put(int place, const char *file, const char *text)
@@ -36,7 +36,7 @@ static bool put(int place, const char *file, const char *text)
 	return ok;
 }
 
-/* Without stdio, which may want memory, and with it a lock that is held. */
+/* Without stdio, which may need memory, and with it a lock that is held up. */
 static long get(int place, const char *file)
 {
 	char path[64], text[32] = "";
@@ -67,10 +67,10 @@ static unsigned long taint(void)
 FIXTURE(held)
 {
 	int fd;
-	int log;		/* what the kernel says from the beginning of the test on */
+	int log;		/* the kernel log since the test began */
 	int dmabuf;
 	struct cmem_alloc buf;
-	size_t length;		/* of what is mapped of it */
+	size_t length;		/* of the mapped part of it */
 	char *area;
 	char *map;
 	unsigned long page;
@@ -87,10 +87,10 @@ FIXTURE_VARIANT(held)
 FIXTURE_VARIANT_ADD(held, buffer) { .dmabuf = false };
 FIXTURE_VARIANT_ADD(held, dmabuf) { .dmabuf = true };
 
-#define STEP_PAGES	512	/* that mmap() maps before it looks up */
+#define STEP_PAGES	512	/* that mmap() maps before it checks for signals */
 #define STEPS		4
 
-/* A mapping whose 2 MiB are huge pages, or @pages on from there */
+/* A mapping that is aligned for huge pages, or @pages off */
 static char *map_at(const FIXTURE_DATA(held) *self, bool dmabuf, unsigned int pages)
 {
 	char *place = self->area + (-(unsigned long)self->area & (SZ_2M - 1));
@@ -144,7 +144,7 @@ FIXTURE_TEARDOWN(held)
 	EXPECT_EQ(self->taint, taint());
 	while (self->log >= 0 && (got = read(self->log, line, sizeof(line) - 1)) > 0) {
 		line[got] = 0;
-		/* A fault that failed, and was tried again */
+		/* A fault that failed and was retried */
 		EXPECT_NO_POINTER(strstr(line, "VM_FAULT_OOM")) TH_LOG("%s", line);
 	}
 	close(self->log);
@@ -165,8 +165,8 @@ static void *touch(void *arg)
 }
 
 /*
- * Two faults in the same 2 MiB: a huge one, and one after huge pages were turned off, both
- * under way at once.
+ * Two faults in the same 2 MiB, both in progress at once: a huge one, and one after huge
+ * pages were turned off.
  */
 static void start_both(struct __test_metadata *_metadata, FIXTURE_DATA(held) *self,
 		       struct toucher *huge, struct toucher *small)
@@ -219,7 +219,7 @@ TEST_F(held, a_huge_fault_ends_before_one_that_must_not_be_huge)
 	EXPECT_EQ('h', *huge.byte);
 }
 
-/* Counts what maps a step: of two functions, that which the driver of this kernel calls. */
+/* Counts the function that maps a step: this kernel's driver calls one of the two. */
 static bool put_remap(const FIXTURE_DATA(held) *self, bool dmabuf)
 {
 	static const char * const functions[] = {
@@ -227,7 +227,7 @@ static bool put_remap(const FIXTURE_DATA(held) *self, bool dmabuf)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
-		/* What comes next takes the place of this mapping. */
+		/* The next mapping takes the place of this one. */
 		if (put(REMAP, "function", functions[i]) &&
 		    map_at(self, dmabuf, 1) != MAP_FAILED && get(REMAP, "calls"))
 			return put(REMAP, "function", functions[i]);
@@ -235,7 +235,7 @@ static bool put_remap(const FIXTURE_DATA(held) *self, bool dmabuf)
 	return false;
 }
 
-/* Page by page, because it is out of step with huge pages */
+/* Page by page, because it is not aligned for huge pages */
 TEST_F(held, a_large_mapping_is_made_in_steps)
 {
 	ASSERT_TRUE(put_remap(self, variant->dmabuf));
@@ -263,9 +263,9 @@ TEST_F(held, a_kill_ends_mmap_of_a_large_mapping)
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	/* The step that it was in, and no more */
+	/* The step in progress, and no more */
 	EXPECT_EQ(1, get(REMAP, "calls"));
-	/* What was mapped is not any more: the buffer is gone with its file. */
+	/* The mapping is gone: the buffer goes with its file. */
 	EXPECT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 	if (self->dmabuf >= 0) {
 		close(self->dmabuf);
@@ -274,7 +274,7 @@ TEST_F(held, a_kill_ends_mmap_of_a_large_mapping)
 	EXPECT_TRUE(eventually(is_same(&self->before)));
 }
 
-/* A block may have millions of pages to be looked at. */
+/* BLOCK_ADD may have to check millions of pages. */
 TEST(a_kill_ends_block_add)
 {
 	struct spare_block spare;
@@ -301,7 +301,7 @@ TEST(a_kill_ends_block_add)
 	EXPECT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	EXPECT_EQ(-ENOENT, cmem_get_block(fd, spare.info.block, &info));
-	/* It has not got as far as making one, and seen then that a thread can't be had. */
+	/* It did not get as far as creating a thread that then fails. */
 	EXPECT_EQ(0, get(MAKE, "calls"));
 	EXPECT_TRUE(put(CHECK, "function", "\n"));
 	EXPECT_TRUE(put(MAKE, "function", "\n"));

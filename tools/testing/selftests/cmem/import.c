@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The address of a DMA-BUF, whoever exports it: CMEM_IOCTL_IMPORT, and how long what it
- * gives is good for.
+ * The address of a DMA-BUF, whoever exports it: CMEM_IOCTL_IMPORT, and how long its
+ * result is valid.
  */
 #include "cmem_dmabuf.h"
 
@@ -20,7 +20,7 @@ static int import(int fd, int dmabuf, struct cmem_import_dmabuf *arg)
 	return import_flags(fd, dmabuf, O_CLOEXEC, arg);
 }
 
-/* What /proc says of a file of this process: a number behind a word, or -1 */
+/* What /proc says about a file of this process: the number after a word, or -1 */
 static long long told(int fd, const char *word)
 {
 	char path[64], line[128];
@@ -54,8 +54,8 @@ static int udmabuf_of_two(int device, int memfd, int first)
 
 /*
  * A DMA-BUF in pieces: two pages of a file, of which the second does not follow the first
- * in memory. The first DMA-BUF pins the pages, which may move them before. Where they are
- * from then on, pagemap tells.
+ * in memory. The first DMA-BUF pins the pages, which may move them before. pagemap then
+ * shows where they are.
  */
 static int scattered_dmabuf(void)
 {
@@ -134,7 +134,7 @@ TEST_F(import, tells_where_a_buffer_of_ours_is)
 	EXPECT_EQ(FD_CLOEXEC, fcntl(arg.fd, F_GETFD));
 	EXPECT_EQ((long long)buf.phys_addr, told(arg.fd, "phys"));
 	EXPECT_EQ((long long)buf.length, told(arg.fd, "size"));
-	/* Each has its own. */
+	/* Each import has its own file. */
 	ASSERT_EQ(0, import_flags(self->fd, dmabuf, 0, &again));
 	EXPECT_EQ(arg.phys_addr, again.phys_addr);
 	EXPECT_NE(arg.fd, again.fd);
@@ -184,7 +184,7 @@ TEST_F(import, tells_where_another_exporters_buffer_is)
 	ASSERT_EQ(0, import(self->fd, dmabuf, &again));
 	EXPECT_EQ(arg.phys_addr, again.phys_addr);
 	close(again.fd);
-	/* Its exporter knows our device, and maintains for it what the CPU has. */
+	/* Its exporter knows our device, and maintains the CPU caches for it. */
 	EXPECT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW));
 	EXPECT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW));
 	close(dmabuf);
@@ -192,7 +192,7 @@ TEST_F(import, tells_where_another_exporters_buffer_is)
 	close(arg.fd);
 }
 
-/* What a program writes is what the physical address shows. */
+/* The physical address shows what a program writes. */
 TEST_F(import, the_address_is_that_of_the_memory)
 {
 	int dmabuf = foreign_dmabuf();
@@ -258,7 +258,7 @@ TEST_F(import, no_file_descriptor_is_left)
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 }
 
-/* A buffer that nobody asked for is not lost to others: a device is attached to it, no more. */
+/* Others can still use an imported buffer: the import only attaches a device. */
 TEST_F(import, others_have_the_buffer_as_before)
 {
 	struct cmem_import_dmabuf arg;

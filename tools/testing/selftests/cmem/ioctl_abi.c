@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The rules that all ioctls have in common: struct sizes from zero to larger
- * than the kernel's, pointers good and bad, reserved members and unknown
- * flags, numbers that are no ioctl; and the layouts, which are the same for
- * 32-bit and 64-bit programs.
+ * The rules common to all ioctls: struct sizes from zero to larger than the kernel's,
+ * good and bad pointers, reserved members and unknown flags, and numbers that are not
+ * ioctls; and the layouts, which are the same for 32-bit and 64-bit programs.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -74,7 +73,7 @@ union any_arg {
 	unsigned char bytes[96];
 };
 
-/* A 32-bit member that refuses all bits but @known. */
+/* A 32-bit member that refuses all bits except @known. */
 struct strict {
 	size_t offset;
 	__u32 known;
@@ -86,12 +85,12 @@ FIXTURE(abi)
 	int other;			/* owns a buffer that @fd may register */
 	struct cmem_alloc own;
 	struct cmem_alloc others;
-	int dmabuf;			/* of others */
+	int dmabuf;			/* of @others */
 	struct source src;
-	void *map;			/* of own */
+	void *map;			/* of @own */
 	struct cmem_sync_range range;
 	struct spare_block spare;
-	unsigned char *mem;		/* four pages, the last without access */
+	unsigned char *mem;		/* four pages, the last one inaccessible */
 	unsigned long page;
 	struct snapshot before;
 };
@@ -100,15 +99,15 @@ FIXTURE_VARIANT(abi)
 {
 	unsigned long cmd;
 	size_t size;
-	size_t first_size;		/* of its first version, if that is another */
-	bool writes;			/* the struct is written back */
-	bool pools;			/* wants a pool */
-	bool spare;			/* wants a block that can be removed */
-	bool away;			/* and to have it removed */
+	size_t first_size;		/* of its first version, if different */
+	bool writes;			/* writes the struct back */
+	bool pools;			/* needs a pool */
+	bool spare;			/* needs a removable block */
+	bool away;			/* and needs it removed */
 	struct strict strict[3];
-	/* Makes a call that will be served; the members that are only written hold junk. */
+	/* Prepares a call that succeeds; members that are only written hold junk. */
 	void (*prepare)(FIXTURE_DATA(abi) *self, union any_arg *arg);
-	/* Takes back what the served call did. */
+	/* Undoes what the successful call did. */
 	int (*undo)(FIXTURE_DATA(abi) *self, union any_arg *arg);
 };
 
@@ -389,7 +388,7 @@ FIXTURE_SETUP(abi)
 	self->page = page_size();
 	OPEN_OR_SKIP(self->fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
-	/* Two buffers are live, the call to test may want a third. */
+	/* Two buffers exist, and the call under test may need a third. */
 	if (!find_pool_source(ANY_KIND, 1, 3, &self->src) &&
 	    (variant->pools || !find_heap_source(ANY_KIND, 3 * self->page, &self->src)))
 		SKIP(return, "no %s with room for three buffers",
@@ -429,7 +428,7 @@ FIXTURE_TEARDOWN(abi)
 	expect_same(&self->before);
 }
 
-/* A call that will be served, its struct as long as the kernel's. */
+/* A call that succeeds, with a struct as long as the kernel's. */
 static void valid(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant,
 		  union any_arg *arg)
 {
@@ -438,7 +437,7 @@ static void valid(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant,
 	arg->size = variant->size;
 }
 
-/* Puts the call at @at in memory, with @size in its first member. */
+/* Writes the call to memory at @at, with @size in its first member. */
 static void put(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant, void *at,
 		__u32 size)
 {
@@ -451,7 +450,7 @@ static void put(FIXTURE_DATA(abi) *self, const FIXTURE_VARIANT(abi) *variant, vo
 
 #define call(at) cmem_ioctl(self->fd, variant->cmd, at)
 
-/* The call at @at is served, and taken back. */
+/* The call at @at succeeds and is undone. */
 #define EXPECT_SERVED(at) do {						\
 	union any_arg _done;						\
 	ASSERT_EQ(0, call(at));						\
@@ -472,7 +471,7 @@ TEST_F(abi, a_correct_call_is_served_and_size_is_left_alone)
 	} else {
 		EXPECT_NE(0, memcmp(&sent, &arg, variant->size));
 	}
-	/* Nothing behind the struct is touched. */
+	/* The kernel touches nothing behind the struct. */
 	EXPECT_EQ(0, memcmp(sent.bytes + variant->size, arg.bytes + variant->size,
 			    sizeof(arg) - variant->size));
 	ASSERT_EQ(0, variant->undo(self, &arg));
@@ -508,7 +507,7 @@ TEST_F(abi, every_size_from_the_first_version_on_is_served)
 		unsigned char *at = self->mem + 3 * self->page - size;
 		union any_arg arg;
 
-		/* What is not there counts as zero, and is not written. */
+		/* Missing members count as zero and are not written. */
 		valid(self, variant, &arg);
 		arg.size = size;
 		memcpy(at, &arg, size);
@@ -522,7 +521,7 @@ TEST_F(abi, shorter_than_the_first_version_is_EINVAL)
 {
 	size_t first = variant->first_size ?: variant->size;
 
-	/* Not all of them where that takes minutes. */
+	/* Not every size where that takes minutes. */
 	for (__u32 size = 0; size < first; size += 1 + size % (100 / scaled(100))) {
 		put(self, variant, self->mem, size);
 		EXPECT_REFUSED(EINVAL, call(self->mem)) TH_LOG("size %u", size);
@@ -588,7 +587,7 @@ TEST_F(abi, longer_with_a_tail_that_can_not_be_read_is_EFAULT)
 		put(self, variant, at, variant->size + tails[i]);
 		EXPECT_REFUSED(EFAULT, call(at)) TH_LOG("tail of %u", tails[i]);
 	}
-	/* But for its last byte it can. */
+	/* All but its last byte is readable. */
 	at = self->mem + 2 * self->page + 1;
 	memset(self->mem, 0, 3 * self->page);
 	put(self, variant, at, self->page);
@@ -617,7 +616,7 @@ TEST_F(abi, bad_pointers_are_EFAULT)
 	void *const bad[] = {
 		NULL, (void *)8, unmapped, self->mem + 3 * self->page,
 		(void *)(~0UL - 4095), (void *)(~0UL - 3), (void *)~0UL,
-		/* where the kernel is: the linear map of arm64, arm, x86_64 */
+		/* kernel addresses: the linear map of arm64, arm, x86_64 */
 		(void *)(1UL << (sizeof(long) * 8 - 1) | 1UL << (sizeof(long) * 8 - 2)),
 		(void *)(~0UL << (sizeof(long) == 8 ? 48 : 30)),
 	};
@@ -649,7 +648,7 @@ TEST_F(abi, a_result_that_can_not_be_written_is_EFAULT_and_nothing_is_left_behin
 	__u64 had = source_free(self->fd, &self->src);
 	int fds = count_fds();
 
-	/* All of the struct is read-only, then but its last 8 bytes. */
+	/* The whole struct is read-only, then all but its last 8 bytes. */
 	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
 		/* FIND_POOL has no result in its last 8 bytes. */
 		if (i && variant->cmd == CMEM_IOCTL_FIND_POOL)
@@ -666,7 +665,7 @@ TEST_F(abi, a_result_that_can_not_be_written_is_EFAULT_and_nothing_is_left_behin
 	EXPECT_EQ(had, source_free(self->fd, &self->src));
 	EXPECT_EQ(fds, count_fds());
 
-	/* What the file holds is as before, too: one registration. */
+	/* The file's registrations are as before, too: one registration. */
 	EXPECT_EQ(0, cmem_free(self->fd, self->others.phys_addr));
 	EXPECT_EQ(-EPERM, cmem_free(self->fd, self->others.phys_addr));
 }
@@ -756,16 +755,16 @@ TEST_F(numbers, each_version_has_what_it_came_with)
 
 	EXPECT_EQ(4, CMEM_ABI_VERSION);
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
-	/* Quotas came with the fourth: before, nothing was written there. */
+	/* Version 4 introduced quotas: before it, nothing was written there. */
 	block.quota = 1;
 	if (!cmem_ioctl(self->fd, CMEM_IOCTL_GET_BLOCK, &block)) {
 		EXPECT_EQ(info.abi_version >= 4, block.quota != 1);
 	}
-	/* DMA-BUFs came with the third. There is no buffer at 0. */
+	/* Version 3 introduced DMA-BUFs. There is no buffer at 0. */
 	EXPECT_EQ(info.abi_version >= 3, !!(info.features & CMEM_FEATURE_DMABUF));
 	EXPECT_EQ(info.abi_version >= 3 ? -ENOENT : -ENOTTY,
 		  cmem_ioctl(self->fd, CMEM_IOCTL_EXPORT, &export));
-	/* Quarantine came with the fourth. There is no such block. */
+	/* Version 4 introduced quarantine. There is no such block. */
 	EXPECT_EQ(info.abi_version >= 4, !!(info.features & CMEM_FEATURE_QUARANTINE));
 	EXPECT_EQ(info.abi_version < 4 ? -ENOTTY : getuid() ? -EPERM : -ENOENT,
 		  cmem_ioctl(self->fd, CMEM_IOCTL_RELEASE, &release));

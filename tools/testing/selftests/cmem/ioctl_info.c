@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What GET_INFO, GET_BLOCK, GET_POOL and FIND_POOL tell of the blocks is
- * consistent, follows what is allocated, and bad questions are refused.
+ * What GET_INFO, GET_BLOCK, GET_POOL and FIND_POOL report is consistent and follows the
+ * allocations, and they refuse bad requests.
  */
 #include <sys/utsname.h>
 
@@ -326,7 +326,7 @@ TEST_F(info, heap_counters_follow_alloc_and_free)
 	EXPECT_EQ(before.heap_largest, now.heap_largest);
 }
 
-/* The length of the smallest buffers that are free and hold @length, or 0. */
+/* The length of the smallest free buffers that hold @length, or 0. */
 static __u64 best_length(const struct snapshot *s, unsigned int i, __u64 length)
 {
 	__u64 best = 0;
@@ -409,7 +409,7 @@ TEST_F(info, find_pool_goes_to_the_next_larger_pool_and_ends_with_ENOMEM)
 		if (!count || count > COUNT_LIMIT || s->block[i].kind == CMEM_KIND_CMA)
 			continue;
 		tried = true;
-		/* Take what it names until nothing is left: lengths never go down. */
+		/* Allocate what it names until nothing is left: lengths never drop. */
 		while (count--) {
 			ASSERT_EQ(0, cmem_find_pool(self->fd, s->block[i].block, 1, &found));
 			EXPECT_LE(length, s->pool[i][found].length);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ioctls of the out-of-tree driver, as programs built against its library
- * send them: each command well and badly used, on the buffers that the new
- * interface sees as well; and what that driver did wrong, tried through its own
- * interface. The quirks of 32-bit programs without large files are in
- * legacy_off32.c.
+ * The ioctls of the out-of-tree driver, as programs built against its library issue them:
+ * each command with valid and invalid arguments, on buffers that the new interface also
+ * sees; and that driver's bugs, tried through its own interface. legacy_off32.c tests the
+ * quirks of 32-bit programs without large files.
  */
 #include <sys/syscall.h>
 
@@ -21,7 +20,7 @@ static char *map_part(int fd, __u64 phys, size_t length)
 	return mmap(NULL, length, RW, MAP_SHARED, fd, phys);
 }
 
-/* 0 or a negative errno. What was mapped goes with the process. */
+/* 0 or a negative errno. Mappings go with the process. */
 static int try_map(int fd, __u64 phys, size_t length, int flags)
 {
 	return mmap(NULL, length, RW, flags, fd, phys) == MAP_FAILED ? -errno : 0;
@@ -32,7 +31,7 @@ static void *map_buf(int fd, const struct old_buf *buf)
 	return mmap(NULL, buf->size, RW, MAP_SHARED, fd, buf->phys);
 }
 
-/* Room with something else behind it that no access survives. */
+/* A page followed by a hole, where any access fails. */
 static char *page_before_a_hole(void)
 {
 	char *area = mmap(NULL, 2 * page_size(), RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -186,7 +185,7 @@ TEST_F(old, FREE_then_munmap_as_the_library_does)
 				  &pool, &size));
 	EXPECT_EQ(variant->heap ? -1 : self->src.pool, pool);
 	EXPECT_EQ(self->buf.size, size);
-	/* While it is mapped, it is nobody else's. */
+	/* While it is mapped, nobody else gets it. */
 	EXPECT_EQ(taken, source_free(self->fd, &self->src));
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.size, 2));
 	EXPECT_REFUSED(ENOENT, old_free(self->fd, self->map));
@@ -198,7 +197,7 @@ TEST_F(old, FREE_then_munmap_as_the_library_does)
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, self->buf.phys, self->page, MAP_SHARED));
 }
 
-/* A pool's buffer with the type of a heap's and the other way round: it is known. */
+/* A pool buffer with the type of a heap and vice versa: the driver knows the type. */
 TEST_F(old, FREE_takes_either_type)
 {
 	unsigned int wrong = variant->heap ? 0 : OLD_HEAP;
@@ -223,7 +222,7 @@ TEST_F(old, FREE_of_a_physical_address_writes_nothing)
 	EXPECT_EQ(0, memcmp(sent, arg, sizeof(arg)));
 	EXPECT_EQ(-ENOENT, cmem_ioctl(self->fd, OLD_FREE | OLD_PHYS | OLD_HEAP, arg));
 	EXPECT_EQ(0, memcmp(sent, arg, sizeof(arg)));
-	/* Memory that can't be written will do. */
+	/* Memory that is not writable is enough. */
 	ASSERT_MAPPED(page);
 	EXPECT_REFUSED(ENOENT, cmem_ioctl(self->fd, OLD_FREE | OLD_PHYS, page));
 }
@@ -247,7 +246,7 @@ TEST_F(old, FREE_by_a_file_that_is_not_registered_is_EPERM)
 	EXPECT_EQ(0, old_free(self->fd, self->map));
 }
 
-/* Not the buffer's: or munmap() takes away what is next to the mapping. */
+/* Not the buffer's size: munmap() would also unmap what is next to the mapping. */
 TEST_F(old, FREE_returns_the_size_of_the_mapping)
 {
 	char *area = mmap(NULL, (PAGES + 2) * self->page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -283,7 +282,7 @@ TEST_F(old, FREE_of_the_first_of_two_neighbours_leaves_the_second)
 	size_t size;
 	int pool;
 
-	/* The same two pages twice: the second does not go on where the first ends. */
+	/* The same two pages twice: the second mapping does not continue the first. */
 	ASSERT_MAPPED(area);
 	for (int i = 0; i < 2; i++) {
 		ASSERT_MAPPED(mmap(area + i * 2 * self->page, 2 * self->page, RW,
@@ -314,7 +313,7 @@ TEST_F(old, FREE_that_can_not_answer_frees_nothing)
 	EXPECT_EQ(0, old_free(self->fd, self->map));
 }
 
-/* What is in the buffer, the ioctl's structure among it, stays while it is mapped. */
+/* The buffer's contents, including the ioctl's structure, stay while it is mapped. */
 TEST_F(old, FREE_of_the_buffer_that_the_structure_is_in)
 {
 	union old_free *arg = (void *)(self->map + self->page - 8);
@@ -339,7 +338,7 @@ TEST_F(old, REGUSER_returns_the_size_with_all_of_its_bytes)
 	ASSERT_EQ(0, cmem_ioctl(self->other, OLD_REGUSER, &both.arg));
 	EXPECT_EQ(self->buf.size, both.arg.size);
 	EXPECT_EQ(0x5a5a5a5a5a5a5a5aULL, both.behind);
-	/* Where a size_t is shorter than the address, that stays half of it. */
+	/* If a size_t is shorter than the address, half of the address remains. */
 	if (sizeof(size_t) == 4) {
 		EXPECT_EQ(self->buf.phys >> 32, both.arg.phys >> 32);
 	}
@@ -436,7 +435,7 @@ TEST_F(old, REGUSER_of_another_users_or_a_private_buffer_is_EPERM)
 		ASSERT_LE(0, fd);
 		ASSERT_EQ(-EPERM, old_reguser(fd, self->buf.phys, &size));
 		ASSERT_EQ(-EPERM, old_freephys(fd, self->buf.phys));
-		/* It has been inherited, but this file is not registered for it. */
+		/* The child inherited it, but this file is not registered for it. */
 		ASSERT_EQ(-EPERM, old_free(fd, self->map));
 		ASSERT_EQ(-EPERM, try_map(fd, self->buf.phys, self->page, MAP_SHARED));
 	}
@@ -498,7 +497,7 @@ TEST_F(old, CACHE_serves_all_operations_on_all_parts)
 	const struct { size_t first, size; } parts[] = {
 		{ 0, 1 }, { 0, self->page }, { 63, 2 }, { self->page - 1, 2 },
 		{ 0, self->buf.size }, { self->buf.size - 1, 1 }, { 5, 3 * self->page },
-		/* Nothing is always done. */
+		/* An empty range always succeeds. */
 		{ 0, 0 },
 	};
 
@@ -536,7 +535,7 @@ TEST_F(old, CACHE_is_for_buffers_only)
 		EXPECT_REFUSED(EFAULT, old_cache(self->fd, (void *)0xc0008000ul, 64,
 						 cache_flags[k]));
 	}
-	/* From the buffer round the end of all addresses and back to it. */
+	/* From the buffer, wrapping around the address space, and back to it. */
 	EXPECT_REFUSED(sizeof(long) == 8 ? EOVERFLOW : EFAULT,
 		       old_cache(self->fd, map, ~(size_t)0, OLD_WB));
 	EXPECT_REFUSED(EFAULT, old_cache(self->fd, map, ~(size_t)0 - (unsigned long)map, OLD_WB));
@@ -611,7 +610,7 @@ TEST_F(old, a_forked_child_is_the_same_owner)
 	}
 	join_child(pid);
 	ASSERT_EQ(sizeof(next), read(pipes[0], &next, sizeof(next)));
-	/* The child freed what the parent had; what it took, the parent has. */
+	/* The child freed the parent's buffer; the parent owns the child's. */
 	EXPECT_REFUSED(ENOENT, old_free(self->fd, self->map));
 	ASSERT_EQ(0, old_reguser(self->fd, next.phys, &size));
 	EXPECT_EQ(0, old_freephys(self->fd, next.phys));
@@ -632,7 +631,7 @@ TEST_F(old, the_last_close_frees_what_the_file_held)
 	ASSERT_EQ(0, old_source_alloc(self->other, &self->src, 0, &buf));
 	IN_CHILD(pid) {
 		close(go[1]);
-		/* Until the parent has looked; or died. */
+		/* Until the parent has looked, or died. */
 		ASSERT_LE(0, read(go[0], &byte, 1));
 	}
 	close(self->other);
@@ -689,7 +688,7 @@ TEST_F(old, the_next_owner_gets_neither_the_bytes_nor_the_memory_under_a_mapping
 	for (size_t i = 0; i < self->buf.size / sizeof(secret); i++)
 		((volatile __u64 *)self->map)[i] = secret;
 	ASSERT_EQ(0, old_free(self->fd, self->map));
-	/* All that is left, by another owner: with the mapping, and without it. */
+	/* Another owner allocates all that is free: with the mapping, and without it. */
 	for (int round = 0; round < 2; round++) {
 		bool seen = false;
 
@@ -720,12 +719,10 @@ TEST_F(old, the_next_owner_gets_neither_the_bytes_nor_the_memory_under_a_mapping
 	}
 }
 
-/*
- * Addresses in 64 bits, and what a 32-bit program makes of them
- */
+/* Addresses in 64 bits, and how a 32-bit program changes them */
 
 #ifdef SYS_mmap2
-/* mmap2() at a page offset, such as a C library makes of a negative off_t. */
+/* mmap2() at a page offset that a C library may compute from a negative off_t. */
 static char *map_page(int fd, unsigned long pgoff, size_t length)
 {
 	return (char *)syscall(SYS_mmap2, NULL, length, RW, MAP_SHARED, fd, pgoff);
@@ -736,7 +733,7 @@ static int try_map_page(int fd, unsigned long pgoff, size_t length)
 	return map_page(fd, pgoff, length) == MAP_FAILED ? -errno : 0;
 }
 
-/* By an arithmetic shift */
+/* With an arithmetic shift */
 static unsigned long shifted(__u64 phys)
 {
 	return (int)phys >> 12;
@@ -756,19 +753,19 @@ TEST_F(old, a_negative_offset_is_understood_when_the_file_is_registered)
 	ASSERT_EQ(0, cmem_resolve(self->fd, map + 5, &res));
 	EXPECT_EQ(self->buf.phys + 5, res.phys_addr);
 	EXPECT_EQ(0, old_cache(self->fd, map, 2 * self->page, OLD_WB));
-	/* A part of it moves with its offset. */
+	/* A part of it keeps the right offset. */
 	ASSERT_EQ(0, munmap(map, self->page));
 	ASSERT_EQ(0, cmem_resolve(self->fd, map + self->page, &res));
 	EXPECT_EQ(self->buf.phys + self->page, res.phys_addr);
 	ASSERT_EQ(0, munmap(map + self->page, self->page));
 
-	/* As is that of a file that may register */
+	/* A file that may register can map it, too */
 	map = map_page(self->other, shifted(self->buf.phys), self->page);
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, munmap(map, self->page));
 	EXPECT_REFUSED(EINVAL, try_map_page(self->fd, shifted(self->buf.phys),
 					    self->buf.size + self->page));
-	/* It lives as long as it is mapped, but it is not the file's any more. */
+	/* It lives while it is mapped, but no longer belongs to the file. */
 	ASSERT_EQ(0, old_free(self->fd, self->map));
 	EXPECT_REFUSED(EPERM, try_map_page(self->fd, shifted(self->buf.phys), self->page));
 	ASSERT_EQ(0, munmap(self->map, self->buf.size));
@@ -779,7 +776,7 @@ TEST_F(old, no_other_offset_is_taken_for_a_negative_one)
 {
 	unsigned long pgoff = self->buf.phys >> 12;
 
-	/* Without one of the bits that a sign sets, it is none. */
+	/* If one of the sign bits is missing, the offset is invalid. */
 	for (int bit = 19; bit < 32; bit++) {
 		unsigned long other = (pgoff | 0xfff80000) ^ 1ul << bit;
 
@@ -857,11 +854,11 @@ TEST_F(old, EXPORTDMABUF_keeps_the_buffer)
 	map = dmabuf_map(dmabuf, 0, self->buf.size);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, find_stranger(map, self->buf.size, 6));
-	/* What maps it is known to the old calls, and is no registration. */
+	/* The old calls know a mapping of it, but a mapping is no registration. */
 	EXPECT_EQ(0, old_cache(self->other, map, self->buf.size, OLD_WB));
 	EXPECT_REFUSED(ENOENT, old_exportdmabuf(self->other, map));
 	EXPECT_REFUSED(ENOENT, old_free(self->other, map));
-	/* By which one can become registered, for the buffer to be passed on. */
+	/* A file can register through it, and pass the buffer on. */
 	ASSERT_EQ(0, cmem_register_dmabuf(self->other, dmabuf));
 	close(dmabuf);
 	dmabuf = old_exportdmabuf(self->other, map + 1);
@@ -891,7 +888,7 @@ TEST_F(old, EXPORTDMABUF_is_for_ones_own_buffers)
 	ASSERT_EQ(0, munmap(hole, self->page));
 	EXPECT_REFUSED(EFAULT, old_exportdmabuf(self->fd, hole));
 	EXPECT_REFUSED(EPERM, old_exportdmabuf(self->other, self->map));
-	/* It is always to read and to write, which not all may. */
+	/* It is always for reading and writing, which not everybody may do. */
 	ASSERT_EQ(0, cmem_register(reader, self->buf.phys));
 	EXPECT_REFUSED(EPERM, old_exportdmabuf(reader, self->map));
 	close(reader);
@@ -906,7 +903,7 @@ TEST_F(old, EXPORTDMABUF_that_can_not_answer_leaves_no_file_descriptor)
 	int fds = count_fds();
 	unsigned long *last;
 
-	/* Its input fits in front of the hole, its output does not. */
+	/* Its input fits before the hole, its output does not. */
 	ASSERT_MAPPED(page);
 	last = (unsigned long *)(page + self->page) - 1;
 	*last = (unsigned long)self->map;
@@ -926,9 +923,7 @@ TEST_F(old, EXPORTDMABUF_that_can_not_answer_leaves_no_file_descriptor)
 	self->map = MAP_FAILED;
 }
 
-/*
- * Without a buffer
- */
+/* Without a buffer */
 
 FIXTURE(call)
 {
@@ -960,12 +955,12 @@ FIXTURE_TEARDOWN(call)
 	expect_same(&self->before);
 }
 
-/* All there are, with the flags that they may have and the bytes they read and write. */
+/* All commands, with the flags they may have and the bytes they read and write. */
 #define BOTH (sizeof(struct { int pool; size_t size; }))
 #define MEMBERS(type, last) \
 	(__builtin_offsetof(type, last) + sizeof(((type *)0)->last))
 
-/* The library put the caller's flags into the number, and what was unknown was ignored. */
+/* The library put the caller's flags into the number; the driver ignored unknown ones. */
 #define ANY 0xffff0000
 
 static const struct {
@@ -1012,7 +1007,7 @@ TEST_F(call, unknown_commands_and_flags_are_ENOTTY_and_print_nothing)
 				TH_LOG("%#x", nr);
 			EXPECT_EQ(-ENOTTY, cmem_ioctl(self->fd, nr, NULL));
 		}
-		/* The same number in another type is not ours either. */
+		/* The same number with another type is not ours either. */
 		EXPECT_EQ(-ENOTTY, cmem_ioctl(self->fd, (commands[i].nr & 0xff) | 0xfd00, arg));
 	}
 	while (log >= 0) {
@@ -1036,7 +1031,7 @@ TEST_F(call, bad_pointers_are_EFAULT)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		void *const bad[] = {
 			NULL, (void *)8, page + self->page, (void *)-4096L, (void *)-8L,
-			/* all but the last byte is there */
+			/* all but the last byte is accessible */
 			page + self->page - (commands[i].in ?: commands[i].out) + 1,
 		};
 
@@ -1057,13 +1052,13 @@ TEST_F(call, structures_end_with_their_last_member)
 	int pool;
 
 	ASSERT_MAPPED(page);
-	/* Right before a hole, each answers: with an errno of its own, or with success. */
+	/* Right before a hole, each call returns its own errno, or succeeds. */
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		size_t size = commands[i].in > commands[i].out ? commands[i].in : commands[i].out;
 		char *arg = page + self->page - size;
 		int ret;
 
-		/* Block 0x7f7f7f7f, or an address that is none */
+		/* Block 0x7f7f7f7f, or an invalid address */
 		memset(page, 0x7f, self->page);
 		ret = cmem_ioctl(self->fd, commands[i].nr, arg);
 		switch (commands[i].nr) {
@@ -1071,7 +1066,7 @@ TEST_F(call, structures_end_with_their_last_member)
 		case OLD_GETPHYS:
 		case OLD_CACHE | OLD_WB:
 		case OLD_EXPORTDMABUF:
-			/* No address that a mapping has. */
+			/* No mapping has this address. */
 			EXPECT_EQ(-EFAULT, ret) TH_LOG("%#x", commands[i].nr);
 			break;
 		case OLD_FREE | OLD_PHYS:
@@ -1079,7 +1074,7 @@ TEST_F(call, structures_end_with_their_last_member)
 			EXPECT_EQ(-EINVAL, ret) TH_LOG("%#x", commands[i].nr);
 			break;
 		case OLD_ALLOCHEAP:
-			/* an alignment that is none */
+			/* an invalid alignment */
 			EXPECT_EQ(-EINVAL, ret);
 			break;
 		case OLD_ALLOC:
@@ -1092,7 +1087,7 @@ TEST_F(call, structures_end_with_their_last_member)
 			EXPECT_EQ(0, ret) TH_LOG("%#x", commands[i].nr);
 		}
 	}
-	/* And with success. */
+	/* The calls that succeed. */
 	if (find_heap_source(ANY_KIND, self->page, &src)) {
 		union old_allocheap heap = { .in = { self->page, 0, src.block } };
 		char *arg = page + self->page - MEMBERS(union old_allocheap, in.block);
@@ -1119,7 +1114,7 @@ TEST_F(call, a_call_that_can_not_answer_changes_nothing)
 
 	ASSERT_MAPPED(page);
 	if (find_pool_source(ANY_KIND, 1, 1, &src)) {
-		/* Its input fits in front of the hole, its output does not. */
+		/* Its input fits before the hole, its output does not. */
 		union old_alloc alloc = { .in = { src.pool, src.block } };
 		char *arg = page + self->page - 8;
 
@@ -1135,11 +1130,9 @@ TEST_F(call, a_call_that_can_not_answer_changes_nothing)
 	}
 }
 
-/*
- * What there is
- */
+/* What exists */
 
-/* Programs go from 0 to the number less 1, whatever the numbers of the blocks are. */
+/* Programs count from 0 to the number less 1, whatever the numbers of the blocks are. */
 TEST_F(call, a_block_that_is_not_there_has_no_memory)
 {
 	struct spare_block spare;
@@ -1209,7 +1202,7 @@ TEST_F(call, blocks_that_are_not_there_are_ENOENT)
 
 		if (cmem_get_block(self->fd, id, &info) == 0)
 			continue;
-		/* A hole between the numbers of blocks is a block that has no memory. */
+		/* A gap in the block numbers is a block without memory. */
 		if (id < 0 || (__u32)id >= all.block_limit) {
 			EXPECT_REFUSED(ENOENT, old_getblock(self->fd, id, &buf)) {
 				TH_LOG("block %d", id);
@@ -1236,7 +1229,7 @@ TEST_F(call, pools_that_are_not_there_are_ENOENT)
 		const struct cmem_block_info *b = &self->before.block[i];
 		const int pools[] = { -0x7fffffff - 1, -3, -2, -1, b->num_pools, 32, 0x7fffffff };
 
-		/* -1 and -2 are no ways to the best pool, or to the heap. */
+		/* The kernel knows the devices: one may snoop. */
 		for (size_t k = 0; k < ARRAY_SIZE(pools); k++) {
 			EXPECT_REFUSED(ENOENT, old_alloc(self->fd, b->block, pools[k], 0, &buf));
 		}
@@ -1290,13 +1283,13 @@ TEST_F(call, GETPOOL_sends_to_the_heap_only_where_that_is_wanted_and_has_room)
 			ASSERT_EQ(0, old_getpool(self->fd, b->block, b->heap_largest, &pool));
 			EXPECT_EQ(-2, pool);
 		}
-		/* Programs look for ENOMEM when there is no room. */
+		/* Programs expect ENOMEM when there is no room. */
 		if (b->heap_free > largest)
 			largest = b->heap_free;
 		EXPECT_REFUSED(ENOMEM, old_getpool(self->fd, b->block, largest + 1, &pool));
 		EXPECT_REFUSED(ENOMEM, old_getpool(self->fd, b->block, ~0ULL, &pool));
 		EXPECT_REFUSED(EINVAL, old_getpool(self->fd, b->block, 0, &pool));
-		/* A pool that has one free comes first. */
+		/* A pool with a free buffer comes first. */
 		if (b->num_pools && self->before.pool[i][0].free) {
 			ASSERT_EQ(0, old_getpool(self->fd, b->block, 1, &pool));
 			EXPECT_LE(0, pool);
@@ -1382,7 +1375,7 @@ TEST_F(call, ALLOCHEAP_aligns)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		EXPECT_REFUSED(EINVAL, old_allocheap(self->fd, src.block, 1, bad[i], 0, &buf));
 	}
-	/* No address of the block is a multiple of that. */
+	/* No address in the block is a multiple of that. */
 	if (sizeof(size_t) == 8) {
 		EXPECT_REFUSED(ENOMEM, old_allocheap(self->fd, src.block, 1, (size_t)(1ULL << 63),
 						     0, &buf));
@@ -1417,7 +1410,7 @@ TEST_F(call, only_addresses_in_buffers_are_translated_and_freed)
 {
 	static char data[64];
 	char stack[64], *heap = malloc(64);
-	/* Cut to 32 bits, where a long has no more. */
+	/* Truncated to 32 bits if a long has no more. */
 	const __u64 number[] = {
 		0, 1, 4096, 0x40000000, 0xc0000000, 0xc0008000, 0xffff0000, -4096ULL, ~0ULL,
 		(unsigned long)data, (unsigned long)stack, (unsigned long)heap,
@@ -1433,7 +1426,7 @@ TEST_F(call, only_addresses_in_buffers_are_translated_and_freed)
 		arg.addr = addr;
 		EXPECT_REFUSED(EFAULT, cmem_ioctl(self->fd, OLD_GETPHYS, &arg))
 			TH_LOG("%#lx", addr);
-		/* Nothing is told. */
+		/* The call leaves the argument unchanged. */
 		EXPECT_EQ(addr, arg.addr);
 		EXPECT_REFUSED(EFAULT, old_free(self->fd, (void *)addr))
 			TH_LOG("%#lx", addr);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An old 32-bit program that was built without large files: its off_t, in which
- * the library keeps physical addresses, has four bytes and a sign. An address
- * from 2 GiB on is negative, the pointer to one is passed where eight bytes are
- * read, and one from 4 GiB on does not fit at all.
+ * An old 32-bit program that was built without large files: its off_t, in which the
+ * library keeps physical addresses, has four bytes and a sign. An address from 2 GiB on
+ * is negative, a pointer to it is passed where the driver reads eight bytes, and an
+ * address from 4 GiB on does not fit at all.
  *
- * Where a long has 64 bits there is no such program, and nothing to test.
+ * Where a long has 64 bits, no such program exists and there is nothing to test.
  */
 #include <sys/syscall.h>
 
@@ -141,7 +141,7 @@ TEST_F(off32, a_negative_offset_maps_the_buffer)
 	ASSERT_EQ(0, munmap(three, self->page));
 }
 
-/* A mapping that was made with a negative offset is one like others. */
+/* A mapping with a negative offset behaves like any other. */
 TEST_F(off32, such_a_mapping_can_be_split_and_inherited)
 {
 	char *map = map_shifted(self->fd, self->phys, 2 * self->page);
@@ -166,7 +166,7 @@ TEST_F(off32, a_negative_offset_opens_nothing_that_is_not_the_files_own)
 {
 	EXPECT_REFUSED(EINVAL, try_off(self->fd, self->phys, self->buf.size + self->page));
 	EXPECT_REFUSED(EINVAL, try_shifted(self->fd, self->phys, self->buf.size + self->page));
-	/* What is next to it, and ordinary memory. */
+	/* Neighbouring buffers, and ordinary memory. */
 	for (int bit = 12; bit < 32; bit++) {
 		off_t off = self->phys ^ (off_t)(1u << bit);
 		__u32 addr = off;
@@ -196,7 +196,7 @@ TEST_F(off32, FREE_ignores_what_is_behind_an_off_t)
 			TH_LOG("%#x", junk[i]);
 		EXPECT_EQ(self->phys, arg.phys);
 		EXPECT_EQ(junk[i], arg.behind);
-		/* Others are not let in by it, and nothing else is found. */
+		/* It does not let other callers in, and finds no other buffer. */
 		EXPECT_REFUSED(EPERM, cmem_ioctl(self->other, OLD_FREE | OLD_PHYS, &arg));
 		arg.phys += self->page;
 		EXPECT_REFUSED(ENOENT, cmem_ioctl(self->fd, OLD_FREE | OLD_PHYS, &arg));
@@ -226,7 +226,7 @@ TEST_F(off32, FREE_does_without_anything_behind_an_off_t)
 
 TEST_F(off32, REGUSER_understands_an_off_t_that_became_64_bits)
 {
-	/* The sign is carried into the upper half. */
+	/* The sign extends into the upper half. */
 	__u64 extended = self->phys;
 	size_t size;
 
@@ -235,7 +235,7 @@ TEST_F(off32, REGUSER_understands_an_off_t_that_became_64_bits)
 	EXPECT_EQ(self->buf.size, size);
 	EXPECT_EQ(0, old_freephys(self->other, extended));
 	EXPECT_REFUSED(EPERM, old_freephys(self->other, extended));
-	/* Nothing but a sign is taken for one. */
+	/* Only a full sign extension counts. */
 	for (int bit = 32; bit < 64; bit++) {
 		EXPECT_REFUSED(ENOENT, old_reguser(self->other, extended ^ 1ULL << bit, &size));
 	}
@@ -282,7 +282,7 @@ TEST_F(off32, an_address_that_is_too_large_is_an_error_and_not_another_address)
 		EXPECT_LE(b->base, buf.phys);
 		EXPECT_REFUSED(EINVAL, try_off(self->fd, (off_t)buf.phys, self->page));
 		EXPECT_REFUSED(EINVAL, try_shifted(self->fd, (off_t)buf.phys, self->page));
-		/* Where the whole of it is passed, it is heeded. */
+		/* If all 64 bits are passed, they count. */
 		phys = buf.phys;
 		EXPECT_EQ(0, cmem_ioctl(self->fd, OLD_FREE | OLD_PHYS, &phys));
 		EXPECT_REFUSED(ENOENT, cmem_ioctl(self->fd, OLD_FREE | OLD_PHYS, &phys));
@@ -291,7 +291,7 @@ TEST_F(off32, an_address_that_is_too_large_is_an_error_and_not_another_address)
 		SKIP(return, "no memory above 4 GiB");
 }
 
-/* The life of a buffer as the library leads it, with nothing but an off_t. */
+/* The life of a buffer as the library manages it, with nothing but an off_t. */
 TEST_F(off32, the_whole_life_of_a_buffer)
 {
 	off_t phys = self->phys;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libcmem: every public function, good and bad, against what the kernel says by
- * its own ioctls; threads, forked children, processes that share.
+ * libcmem: every public function, with good and bad arguments, against what the kernel
+ * reports through its own ioctls; threads, forked children, and processes that share.
  *
- * Compiled twice: as libcmem with an off_t of 64 bits, and as libcmem_off32, which
- * has 32 bits where there is such a thing. What an off_t can't hold must be an
- * error then, and never another address.
+ * Compiled twice: as libcmem with a 64-bit off_t, and as libcmem_off32, with 32 bits
+ * where that exists. An address that does not fit an off_t must then be an error, and
+ * never another address.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 #define LENGTH		(4 * page_size())
 #define FALLBACK	"/sys/module/cmem/parameters/useHeapIfPoolUnavailable"
 
-/* Programs may go on where only errno can tell. */
+/* Some results can only be told apart by errno. */
 #define EXPECT_ERRNO(err, call) do {					\
 	errno = 0;							\
 	EXPECT_TRUE(call);						\
@@ -33,7 +33,7 @@ static __u64 from_off_t(off_t phys)
 	return sizeof(off_t) == 8 ? (__u64)phys : (__u32)phys;
 }
 
-/* What the kernel says of a user address, through a file of our own: 0 if nothing */
+/* What the kernel says about a user address, through our own file: 0 if nothing */
 static __u64 phys_of(const volatile void *addr)
 {
 	static int fd = -1;
@@ -74,7 +74,7 @@ FIXTURE_SETUP(lib)
 
 FIXTURE_TEARDOWN(lib)
 {
-	/* Every test has freed what it had, and the library hides nothing. */
+	/* Every test has freed its buffers, and the library hides nothing. */
 	expect_same(&self->before);
 	EXPECT_EQ(0, CMEM_exit());
 	EXPECT_ERRNO(EBADF, CMEM_exit() == -1);
@@ -171,9 +171,7 @@ TEST_F(lib, CMEM_init_reports_that_the_device_may_not_be_opened)
 	ASSERT_EQ(0, CMEM_init());
 }
 
-/*
- * Allocating
- */
+/* Allocating */
 
 FIXTURE(lib_alloc)
 {
@@ -215,7 +213,7 @@ TEST_F(lib_alloc, a_buffer_is_what_was_asked_for)
 	EXPECT_EQ(variant->heap, res.pool == CMEM_POOL_HEAP);
 	EXPECT_EQ(variant->flags, res.buffer_flags);
 	EXPECT_EQ(res.buffer_addr, res.phys_addr);
-	/* All of it is mapped: of a pool, that is more than was asked for. */
+	/* The whole buffer is mapped: for a pool, that is more than requested. */
 	EXPECT_EQ(variant->heap ? LENGTH : self->src.length, res.contiguous);
 	EXPECT_EQ(res.buffer_length, res.contiguous);
 
@@ -296,7 +294,7 @@ TEST_F(lib_alloc, parts_are_mapped_many_times)
 	for (int i = 1; i < 4; i++)
 		EXPECT_EQ(0, CMEM_unmap(part[i], (4 - i) * page));
 	EXPECT_EQ(0, CMEM_unmap(whole, LENGTH));
-	/* By the last one of its mappings */
+	/* By the last of its mappings */
 	EXPECT_EQ(0, CMEM_free(part[0], &self->params));
 	expect_same(&self->before);
 }
@@ -314,7 +312,7 @@ TEST_F(lib_alloc, any_of_its_mappings_frees_a_buffer)
 	fill(first, LENGTH, 1);
 
 	EXPECT_EQ(0, CMEM_free(second, &self->params));
-	/* It was the registration that went. The memory stays as long as it is mapped. */
+	/* This dropped the registration. The memory stays while it is mapped. */
 	EXPECT_FALSE(mapped_by_us(second));
 	EXPECT_EQ(-1, find_stranger(first, LENGTH, 1));
 	EXPECT_EQ(phys, CMEM_getPhys64(first));
@@ -367,7 +365,7 @@ TEST_F(lib, NULL_params_are_the_defaults)
 	EXPECT_EQ(0, res.buffer_flags);
 	EXPECT_EQ(0, CMEM_free(buf, NULL));
 
-	/* They are the program's to change. */
+	/* The program may change them. */
 	CMEM_DEFAULTPARAMS = heap_params(CMEM_CACHED, 0);
 	buf = CMEM_alloc2(self->heap.block, LENGTH, NULL);
 	ASSERT_POINTER(buf);
@@ -377,7 +375,7 @@ TEST_F(lib, NULL_params_are_the_defaults)
 	EXPECT_EQ(0, CMEM_free(buf, NULL));
 }
 
-/* What TI's library takes, ours takes: a type that is none is a pool. */
+/* Ours accepts what TI's library accepts: an invalid type means a pool. */
 TEST_F(lib, what_says_nothing_of_a_buffer_is_ignored)
 {
 	const int junk = CMEM_PHYS | CMEM_WB | CMEM_INV | CMEM_HEAP | 0x55;
@@ -406,7 +404,7 @@ TEST_F(lib, what_says_nothing_of_a_buffer_is_ignored)
 	}
 }
 
-/* Programs use all of what they know a pool's buffer to have. */
+/* Programs use the whole length that they know a pool's buffer has. */
 TEST_F(lib, all_of_a_pool_buffer_is_mapped)
 {
 	CMEM_AllocParams params = pool_params(CMEM_CACHED);
@@ -440,7 +438,7 @@ TEST_F(lib, bad_params_and_sizes_are_refused)
 	EXPECT_REFUSED(ENOENT, PTR_ERRNO(CMEM_alloc2(-2, LENGTH, NULL)));
 	EXPECT_REFUSED(ENOENT, PTR_ERRNO(CMEM_allocPool2(4711, 0, NULL)));
 	EXPECT_REFUSED(ENOENT, PTR_ERRNO(CMEM_allocPool2(block, MAX_POOLS, NULL)));
-	/* Not what the kernel takes these for */
+	/* Without the special meaning that these have in the kernel */
 	EXPECT_REFUSED(ENOENT, PTR_ERRNO(CMEM_allocPool2(block, CMEM_POOL_BEST, NULL)));
 	EXPECT_REFUSED(ENOENT, PTR_ERRNO(CMEM_allocPool2(block, CMEM_POOL_HEAP, NULL)));
 	EXPECT_REFUSED(ENOENT, PTR_ERRNO(CMEM_allocPool(-1, NULL)));
@@ -607,7 +605,7 @@ TEST_F(lib, without_a_pool_the_heap_serves_where_the_system_says_so)
 	ASSERT_EQ(0, write_file(FALLBACK, "1"));
 	ASSERT_EQ(0, CMEM_init());
 	buf = CMEM_alloc2(self->heap.block, longest, &params);
-	/* Nobody who comes later is to find it so, whatever comes of this. */
+	/* Restore this for later tests, whatever happens here. */
 	ASSERT_EQ(0, write_file(FALLBACK, "0"));
 	ASSERT_POINTER(buf);
 	ASSERT_EQ(0, cmem_resolve(self->fd, buf, &res));
@@ -616,9 +614,9 @@ TEST_F(lib, without_a_pool_the_heap_serves_where_the_system_says_so)
 	EXPECT_EQ(0, res.buffer_addr % params.alignment);
 	EXPECT_EQ(0, CMEM_free(buf, &params));
 
-	/* A pool that is named is what is wanted. */
+	/* A named pool is used as requested. */
 	EXPECT_REFUSED(ENOENT, PTR_ERRNO(CMEM_allocPool2(self->heap.block, MAX_POOLS, &params)));
-	/* Where a pool can serve, it does. */
+	/* If a pool can serve the request, it does. */
 	buf = CMEM_alloc2(self->pool.block, LENGTH, NULL);
 	ASSERT_POINTER(buf);
 	ASSERT_EQ(0, cmem_resolve(self->fd, buf, &res));
@@ -735,7 +733,7 @@ TEST_F(lib, what_is_no_buffer_is_not_freed)
 	EXPECT_REFUSED(EFAULT, CMEM_free(buf, NULL) ? -errno : 0);
 }
 
-/* Its address is the only one by which a program may know it. */
+/* A program may know the buffer by this address only. */
 TEST_F(lib, a_buffer_can_be_freed_by_its_physical_address_though_it_is_mapped)
 {
 	char *buf = CMEM_alloc2(self->pool.block, LENGTH, NULL);
@@ -806,7 +804,7 @@ TEST_F(lib, where_the_program_unmapped_by_itself_the_next_mapping_counts)
 	ASSERT_POINTER(buf);
 	phys = CMEM_getPhys64(buf);
 	ASSERT_EQ(0, munmap(buf, LENGTH));
-	/* The kernel takes the same place again. */
+	/* The kernel reuses the same address. */
 	again = CMEM_alloc2(self->heap.block, LENGTH, &heap);
 	ASSERT_POINTER(again);
 	EXPECT_TRUE(again == buf) TH_LOG("this proves nothing");
@@ -816,9 +814,9 @@ TEST_F(lib, where_the_program_unmapped_by_itself_the_next_mapping_counts)
 	EXPECT_EQ(0, CMEM_freePhys64(phys, NULL));
 }
 
-static int cut_off[64];		/* what was there, by its number, or 0 */
+static int cut_off[64];		/* the original files, by number, or 0 */
 
-/* The library's file, which is none for a while: every ioctl of it is ENOTTY. */
+/* Replaces the library's file for a while: every ioctl fails with ENOTTY. */
 static int cut_off_kernel(int own_fd)
 {
 	int null = open("/dev/null", O_RDWR), count = 0;
@@ -829,7 +827,7 @@ static int cut_off_kernel(int own_fd)
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 		if (fd == own_fd || readlink(link, target, sizeof(target) - 1) < 0)
 			continue;
-		/* Those that the tests themselves hold are older, and stay. */
+		/* The tests' own files are older and stay. */
 		if (!strcmp(target, CMEM_DEVICE)) {
 			cut_off[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 64);
 			dup2(null, fd);
@@ -851,7 +849,7 @@ static void connect_kernel(void)
 	}
 }
 
-/* What the table knew of it is worth nothing any more: not for addresses, caches, or freeing. */
+/* The table entry is no longer valid: neither for addresses, caches, nor freeing. */
 #define EXPECT_NOT_OURS(address) do {						\
 	EXPECT_ERRNO(EFAULT, CMEM_getPhys64(address) == 0);			\
 	EXPECT_ERRNO(EFAULT, CMEM_cacheWb(address, LENGTH) == -1);		\
@@ -945,7 +943,7 @@ TEST_F(gone, the_library_believes_nothing_of_it)
 	EXPECT_EQ(7, own[0]);
 	EXPECT_EQ(7, own[length - (gone - buf) - 1]);
 
-	/* What is left of it, where it is now, and all others are as before. */
+	/* The rest of it, at its current address, and all others are as before. */
 	if (gone != buf) {
 		EXPECT_EQ(phys + 5, CMEM_getPhys64(buf + 5));
 	}
@@ -989,7 +987,7 @@ TEST_F(gone, a_child_that_has_not_got_it_knows_that)
 		*own = 7;
 		EXPECT_NOT_OURS(own);
 		ASSERT_EQ(7, *own);
-		/* And what it has. What it unmaps, it unmaps for itself. */
+		/* The child still has other mappings. It unmaps them for itself only. */
 		ASSERT_EQ(phys + 9, CMEM_getPhys64(other + 9));
 		ASSERT_EQ(0, CMEM_unmap(other, length));
 		EXPECT_NOT_OURS(other);
@@ -1000,7 +998,7 @@ TEST_F(gone, a_child_that_has_not_got_it_knows_that)
 		ASSERT_FALSE(has_failed(_metadata));
 	}
 	join_child(pid);
-	/* The parent's are all there, without a question. */
+	/* All of the parent's are there, without asking the kernel. */
 	ASSERT_LT(0, cut_off_kernel(-1));
 	EXPECT_EQ(phys, CMEM_getPhys64(other));
 	EXPECT_NE(0, CMEM_getPhys64(buf + length - 1));
@@ -1009,7 +1007,7 @@ TEST_F(gone, a_child_that_has_not_got_it_knows_that)
 	EXPECT_EQ(0, CMEM_free(other, &params));
 }
 
-/* What the kernel does not count, the library must not count either. */
+/* The library must not count what the kernel does not count. */
 TEST_F(lib, what_others_mapped_does_not_mislead_the_table)
 {
 	CMEM_AllocParams heap = heap_params(CMEM_CACHED, 0);
@@ -1023,7 +1021,7 @@ TEST_F(lib, what_others_mapped_does_not_mislead_the_table)
 	buf = CMEM_alloc2(self->heap.block, LENGTH, &heap);
 	ASSERT_POINTER(buf);
 	phys = CMEM_getPhys64(buf);
-	/* One of a file that is closed, and that of a DMA-BUF, which is the program's own */
+	/* A mapping of a closed file, and the program's own one of a DMA-BUF */
 	EXPECT_EQ(0, CMEM_free(past, &heap));
 	EXPECT_FALSE(mapped_by_us(past));
 	dmabuf = CMEM_export_dmabuf(buf);
@@ -1047,7 +1045,7 @@ TEST_F(lib, what_others_mapped_does_not_mislead_the_table)
 	ASSERT_EQ(0, munmap(own, LENGTH));
 }
 
-/* A mapping that the program has cut into pieces is freed as a whole, by whoever knows it. */
+/* A mapping that the program has cut into pieces is freed as a whole, by any holder. */
 TEST_F(lib, a_mapping_in_pieces_is_freed_and_unmapped)
 {
 	CMEM_AllocParams heap = heap_params(CMEM_CACHED, 0);
@@ -1073,7 +1071,7 @@ TEST_F(lib, a_mapping_in_pieces_is_freed_and_unmapped)
 	}
 }
 
-/* A child that lives on without a use for CMEM holds nothing of its parent's. */
+/* A child that lives on without using CMEM holds nothing of its parent's. */
 TEST_F(lib, a_child_that_closes_the_file_holds_nothing)
 {
 	int ready[2], go[2];
@@ -1105,7 +1103,7 @@ TEST_F(lib, a_child_that_closes_the_file_holds_nothing)
 	ASSERT_EQ(0, CMEM_init());
 }
 
-/* A program that makes itself a daemon closes all files, and opens its own. */
+/* A program that becomes a daemon closes all files and opens its own. */
 TEST_F(lib, CMEM_exit_closes_no_file_of_the_programs)
 {
 	pid_t pid;
@@ -1123,7 +1121,7 @@ TEST_F(lib, CMEM_exit_closes_no_file_of_the_programs)
 		ASSERT_TRUE(CMEM_exit() == -1 && errno == EBADF);
 		for (int i = 0; i < 8; i++)
 			ASSERT_LE(0, fcntl(own[i], F_GETFD));
-		/* All begins anew. */
+		/* Everything starts afresh. */
 		ASSERT_TRUE(CMEM_exit() == -1 && errno == EBADF);
 		ASSERT_EQ(0, CMEM_init());
 		ASSERT_EQ(0, CMEM_exit());
@@ -1159,15 +1157,13 @@ TEST_F(lib, a_thread_that_is_cancelled_leaves_nothing_half_done)
 		ASSERT_EQ(0, pthread_create(&thread, NULL, threads[i], "not cancelled"));
 		ASSERT_EQ(0, pthread_join(thread, &result));
 		EXPECT_TRUE(result == PTHREAD_CANCELED);
-		/* The call was made all the same. */
+		/* The call took effect all the same. */
 		EXPECT_EQ(i ? -1 : (int)CMEM_VERSION, CMEM_getVersion());
 	}
 	ASSERT_EQ(0, CMEM_init());
 }
 
-/*
- * The library's own knowledge
- */
+/* What the library knows itself */
 
 TEST_F(lib, addresses_are_known_without_the_kernel)
 {
@@ -1192,10 +1188,10 @@ TEST_F(lib, addresses_are_known_without_the_kernel)
 	for (size_t i = 0; i < heap_length; i += 1021)
 		ASSERT_EQ(heap_phys + i, CMEM_getPhys64(heap_buf + i));
 	ASSERT_EQ(heap_phys + page_size() + 3, CMEM_getPhys64(part + 3));
-	/* Others it would have to ask for. */
+	/* For other addresses it would have to ask the kernel. */
 	ASSERT_EQ(0, CMEM_getPhys64(&local));
 	ASSERT_EQ(ENOTTY, errno);
-	/* Freeing says that it failed, and leaves all as it was. */
+	/* CMEM_free() reports the failure and changes nothing. */
 	ASSERT_EQ(-1, CMEM_free(pool_buf, NULL));
 	ASSERT_EQ(ENOTTY, errno);
 	ASSERT_EQ(pool_phys, CMEM_getPhys64(pool_buf));
@@ -1222,7 +1218,7 @@ TEST_F(lib, caches_are_maintained_without_the_kernel_where_that_can_be)
 	by_program = info.out_flags & CMEM_INFO_USER_SYNC;
 	EXPECT_TRUE(by_program) TH_LOG("this CPU has an erratum");
 #endif
-	/* So it does where most devices snoop, and there is mostly nothing to do. */
+	/* The library calls the kernel where devices snoop: there is usually no work. */
 	if (block_is_coherent(self->fd, self->heap.block))
 		by_program = false;
 	wb = self->coherent || by_program ? 0 : -1;
@@ -1236,11 +1232,11 @@ TEST_F(lib, caches_are_maintained_without_the_kernel_where_that_can_be)
 	ASSERT_EQ(-1, find_stranger(cached, LENGTH, 1));
 	ASSERT_EQ(kernel, CMEM_cacheInv(cached, LENGTH));
 	ASSERT_EQ(kernel, CMEM_cacheWbInvAll());
-	/* It knows the devices: one may snoop. */
+	/* The kernel knows the devices: one may snoop. */
 	ASSERT_EQ(kernel, CMEM_cacheWb(noncached, LENGTH));
 	ASSERT_EQ(kernel, CMEM_cacheWbInv(noncached + 5, 7));
 	ASSERT_EQ(kernel, CMEM_cacheInv(noncached, LENGTH));
-	/* What is not ours is for the kernel to refuse. */
+	/* The kernel refuses addresses that are not ours. */
 	ASSERT_EQ(-1, CMEM_cacheWb(&info, sizeof(info)));
 	ASSERT_EQ(ENOTTY, errno);
 	connect_kernel();
@@ -1256,7 +1252,7 @@ TEST_F(lib, cache_calls_take_ranges_of_ours_and_no_others)
 	char local[256] = "local";
 
 	ASSERT_POINTER(buf);
-	/* A mapping with nothing of ours behind it */
+	/* A mapping followed by something else */
 	guard = mmap(NULL, 8 * page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(guard);
 	ASSERT_TRUE(mremap(buf, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED, guard) == guard);
@@ -1274,7 +1270,7 @@ TEST_F(lib, cache_calls_take_ranges_of_ours_and_no_others)
 	EXPECT_EQ(0, CMEM_cacheWbInvAll());
 	EXPECT_EQ(0, CMEM_free(buf, &params));
 
-	/* The same with one that the table knows */
+	/* The same with a mapping that the table knows */
 	buf = CMEM_alloc2(self->heap.block, LENGTH, &params);
 	ASSERT_POINTER(buf);
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
@@ -1293,7 +1289,7 @@ TEST_F(lib, ranges_over_cached_and_noncached_buffers_are_maintained)
 	space = mmap(NULL, 2 * LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(space);
 	ASSERT_EQ(0, munmap(space, 2 * LENGTH));
-	/* Top down, beside each other */
+	/* From high to low addresses, next to each other */
 	a = CMEM_alloc2(self->heap.block, LENGTH, &cached);
 	b = CMEM_alloc2(self->heap.block, LENGTH, &plain);
 	ASSERT_POINTER(a);
@@ -1337,7 +1333,7 @@ TEST_F(lib, a_buffer_is_exported_as_a_DMA_BUF)
 	EXPECT_EQ(0, CMEM_unmap(part, page_size()));
 	EXPECT_ERRNO(EFAULT, CMEM_export_dmabuf(part) == -1);
 
-	/* The library takes mappings of it as its own, as far as there is something to ask. */
+	/* The library treats mappings of it as its own, if it can ask the kernel. */
 	map = dmabuf_map(fd[1], 2 * page_size(), page_size());
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(phys + 2 * page_size() + 7, CMEM_getPhys64(map + 7));
@@ -1345,7 +1341,7 @@ TEST_F(lib, a_buffer_is_exported_as_a_DMA_BUF)
 	EXPECT_EQ(0, CMEM_cacheInv(map, page_size()));
 	EXPECT_EQ(0, memcmp(map, buf + 2 * page_size(), page_size()));
 
-	/* It is what keeps the buffer, in the end. */
+	/* In the end, this mapping keeps the buffer. */
 	EXPECT_EQ(0, CMEM_free(buf, &heap));
 	EXPECT_EQ(phys + 2 * page_size(), CMEM_getPhys64(map));
 	EXPECT_FALSE(is_same(&self->before));
@@ -1441,7 +1437,7 @@ TEST_F(lib, the_address_of_any_DMA_BUF_is_told)
 	close(dmabuf);
 	EXPECT_EQ(0, CMEM_free(buf, &params));
 
-	/* On failure nothing is told. */
+	/* On failure the call reports nothing. */
 	told = 2;
 	EXPECT_ERRNO(EINVAL, CMEM_import_dmabuf(self->fd, &told, &size) == -1);
 	EXPECT_ERRNO(EBADF, CMEM_import_dmabuf(-1, &told, &size) == -1);
@@ -1459,9 +1455,7 @@ TEST_F(lib, the_address_of_any_DMA_BUF_is_told)
 	EXPECT_EQ(fds, count_fds());
 }
 
-/*
- * Others
- */
+/* Other processes */
 
 TEST_F(lib, another_process_registers_and_holds_the_buffer)
 {
@@ -1473,13 +1467,13 @@ TEST_F(lib, another_process_registers_and_holds_the_buffer)
 
 	ASSERT_EQ(0, pipe(to_child));
 	ASSERT_EQ(0, pipe(to_parent));
-	ASSERT_EQ(0, CMEM_exit());	/* the child is to have a file of its own */
+	ASSERT_EQ(0, CMEM_exit());	/* the child should open its own file */
 	IN_CHILD(pid) {
 		ASSERT_EQ(0, CMEM_init());
 		ASSERT_EQ(sizeof(phys), read(to_child[0], &phys, sizeof(phys)));
 		ASSERT_NO_POINTER(CMEM_registerAlloc64(phys + 1));
 		ASSERT_EQ(EINVAL, errno);
-		/* A part can be mapped without that, as programs of old do. */
+		/* A part can be mapped without that, as old programs do. */
 		buf = CMEM_map64(phys + page_size(), page_size());
 		ASSERT_POINTER(buf);
 		ASSERT_EQ(phys + page_size(), CMEM_getPhys64(buf));
@@ -1497,7 +1491,7 @@ TEST_F(lib, another_process_registers_and_holds_the_buffer)
 		ASSERT_EQ(phys + self->pool.length - 1, phys_of(buf + self->pool.length - 1));
 		ASSERT_EQ(1, write(to_parent[1], "r", 1));
 		ASSERT_EQ(1, read(to_child[0], &byte, 1));
-		/* He who allocated it has freed it. */
+		/* The allocating process has freed it. */
 		ASSERT_EQ(-1, find_stranger(buf, LENGTH, 1));
 		ASSERT_EQ(0, CMEM_unregister(buf, &params));
 		ASSERT_NO_POINTER(CMEM_registerAlloc64(phys));
@@ -1566,7 +1560,7 @@ TEST_F(lib, a_forked_child_is_the_same_owner)
 	}
 	join_child(pid);
 	EXPECT_EQ('c', keep[0]);
-	/* The child's CMEM_exit() was its own. */
+	/* The child's CMEM_exit() only concerned the child. */
 	EXPECT_EQ(CMEM_VERSION, CMEM_getVersion());
 	EXPECT_ERRNO(ENOENT, CMEM_free(give, NULL) == -1);
 	EXPECT_EQ(0, CMEM_unmap(give, self->pool.length));
@@ -1589,7 +1583,7 @@ TEST_F(lib, what_is_held_at_CMEM_exit)
 	ASSERT_EQ(0, CMEM_exit());
 	expect_same(&self->before);
 
-	/* Mapped: stays, and the mapping keeps it for whoever uses it. */
+	/* Mapped: stays, and the mapping keeps it for every user. */
 	ASSERT_EQ(0, CMEM_init());
 	buf = CMEM_alloc2(self->heap.block, LENGTH, &heap);
 	ASSERT_POINTER(buf);
@@ -1601,7 +1595,7 @@ TEST_F(lib, what_is_held_at_CMEM_exit)
 	EXPECT_EQ(-1, find_stranger(buf, LENGTH, 1));
 	EXPECT_ERRNO(EBADF, CMEM_free(buf, &heap) == -1);
 
-	/* A later session still knows it, and can let go of it. */
+	/* A later session still knows it, and can free it. */
 	ASSERT_EQ(0, CMEM_init());
 	EXPECT_EQ(phys, CMEM_getPhys64(buf));
 	EXPECT_EQ(0, CMEM_cacheWb(buf, LENGTH));
@@ -1646,7 +1640,7 @@ TEST_F(lib, a_process_that_dies_leaves_nothing_behind)
 struct crowd {
 	struct source src;
 	unsigned int rounds;
-	char *shelf[SHELF];		/* a buffer that whoever wants frees */
+	char *shelf[SHELF];		/* a buffer that any thread may free */
 	int errors;
 };
 
@@ -1655,7 +1649,7 @@ struct member {
 	unsigned int number;
 };
 
-/* Allocates, looks, and lets another one free it. */
+/* Allocates, checks, and lets another thread free it. */
 static void *jostle(void *arg)
 {
 	struct member *me = arg;
@@ -1691,7 +1685,7 @@ static void *jostle(void *arg)
 static void __start_crowd(struct __test_metadata *_metadata, struct crowd *crowd,
 			  struct member *members, pthread_t *threads)
 {
-	phys_of(crowd);		/* has opened its file before there are threads */
+	phys_of(crowd);		/* opens the file before there are threads */
 	for (unsigned int i = 0; i < THREADS; i++) {
 		members[i] = (struct member) { crowd, i + 1 };
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, jostle, &members[i]));
@@ -1722,7 +1716,7 @@ TEST_F(lib, threads_free_what_others_allocated)
 	end_crowd(&crowd, threads);
 }
 
-/* In the child the lock is free and the table in order, whatever others were at. */
+/* In the child the lock is free and the table consistent, whatever other threads did. */
 TEST_F(lib, fork_while_threads_allocate)
 {
 	struct crowd crowd = { .src = self->pool, .rounds = scaled(2000) };
@@ -1769,9 +1763,7 @@ TEST_F(lib, threads_init_and_exit)
 	EXPECT_EQ(CMEM_VERSION, CMEM_getVersion());
 }
 
-/*
- * What CMEM_DEBUG=1 says: this program calls itself for that.
- */
+/* What CMEM_DEBUG=1 prints: this program runs itself for that. */
 
 static int traced_calls(void)
 {
@@ -1831,7 +1823,7 @@ static void __run_traced(struct __test_metadata *_metadata, const char *value, c
 	ASSERT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(0, WEXITSTATUS(status));
 
-	/* Without the beginnings of lines, where the process is told */
+	/* Removes the start of each line, which names the process */
 	for (char *line = text, *to = text; *line; ) {
 		char *end = strchr(line, '\n'), *begin = strstr(line, "]: ");
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The table of libcmem, by itself, against an array that has a word a page: what
- * is inserted, cut and found again, at borders of all sizes that slots have. Needs
- * no /dev/cmem: what is "mapped" here is address space with nothing in it.
+ * The table of libcmem, by itself, against an array with one word per page: what is
+ * inserted, cut and found again, at boundaries of all slot sizes. Needs no /dev/cmem:
+ * what is "mapped" here is empty address space.
  */
 #include <sys/syscall.h>
 
@@ -24,7 +24,7 @@ struct page {
 	unsigned int flags;			/* 0: not mapped */
 };
 
-/* What the table says of an address at the moment when it is unmapped */
+/* What the table says about an address when it is unmapped */
 static uintptr_t watched;
 static bool known_when_unmapped;
 
@@ -42,8 +42,8 @@ int __wrap_munmap(void *address, size_t length)
 
 FIXTURE(table)
 {
-	char *space;				/* PAGES pages, on a border of large slots */
-	struct page *pages;			/* what should be known of them */
+	char *space;				/* PAGES, aligned to large slots */
+	struct page *pages;			/* what the table should know */
 	unsigned int seed;
 };
 
@@ -71,7 +71,7 @@ static uintptr_t at(struct __test_metadata *_metadata, FIXTURE_DATA(table) *self
 
 #define AT(page) at(_metadata, self, page)
 
-/* Insert pages that take the place of what was there, as mmap() may. */
+/* Insert pages in place of existing ones, as mmap() may. */
 #define insert(first, count, phys, flags) __insert(_metadata, self, first, count, phys, flags)
 static void __insert(struct __test_metadata *_metadata, FIXTURE_DATA(table) *self,
 		     size_t first, size_t count, __u64 phys, unsigned int flags)
@@ -87,7 +87,7 @@ static void __insert(struct __test_metadata *_metadata, FIXTURE_DATA(table) *sel
 		};
 }
 
-/* Unmap pages; all of them must be mapped for that. */
+/* Unmap pages; all of them must be mapped. */
 #define unmap(first, count) __unmap(_metadata, self, first, count)
 static void __unmap(struct __test_metadata *_metadata, FIXTURE_DATA(table) *self,
 		    size_t first, size_t count)
@@ -97,7 +97,7 @@ static void __unmap(struct __test_metadata *_metadata, FIXTURE_DATA(table) *self
 
 	for (size_t i = 0; i < count; i++)
 		all &= self->pages[first + i].flags;
-	/* A success leaves errno as it was. */
+	/* Success leaves errno unchanged. */
 	errno = EXDEV;
 	ret = libcmem_table_unmap(AT(first), count * PAGE);
 	ASSERT_EQ(all ? 0 : -1, ret);
@@ -105,7 +105,7 @@ static void __unmap(struct __test_metadata *_metadata, FIXTURE_DATA(table) *self
 	if (!all)
 		return;
 	memset(&self->pages[first], 0, count * sizeof(*self->pages));
-	/* What munmap() took comes back, so that nothing else can get there. */
+	/* Reserve the range again after munmap(), so that nothing else gets there. */
 	ASSERT_MAPPED(mmap((void *)AT(first), count * PAGE, PROT_NONE, MAP_FIXED |
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 }
@@ -166,7 +166,7 @@ TEST_F(table, ranges_at_borders_of_large_slots)
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
 		for (size_t j = i + 1; j < ARRAY_SIZE(ends); j++) {
-			/* Not on a large border physically: that must not matter. */
+			/* Physically not on a large boundary: that must not matter. */
 			insert(ends[i], ends[j] - ends[i], 0x87654000, TABLE_SYNC);
 			check(0, 3 * slot + 1);
 			unmap(ends[i], ends[j] - ends[i]);
@@ -187,7 +187,7 @@ TEST_F(table, parts_of_large_slots_are_cut_out)
 	for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
 		unmap(cuts[i][0], cuts[i][1]);
 		check(0, 3 * slot);
-		unmap(cuts[i][0], cuts[i][1]);		/* there is nothing any more */
+		unmap(cuts[i][0], cuts[i][1]);		/* nothing is left there */
 		check(0, 3 * slot);
 	}
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How long a buffer lives: as long as a file is registered for it or a mapping
- * shows it, whatever process that is in, and not a moment longer, however the
- * process ends.
+ * How long a buffer lives: as long as a file is registered for it or a mapping shows it,
+ * in whatever process, and not a moment longer, however the process ends.
  */
 #include <pthread.h>
 
@@ -14,8 +13,8 @@ FIXTURE(life)
 	int b;
 	struct source src;
 	struct cmem_alloc buf;		/* of a, filled with tag 1 */
-	char *map;			/* of all of it */
-	__u64 taken;			/* what is free while it lives */
+	char *map;			/* of the whole buffer */
+	__u64 taken;			/* free memory while it lives */
 	struct snapshot before;
 };
 
@@ -76,7 +75,7 @@ TEST_F(life, a_buffer_that_is_only_mapped_has_no_owner_and_gets_none)
 	again = cmem_map(self->a, &self->buf);
 	EXPECT_TRUE(again == MAP_FAILED);
 	EXPECT_EQ(EPERM, errno);
-	/* What it is, can still be asked; and its cache be maintained. */
+	/* RESOLVE still works on it, and so does cache maintenance. */
 	EXPECT_EQ(0, cmem_resolve(self->b, self->map + page_size() + 1, &res));
 	EXPECT_EQ(self->buf.phys_addr + page_size() + 1, res.phys_addr);
 	EXPECT_EQ(0, cmem_sync(self->b, self->map, self->buf.length, CMEM_SYNC_WRITE_BACK));
@@ -143,7 +142,7 @@ TEST_F(life, a_mapping_holds_the_file_and_its_registration)
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 1));
-	/* There is a holder yet, so others may register. */
+	/* A holder still exists, so others may register. */
 	EXPECT_EQ(0, cmem_register(self->b, self->buf.phys_addr));
 	EXPECT_EQ(0, cmem_free(self->b, self->buf.phys_addr));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
@@ -201,7 +200,7 @@ TEST_F(life, fork_shares_the_owner)
 	ASSERT_MAPPED(shared);
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	IN_CHILD(pid) {
-		/* What the parent allocated, the child frees; and the other way round. */
+		/* The child frees what the parent allocated, and vice versa. */
 		ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 		ASSERT_EQ(0, source_alloc(self->a, &self->src, 0, shared));
 		close(self->a);
@@ -226,7 +225,7 @@ TEST_F(life, an_inherited_mapping_holds_the_buffer)
 		close(go[1]);
 		close(self->a);
 		ASSERT_EQ(1, write(gone[1], &byte, 1));
-		/* Until the parent has let go of everything. */
+		/* Until the parent has released everything. */
 		ASSERT_EQ(1, read(go[0], &byte, 1));
 		ASSERT_EQ(-1, find_stranger(self->map, self->buf.length, 1));
 		fill(self->map, self->buf.length, 2);
@@ -299,7 +298,7 @@ TEST_F(life, a_file_lost_in_a_socket_gives_its_buffers_back)
 	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
 	close(pair[0]);
 	close(pair[1]);
-	/* The kernel collects what was in flight when it sees fit. */
+	/* The kernel collects file descriptors in flight whenever it wants. */
 	EXPECT_TRUE(eventually(is_same(&self->before)));
 }
 
@@ -337,7 +336,7 @@ TEST_F(life, threads_share_the_owner)
 		ASSERT_EQ(0, pthread_create(&thread, NULL, allocate_in_thread, &baton));
 		ASSERT_EQ(0, pthread_join(thread, NULL));
 		ASSERT_EQ(0, baton.ret);
-		/* One thread dead, its buffer is with the file. */
+		/* One thread is dead, but its buffer belongs to the file. */
 		EXPECT_EQ(self->taken, source_free(self->b, &self->src));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, free_in_thread, &baton));
 		ASSERT_EQ(0, pthread_join(thread, NULL));

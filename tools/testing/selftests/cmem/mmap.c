@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mapping buffers: whole, in part, many times and wrongly; what mremap(),
- * munmap(), mprotect(), madvise() and fork() make of a mapping; and how a
- * debugger sees it.
+ * Mapping buffers: whole, in part, many times and wrongly; what mremap(), munmap(),
+ * mprotect(), madvise() and fork() do to a mapping; and how a debugger sees it.
  */
 #include <sys/personality.h>
 #include <sys/ptrace.h>
@@ -150,7 +149,7 @@ TEST_F(map, many_mappings_of_one_buffer)
 		ASSERT_MAPPED(map[i]);
 		map[i][i] = i;
 	}
-	/* Each byte was written through another mapping than the one it is read by. */
+	/* Each byte is written through one mapping and read through another. */
 	for (int i = 0; i < MANY; i++) {
 		EXPECT_EQ((char)i, map[(i + MANY - PAGES) % MANY][i]);
 	}
@@ -193,7 +192,7 @@ TEST_F(map, every_page_of_2M_mappings_is_the_right_one)
 	ASSERT_MAPPED(map);
 	area = mmap(NULL, buf.length + 2 * SZ_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(area);
-	/* One page off: no large page table entry can be used for this one. */
+	/* One page off: this mapping cannot use a large page table entry. */
 	odd = (void *)(((unsigned long)area | (SZ_2M - 1)) + 1 +
 		       (((unsigned long)map + self->page) & (SZ_2M - 1)));
 	odd = mmap((void *)odd, buf.length, RW, MAP_SHARED | MAP_FIXED, self->fd,
@@ -213,7 +212,7 @@ TEST_F(map, every_page_of_2M_mappings_is_the_right_one)
 	EXPECT_EQ(0, munmap(area, buf.length + 2 * SZ_2M));
 }
 
-/* Splits of a large page table entry */
+/* The number of splits of a large page table entry */
 TEST_F(map, parts_of_2M_mappings_can_go_and_change_protection)
 {
 	struct source src;
@@ -330,7 +329,7 @@ TEST_F(map, addresses_in_no_buffer_are_EINVAL)
 	struct cmem_alloc freed;
 
 	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
-		/* A 32-bit kernel has no page behind the last, and says so itself. */
+		/* A 32-bit kernel has no page after the last, and says so itself. */
 		bool last = far[i] + self->page == 1ULL << 44 && on_32_bit_kernel();
 
 		EXPECT_REFUSED(last ? EOVERFLOW : EINVAL,
@@ -342,7 +341,7 @@ TEST_F(map, addresses_in_no_buffer_are_EINVAL)
 
 		if (b->kind == CMEM_KIND_CMA)
 			continue;
-		/* A CMA area, with our buffer, may lie right beside the block. */
+		/* A CMA area with our buffer may lie right next to the block. */
 		if (b->base - self->page - self->buf.phys_addr >= self->buf.length) {
 			EXPECT_REFUSED(EINVAL, try_map(self->fd, b->base - self->page, self->page,
 						       RW, MAP_SHARED));
@@ -354,7 +353,7 @@ TEST_F(map, addresses_in_no_buffer_are_EINVAL)
 		EXPECT_REFUSED(EINVAL, try_map(self->fd, b->base + b->length - self->page,
 					       2 * self->page, RW, MAP_SHARED));
 	}
-	/* A buffer that was is none. */
+	/* A freed buffer cannot be mapped. */
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, self->buf.phys_addr, self->page, RW,
 				       MAP_SHARED));
@@ -363,7 +362,7 @@ TEST_F(map, addresses_in_no_buffer_are_EINVAL)
 
 TEST_F(map, offset_plus_length_that_wraps_is_refused)
 {
-	/* Of what 64-bit offsets hold, and of what mmap2() of 32 bit can ask for. */
+	/* Of the offsets that 64 bits hold, and that mmap2() of 32 bits can request. */
 	const __u64 offset[] = {
 		sizeof(long) == 8 ? -self->page : (1ULL << 44) - self->page,
 		sizeof(long) == 8 ? -2 * self->page : (1ULL << 44) - 2 * self->page,
@@ -376,7 +375,7 @@ TEST_F(map, offset_plus_length_that_wraps_is_refused)
 
 			ASSERT_EQ(0, take_snapshot(&before_call));
 			ret = try_map(self->fd, offset[i], pages * self->page, RW, MAP_SHARED);
-			/* EOVERFLOW: the kernel itself, before it asks the driver. */
+			/* EOVERFLOW: the kernel itself, before it calls the driver. */
 			EXPECT_TRUE(ret == -EINVAL || ret == -EOVERFLOW)
 				TH_LOG("%#llx: %ld", offset[i], ret);
 			expect_same(&before_call);
@@ -396,10 +395,10 @@ TEST_F(map, a_length_of_zero_is_EINVAL)
 }
 
 /*
- * Without being registered: a program of old that knows an address maps it, and does no more.
+ * Without a registration: an old program that knows an address maps it, and does no more.
  */
 
-/* How many files are registered, as the others find out */
+/* How many files are registered, as others can find out */
 static int num_holders(__u64 phys_addr)
 {
 	char path[64], line[512], start[32];
@@ -437,12 +436,12 @@ TEST_F(map, who_may_register_may_map)
 	ASSERT_MAPPED(part);
 	fill(map, self->buf.length, 1);
 	EXPECT_EQ(0, memcmp(part, map + self->page, self->page));
-	/* There is nothing that it could drop, but it may export, and sync. */
+	/* There is no registration to drop, but it may export and sync. */
 	EXPECT_REFUSED(EPERM, cmem_free(other, phys));
 	EXPECT_EQ(0, cmem_sync(other, part, self->page, CMEM_SYNC_WRITE_BACK));
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 
-	/* As long as it is there, it counts: who may register by the address still may. */
+	/* While it exists, it counts: a file that may register by address still may. */
 	ASSERT_EQ(0, cmem_free(self->fd, phys));
 	EXPECT_REFUSED(EPERM, cmem_free(other, phys));
 	ASSERT_EQ(0, cmem_register(third, phys));
@@ -503,7 +502,7 @@ TEST_F(map, such_a_file_registers_as_well)
 
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, cmem_register(other, phys));
-	/* This one was made by a file that is registered: it holds its memory, and no more. */
+	/* A registered file made this mapping: it only holds its own memory. */
 	again = map_part(other, phys, self->page);
 	ASSERT_MAPPED(again);
 	ASSERT_EQ(0, munmap(map, self->page));
@@ -527,7 +526,7 @@ TEST_F(map, who_may_not_register_may_not_map)
 	pid_t pid;
 
 	ASSERT_LE(0, reader);
-	/* For reading is less than what the owner's file is open for. */
+	/* A read-only file may map for reading; the owner's file is open for more. */
 	map = mmap(NULL, self->page, PROT_READ, MAP_SHARED, reader, self->buf.phys_addr);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, mprotect(map, self->page, RW));
@@ -617,9 +616,7 @@ TEST_F(map, a_file_opened_for_reading_maps_for_reading_only)
 	close(reader);
 }
 
-/*
- * What becomes of a mapping
- */
+/* What happens to a mapping */
 
 TEST_F(map, without_access_first_it_maps_the_same_memory_later)
 {
@@ -639,7 +636,7 @@ TEST_F(map, without_access_first_it_maps_the_same_memory_later)
 	EXPECT_EQ(0, munmap(other, self->buf.length));
 }
 
-/* The "rwxs" of the mapping at @addr in /proc/self/maps; true if it is there. */
+/* The "rwxs" of the mapping at @addr in /proc/self/maps; true if it exists. */
 static bool permissions(const void *addr, char perms[5])
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -721,7 +718,7 @@ TEST_F(map, a_read_only_mapping_is_not_writable)
 	EXPECT_EQ(SIGSEGV, access_signal(map + self->buf.length - 1, true));
 	*rw = 3;
 	EXPECT_EQ(3, *map);
-	/* Also when it has been read before. */
+	/* Also after an earlier read. */
 	EXPECT_EQ(SIGSEGV, access_signal(map, true));
 	EXPECT_EQ(0, munmap(map, self->buf.length));
 	EXPECT_EQ(0, munmap(rw, self->buf.length));
@@ -829,7 +826,7 @@ TEST_F(map, madvise_takes_no_bytes_away)
 
 	ASSERT_MAPPED(map);
 	fill(map, self->buf.length, 11);
-	/* Which of them are refused is the kernel's business. */
+	/* The kernel decides which of them it refuses. */
 	for (size_t i = 0; i < ARRAY_SIZE(advice); i++) {
 		madvise(map, self->buf.length, advice[i]);
 		ASSERT_EQ(-1, find_stranger(map, self->buf.length, 11))
@@ -874,7 +871,7 @@ static bool has_flag(const char *flags, const char *flag)
 {
 	const char *at = strstr(flags, flag);
 
-	/* Two letters each, a blank before and after. */
+	/* Two letters each, with a space before and after. */
 	return at && at > flags && at[-1] == ' ';
 }
 
@@ -911,7 +908,7 @@ TEST_F(map, core_dumps_leave_it_out_and_it_neither_grows_nor_executes)
 	EXPECT_EQ(0, munmap(map, self->buf.length));
 }
 
-/* For a part that is mapped page by page, the core sets some of the flags. */
+/* If a part is mapped page by page, the core sets some of the flags. */
 TEST_F(map, a_mapping_of_huge_pages_alone_has_the_same_flags)
 {
 	struct cmem_alloc buf;
@@ -934,8 +931,8 @@ TEST_F(map, a_mapping_of_huge_pages_alone_has_the_same_flags)
 }
 
 /*
- * x86 keeps a list of how physical memory that is no RAM is mapped: how many entries of
- * it are about this range, or with @but only those that are not of this type; -1 where
+ * x86 keeps a list of how physical memory other than RAM is mapped. Returns the number of
+ * its entries that concern this range, with @but only those of another type; -1 where
  * there is no such list.
  */
 static int count_memory_types(__u64 start, __u64 end, const char *but)
@@ -970,7 +967,7 @@ TEST_F(map, on_x86_it_is_write_back_and_nobody_makes_it_another)
 		EXPECT_LT(0, count_memory_types(start, end, NULL));
 	}
 	EXPECT_EQ(0, count_memory_types(start, end, "write-back"));
-	/* O_SYNC asks for an uncached mapping. */
+	/* O_SYNC requests an uncached mapping. */
 	mem = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
 	if (mem >= 0) {
 		raw = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, mem, start);
@@ -1005,9 +1002,7 @@ TEST_F(map, on_x86_unmapping_it_piece_by_piece_leaves_no_record)
 	EXPECT_EQ(before, count_memory_types(start, end, NULL));
 }
 
-/*
- * How others see it
- */
+/* How others see it */
 
 TEST_F(map, proc_mem_reads_and_writes_it)
 {
@@ -1053,7 +1048,7 @@ TEST_F(map, proc_mem_does_not_write_what_the_program_may_not)
 	EXPECT_STREQ("secure", text);
 	EXPECT_EQ(-1, pwrite(mem, "broken", 7, (unsigned long)map));
 	EXPECT_STREQ("secure", rw);
-	/* What mprotect() would give him, a debugger may take. */
+	/* A debugger may use what mprotect() would allow the program. */
 	ASSERT_EQ(0, mprotect(rw, self->page, PROT_READ));
 	EXPECT_EQ(7, pwrite(mem, "poked!", 7, (unsigned long)rw));
 	EXPECT_STREQ("poked!", map);

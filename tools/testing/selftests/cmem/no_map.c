@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What no-map promises on arm64: the kernel has no mapping of a carveout, through which the
- * CPU could read ahead of time, but as long as it works on the memory, or as programs have
+ * What no-map promises on arm64: the kernel has no mapping of a carveout, through which
+ * the CPU could read speculatively, except while it works on the memory or programs have
  * cached buffers there.
  */
 #include <sys/utsname.h>
@@ -48,7 +48,7 @@ FIXTURE_TEARDOWN(no_map)
 	expect_same(&self->before);
 }
 
-/* How many of the kernel's mappings have a part of the block */
+/* How many of the kernel's mappings contain a part of the block */
 static int count_mappings(const struct cmem_block_info *block)
 {
 	FILE *file = fopen("/proc/vmallocinfo", "r");
@@ -64,7 +64,7 @@ static int count_mappings(const struct cmem_block_info *block)
 		if (!at || sscanf(at, "phys=%llx", &phys) != 1 ||
 		    sscanf(line, "%*s %llu", &length) != 1)
 			continue;
-		/* There is a page behind it that guards it. */
+		/* A guard page follows it. */
 		length -= page_size();
 		if (phys < block->base + block->length && phys + length > block->base)
 			count++;
@@ -73,7 +73,7 @@ static int count_mappings(const struct cmem_block_info *block)
 	return count;
 }
 
-/* Nothing is left that the scrubber would work on, or is working on. */
+/* The scrubber has no work left and is not running. */
 static bool is_clean(int fd, __s32 id)
 {
 	struct cmem_block_info block;
@@ -87,7 +87,7 @@ static bool is_clean(int fd, __s32 id)
 	return true;
 }
 
-/* Nobody maps it, at last: what is dirty is cleaned first. */
+/* The mapping ends at last: the scrubber cleans dirty memory first. */
 static bool becomes_unmapped(int fd, const struct cmem_block_info *block)
 {
 	for (int i = 0; i < 1000; i++) {
@@ -114,11 +114,11 @@ TEST_F(no_map, a_buffer_that_is_not_cached_has_nothing_mapped)
 	EXPECT_TRUE(becomes_unmapped(self->fd, &self->block));
 	ASSERT_EQ(0, munmap(map, buf.length));
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
-	/* Another owner has it cleaned, and that is all that it is mapped for. */
+	/* It is cleaned for other owners, and only mapped for that. */
 	EXPECT_TRUE(becomes_unmapped(self->fd, &self->block));
 }
 
-/* One frame after the other, say: to map all of the block for each would take long. */
+/* One frame after another: mapping the whole block for each would take long. */
 TEST_F(no_map, little_work_maps_no_more_than_it_needs)
 {
 	struct cmem_alloc buf;
@@ -158,14 +158,14 @@ TEST_F(no_map, a_cached_buffer_is_mapped_while_it_is_there)
 	}
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, other.phys_addr));
-	/* A mapping of one holds it. */
+	/* A mapping of one buffer holds it. */
 	EXPECT_EQ(1, count_mappings(&self->block));
 	EXPECT_EQ(-1, find_stranger(map, buf.length, 2));
 	ASSERT_EQ(0, munmap(map, buf.length));
 	EXPECT_TRUE(becomes_unmapped(self->fd, &self->block));
 }
 
-/* What is kept for a supervisor is a device's, not the kernel's. */
+/* Memory kept for a supervisor is the device's, not the kernel's. */
 TEST_F(no_map, what_is_in_quarantine_is_not_mapped)
 {
 	struct cmem_release release = {

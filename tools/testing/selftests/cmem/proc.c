@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /proc/cmem in the format that scripts of the old driver's users parse, and
- * the fdinfo of an open /dev/cmem.
+ * /proc/cmem in the format that scripts of the old driver's users parse, and the fdinfo
+ * of an open /dev/cmem.
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -31,7 +31,7 @@ static void print(struct text *t, const char *format, ...)
 	va_end(args);
 }
 
-/* A file up to @limit bytes, read @step bytes at a time. */
+/* A file of up to @limit bytes, read @step bytes at a time. */
 static bool slurp_part(const char *path, size_t step, size_t limit, struct text *t)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -82,7 +82,7 @@ FIXTURE_TEARDOWN(proc)
 	expect_same(&self->before);
 }
 
-/* What is allocated: the buffers of the test, in any order. */
+/* The allocations: the buffers of the test, in any order. */
 struct busy {
 	const struct cmem_alloc *buf;
 	int count;
@@ -137,7 +137,7 @@ static void render_heap(struct text *t, const struct cmem_block_info *b, const s
 			used += busy->buf[i].length;
 	print(t, "Block %d: Heap: size %#llx, %#llx free\n\nHeap busy bufs:\n", b->block,
 	      b->heap_size, b->heap_size - used);
-	/* By address. */
+	/* Sorted by address. */
 	for (;;) {
 		const struct cmem_alloc *next = NULL;
 
@@ -165,7 +165,7 @@ static void render(struct text *t, const struct snapshot *s, const struct busy *
 	t->length = 0;
 	print(t, "%s", "");
 	for (unsigned int i = 0; i < s->num_blocks; i++) {
-		/* Its pools have no base, so that there are no numbers to expect. */
+		/* CMA pools have no base, so there are no numbers to expect. */
 		if (s->block[i].kind == CMEM_KIND_CMA)
 			continue;
 		for (__u32 j = 0; j < s->block[i].num_pools; j++) {
@@ -181,7 +181,7 @@ static void render(struct text *t, const struct snapshot *s, const struct busy *
 	}
 }
 
-/* Both texts byte for byte; the first line that differs is shown. */
+/* Compares both texts byte for byte and shows the first line that differs. */
 static void expect_text(struct __test_metadata *_metadata, const struct text *want,
 			const struct text *seen)
 {
@@ -200,20 +200,20 @@ static void expect_text(struct __test_metadata *_metadata, const struct text *wa
 		       (int)strcspn(want->bytes + line, "\n"), want->bytes + line);
 }
 
-/* The same of all but the block of CMA, which comes last. */
+/* The same for all but the CMA block, which comes last. */
 static void expect_blocks(struct __test_metadata *_metadata, const struct text *want,
 			  const struct text *seen)
 {
 	const char *cma = strstr(seen->bytes, "Block -1: ");
 	struct text blocks = *seen;
 
-	/* Before it, there is an empty line. */
+	/* An empty line comes before it. */
 	if (cma)
 		blocks.length = cma > seen->bytes ? cma - 1 - seen->bytes : 0;
 	expect_text(_metadata, want, &blocks);
 }
 
-/* How often the address of a buffer is told */
+/* How often the text has the address of a buffer */
 static unsigned int times_told(const struct text *seen, const struct cmem_alloc *buf)
 {
 	unsigned int times = 0;
@@ -265,7 +265,7 @@ TEST_F(proc, the_format_is_that_of_the_old_driver)
 	ASSERT_TRUE(slurp(PROC, 65536, &self->seen));
 	expect_blocks(_metadata, &want, &self->seen);
 
-	/* Every second one goes. */
+	/* Free every second one. */
 	for (int i = 0; i < busy.count; i++) {
 		ASSERT_EQ(0, cmem_free(self->fd, buf[i].phys_addr));
 		buf[i] = buf[busy.count - 1];
@@ -346,7 +346,7 @@ TEST_F(proc, addresses_are_hidden_from_those_who_could_not_register)
 		}
 		ASSERT_FALSE(has_failed(_metadata));
 
-		/* What is registered by a file of his, he sees. */
+		/* The user sees buffers that its own files are registered for. */
 		for (int i = 0; i < busy.count; i++) {
 			ASSERT_EQ(0, cmem_free(self->fd, buf[i].phys_addr));
 		}
@@ -395,7 +395,7 @@ TEST_F(proc, reading_while_buffers_come_and_go_shows_whole_lines)
 				    !strncmp(line, "Heap ", 5) ||
 				    !strncmp(line, "phys addr 0x", 12) ||
 				    sscanf(line, "id %u: phys addr 0%31s", &id, word) == 2 ||
-				    /* free ones of CMA, which are nowhere yet */
+				    /* free buffers of CMA, which have no address yet */
 				    (sscanf(line, "%u %31s", &id, word) == 2 &&
 				     !strcmp(word, "bufs")))
 				TH_LOG("\"%s\"", line);
@@ -403,7 +403,7 @@ TEST_F(proc, reading_while_buffers_come_and_go_shows_whole_lines)
 	}
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	/* The file is this process', too, and so is what the child had. */
+	/* This process shares the file with the child, and so the child's buffers. */
 	close(self->fd);
 	self->fd = -1;
 }
@@ -461,7 +461,7 @@ TEST_F(proc, fdinfo_counts_each_buffer_of_the_file_once)
 		expect_held(_metadata, other, 1, buf.length);
 		ASSERT_EQ(0, munmap(map, heap.length));
 	}
-	/* What fails is not counted. */
+	/* Failed calls do not count. */
 	ASSERT_EQ(-ENOENT, cmem_alloc(self->fd, src.block, 99, 1, 0, &heap));
 	ASSERT_EQ(-ENOENT, cmem_register(self->fd, 0));
 	expect_held(_metadata, self->fd, 0, 0);
@@ -489,7 +489,7 @@ static void hide_addresses(struct text *t)
 	t->length = to - t->bytes;
 }
 
-/* From now on a user who can't open the device, whatever group that is of */
+/* From now on a user that can't open the device, whatever its group is */
 static int become_stranger(void)
 {
 	if (setgroups(0, NULL) || setresgid(OTHER_UID, OTHER_UID, OTHER_UID))
@@ -550,7 +550,7 @@ TEST_F(proc, the_group_of_the_device_sees_addresses)
 	struct text all = {}, seen = {};
 	pid_t pid;
 
-	/* Nothing is busy, so that nothing is hidden. */
+	/* Nothing is busy, so nothing is hidden. */
 	ASSERT_TRUE(slurp(PROC, 4096, &all));
 	IN_CHILD(pid) {
 		int fd;

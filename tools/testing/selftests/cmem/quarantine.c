@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Quarantine: what is kept from others when who had it ends without having freed it, and
- * how it comes back.
+ * Quarantine: which memory is kept from others when its owner ends without freeing it,
+ * and how it comes back.
  */
 #include <limits.h>
 #include <pthread.h>
@@ -33,7 +33,7 @@ static __u32 quarantined(int fd, __s32 block)
 	return cmem_get_block(fd, block, &info) ? UINT_MAX : info.quarantined_buffers;
 }
 
-/* Whether what the block has stays until it is released. */
+/* Whether the block's buffers stay in quarantine until their release. */
 static bool is_for_ever(int fd, __s32 block)
 {
 	struct cmem_block_info info;
@@ -91,13 +91,13 @@ FIXTURE_SETUP(quarantine)
 
 FIXTURE_TEARDOWN(quarantine)
 {
-	/* What a test that failed has left */
+	/* What a failed test left behind */
 	cmem_release(self->fd, self->src.block, 0, 0, NULL);
 	close(self->fd);
 	expect_same(&self->before);
 }
 
-/* Of a file of its own: a buffer that asks for it, full of something */
+/* Through its own file: a buffer with the quarantine flag, full of data */
 #define allocate(fd, self, variant) __allocate(_metadata, fd, self, variant)
 static char *__allocate(struct __test_metadata *_metadata, int fd, FIXTURE_DATA(quarantine) *self,
 			const FIXTURE_VARIANT(quarantine) *variant)
@@ -115,7 +115,7 @@ static char *__allocate(struct __test_metadata *_metadata, int fd, FIXTURE_DATA(
 
 enum end { BY_CLOSE, BY_EXIT, BY_SIGNAL, BY_EXEC };
 
-/* Who has a buffer ends in one of these ways, and is gone when this returns. */
+/* The owner of a buffer ends in one of these ways, and is gone when this returns. */
 static void end_without_free(struct __test_metadata *_metadata, FIXTURE_DATA(quarantine) *self,
 			     const FIXTURE_VARIANT(quarantine) *variant, enum end end)
 {
@@ -146,7 +146,7 @@ static void end_without_free(struct __test_metadata *_metadata, FIXTURE_DATA(qua
 		}
 		_exit(CHILD_EXIT_OK);
 	}
-	/* The program that was executed has nothing of it, and lives on. */
+	/* The executed program has no access to the buffer, and lives on. */
 	if (end == BY_EXEC)
 		EXPECT_TRUE(eventually(quarantined(self->fd, self->src.block) == 1));
 	close(hold[0]);
@@ -156,7 +156,7 @@ static void end_without_free(struct __test_metadata *_metadata, FIXTURE_DATA(qua
 		ASSERT_TRUE(WIFSIGNALED(status));
 }
 
-/* Nobody gets at it, by whatever way. */
+/* Nobody can reach it in any way. */
 static void expect_unreachable(struct __test_metadata *_metadata, FIXTURE_DATA(quarantine) *self)
 {
 	const struct cmem_alloc *buf = self->buf;
@@ -173,7 +173,7 @@ static void expect_unreachable(struct __test_metadata *_metadata, FIXTURE_DATA(q
 		EXPECT_EQ(-EBUSY, cmem_block_remove(self->fd, self->src.block));
 }
 
-/* It is like all that was freed: others get it, and find zeros there. */
+/* It is like any freed memory: others get it, and find zeros. */
 static void expect_given_zeroed(struct __test_metadata *_metadata, FIXTURE_DATA(quarantine) *self)
 {
 	static struct cmem_alloc others[2048];
@@ -182,7 +182,7 @@ static void expect_given_zeroed(struct __test_metadata *_metadata, FIXTURE_DATA(
 	int count;
 
 	count = drain(fd, &self->src, 0, others, ARRAY_SIZE(others));
-	/* More than that of the heap would be for the test of the whole of it. */
+	/* More than that of the heap only matters to a test of the whole heap. */
 	ASSERT_TRUE(count > 0 || count == -ENOSPC) TH_LOG("%d", count);
 	for (int i = 0; i < (count < 0 ? ARRAY_SIZE(others) : count); i++) {
 		char *map;
@@ -195,13 +195,13 @@ static void expect_given_zeroed(struct __test_metadata *_metadata, FIXTURE_DATA(
 		EXPECT_EQ(-1, find_nonzero(map, others[i].length));
 		munmap(map, others[i].length);
 	}
-	/* CMA gives what it likes. */
+	/* CMA picks any memory. */
 	if (self->src.block >= 0)
 		EXPECT_TRUE(found);
 	close(fd);
 }
 
-/* debugfs tells what it is, and whose it was. */
+/* debugfs shows what it is and who owned it. */
 static void expect_shown(struct __test_metadata *_metadata, const struct cmem_alloc *buf)
 {
 	char path[64], begin[64], line[512];
@@ -334,7 +334,7 @@ TEST_F(quarantine, what_was_freed_goes_back)
 	struct cmem_register reg;
 	pid_t pid;
 
-	/* Before it is unmapped, after that, and when it is never unmapped */
+	/* Freed before the unmapping, after it, and without one */
 	IN_CHILD(pid) {
 		int fd = cmem_open();
 		char *map = allocate(fd, self, variant);
@@ -469,7 +469,7 @@ TEST_F(quarantine, all_of_a_block_is_released_at_once)
 	expect_released(_metadata, self);
 }
 
-/* Owners die, and two supervisors release, all of it and one by one. */
+/* Owners die, and two supervisors release buffers, all at once and one by one. */
 
 struct supervisor {
 	FIXTURE_DATA(quarantine) *self;
@@ -508,7 +508,7 @@ TEST_F(quarantine, two_supervisors_release_each_buffer_once)
 	for (unsigned int i = 0; i < times; i++) {
 		int fd = cmem_open();
 
-		/* In CMA, what others have may be in the way. */
+		/* In CMA, buffers of others may be in the way. */
 		if (!source_alloc(fd, &self->src, variant->flags | CMEM_ALLOC_QUARANTINE,
 				  self->buf))
 			died++;
@@ -524,7 +524,7 @@ TEST_F(quarantine, two_supervisors_release_each_buffer_once)
 	expect_released(_metadata, self);
 }
 
-/* A block all of whose buffers are so, as it is added. */
+/* A block that was added with quarantine for all buffers. */
 
 FIXTURE(block)
 {
@@ -615,13 +615,13 @@ TEST_F(block, time_lets_them_go)
 	EXPECT_TRUE(eventually(!quarantined(self->fd, self->id)));
 	EXPECT_EQ(0, cmem_block_remove(self->fd, self->id));
 
-	/* The longest there is has not passed yet. */
+	/* The longest quarantine has not ended yet. */
 	ASSERT_EQ(0, add_block(self, CMEM_BLOCK_QUARANTINE, CMEM_MAX_QUARANTINE_MS));
 	leave_a_buffer(_metadata, self);
 	EXPECT_EQ(1, quarantined(self->fd, self->id));
 	EXPECT_EQ(0, cmem_release(self->fd, self->id, 0, 0, NULL));
 	EXPECT_EQ(0, cmem_block_remove(self->fd, self->id));
-	/* What is waited for does not outlive the block. */
+	/* A pending timeout does not outlive the block. */
 	ASSERT_EQ(0, add_block(self, 0, 1));
 	leave_a_buffer(_metadata, self);
 	EXPECT_EQ(0, quarantined(self->fd, self->id));
@@ -639,7 +639,7 @@ TEST_F(block, what_is_asked_for_is_checked)
 	EXPECT_EQ(-EINVAL, add_block(self, CMEM_BLOCK_QUARANTINE, UINT_MAX));
 	EXPECT_EQ(-EOPNOTSUPP, add_block(self, CMEM_BLOCK_RPROC, 0));
 	EXPECT_EQ(-EINVAL, cmem_ioctl(self->fd, CMEM_IOCTL_BLOCK_ADD, &add));
-	/* A caller that knows nothing of it */
+	/* A caller that does not know about quarantine */
 	add.pool_size = 0;
 	add.size = offsetof(struct cmem_block_add, quarantine_ms);
 	add.quarantine_ms = UINT_MAX;
@@ -654,7 +654,7 @@ TEST_F(block, what_is_asked_for_is_checked)
 	EXPECT_EQ(-EOPNOTSUPP, cmem_ioctl(self->fd, CMEM_IOCTL_RELEASE, &release));
 }
 
-/* Of a heap, a buffer has no owner: to close it is to free it, but to die is not. */
+/* A buffer of a DMA-BUF heap has no owner: close() frees it, but death does not. */
 TEST_F(block, a_buffer_of_its_dmabuf_heap_is_left_by_the_dead_only)
 {
 	struct dma_heap_allocation_data *data = (void *)self->buf;
@@ -712,7 +712,7 @@ static void *peep(void *arg)
 	return NULL;
 }
 
-/* Whoever looks at the memory of a process (ps, a debugger) may be the last to have it. */
+/* A process that looks at another's memory (ps, a debugger) may be its last user. */
 TEST_F(block, a_buffer_of_its_dmabuf_heap_is_left_by_the_dead_whoever_looks_on)
 {
 	struct dma_heap_allocation_data *data = (void *)self->buf;
@@ -733,7 +733,7 @@ TEST_F(block, a_buffer_of_its_dmabuf_heap_is_left_by_the_dead_whoever_looks_on)
 	};
 	p.pid = fork_child(_metadata);
 	if (!p.pid) {
-		/* Twice: who goes first is not the last. */
+		/* Two mappings: the first to go is not the last. */
 		ASSERT_EQ(0, ioctl(heap, DMA_HEAP_IOCTL_ALLOC, data));
 		ASSERT_MAPPED(dmabuf_map(data->fd, 0, page_size()));
 		ASSERT_MAPPED(dmabuf_map(data->fd, 0, page_size()));
@@ -764,7 +764,7 @@ static void *release_all(void *arg)
 	return (void *)(unsigned long)quarantined(self->fd, self->id);
 }
 
-/* Also not what another supervisor is about to release: the block can be removed then. */
+/* Nothing is left, even if another supervisor is releasing: the block is removable. */
 TEST_F(block, a_supervisor_who_releases_all_leaves_nothing)
 {
 	pthread_t thread[2];
@@ -789,8 +789,8 @@ TEST_F(block, a_supervisor_who_releases_all_leaves_nothing)
 }
 
 /*
- * Remote processors that the block names. Those of the lab's board stop and start as they
- * are told: dsp-0 is off at boot, dsp-1 was started by a boot loader.
+ * Remote processors that the block names. Those of the lab's board stop and start on
+ * request: dsp-0 is off at boot, a boot loader has started dsp-1.
  */
 
 #define RPROCS		"/sys/class/remoteproc"
@@ -826,7 +826,7 @@ static bool read_text(const char *path, char *text, size_t size)
 	return ok;
 }
 
-/* The directory of dsp-<number>, whatever number it came as */
+/* The directory of dsp-<number>, whatever number the kernel gave it */
 static bool rproc_path(int number, char *path, size_t size)
 {
 	char name[16], text[64];
@@ -904,7 +904,7 @@ FIXTURE_TEARDOWN(rproc)
 	expect_same(&self->before);
 }
 
-/* So many are there, and will be. A look that comes later is what is to be found. */
+/* The count is @count and stays so. Repeated reads catch a late change. */
 static bool stays(FIXTURE_DATA(rproc) *self, unsigned int count)
 {
 	for (int i = 0; i < 20; i++) {
@@ -935,7 +935,7 @@ TEST_F(rproc, all_of_them_must_have_stopped)
 	EXPECT_TRUE(stays(self, 1));
 	ASSERT_EQ(0, rproc_set(0, "stop"));
 	EXPECT_TRUE(stays(self, 1));
-	/* It goes on without us. */
+	/* The processor continues without the kernel. */
 	ASSERT_EQ(0, rproc_set(1, "detach"));
 	EXPECT_TRUE(stays(self, 1));
 	ASSERT_EQ(0, rproc_set(1, "start"));
@@ -988,13 +988,13 @@ TEST_F(rproc, while_they_are_off_nothing_stays)
 
 TEST_F(rproc, they_may_come_late_and_go)
 {
-	/* Whose driver goes is stopped by that. */
+	/* Removing its driver stops the processor. */
 	leave(_metadata, self);
 	ASSERT_EQ(0, rproc_bind(0, false));
 	EXPECT_TRUE(stays(self, 1));
 	ASSERT_EQ(0, rproc_bind(1, false));
 	EXPECT_TRUE(gets(self, 0));
-	/* There again, and seen as what they are */
+	/* They are back, with their states recognized */
 	ASSERT_EQ(0, rproc_bind(0, true));
 	ASSERT_EQ(0, rproc_bind(1, true));
 	ASSERT_EQ(0, rproc_set(0, "start"));
@@ -1015,7 +1015,7 @@ TEST_F(rproc, a_supervisor_need_not_wait_for_them)
 	EXPECT_EQ(0, quarantined(self->fd, self->id));
 }
 
-/* Who only maps it counts as one who has it: what ends is the last mapping, or nothing. */
+/* A process that only maps it counts as a user: the end of its last mapping counts. */
 TEST_F(quarantine, who_only_maps_it_ends_too)
 {
 	int owner = cmem_open(), other = cmem_open();
@@ -1024,7 +1024,7 @@ TEST_F(quarantine, who_only_maps_it_ends_too)
 
 	part = mmap(NULL, page_size(), PROT_READ, MAP_SHARED, other, self->buf->mmap_offset);
 	ASSERT_MAPPED(part);
-	/* A child that is not asked for anything ends: the parent's mapping is there still. */
+	/* A child that does nothing ends: the parent's mapping still exists. */
 	IN_CHILD(pid) {
 	}
 	join_child(pid);
@@ -1033,7 +1033,7 @@ TEST_F(quarantine, who_only_maps_it_ends_too)
 	ASSERT_EQ(0, cmem_free(owner, self->buf->phys_addr));
 	expect_same(&self->before);
 
-	/* And one that has it alone, and dies with it. */
+	/* A child that is the only user, and dies with it. */
 	map = allocate(owner, self, variant);
 	IN_CHILD(pid) {
 		int fd = cmem_open();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Quotas: how much of a block each user may have, who that is, what counts, and what
- * one sees of it.
+ * Quotas: how much of a block each user may have, who the user is, what counts, and what
+ * is visible of it.
  */
 #include <inttypes.h>
 #include <linux/capability.h>
@@ -31,7 +31,7 @@ static int param_set(const char *text)
 	int fd = open(PARAM, O_WRONLY | O_CLOEXEC);
 	int ret;
 
-	/* To write nothing at all changes nothing. */
+	/* Writing nothing at all would change nothing. */
 	if (!*text)
 		text = "\n";
 	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
@@ -39,7 +39,7 @@ static int param_set(const char *text)
 	return ret;
 }
 
-/* A quota of so many bytes for one block */
+/* A quota of this many bytes for one block */
 static int set_quota(__s32 block, __u64 bytes)
 {
 	char text[64];
@@ -55,7 +55,7 @@ static __u64 charged(int fd, __s32 block)
 	return cmem_get_block(fd, block, &info) ? ~0ULL : info.charged;
 }
 
-/* What debugfs says that a user has, or -1 if it does not know him */
+/* The bytes that debugfs shows for a user, or -1 if it does not list the user */
 static long long users_say(__s32 block, uid_t uid)
 {
 	unsigned long long bytes;
@@ -74,7 +74,7 @@ static long long users_say(__s32 block, uid_t uid)
 	return found;
 }
 
-/* A child, another user, that runs the statement that follows */
+/* A child with another uid that runs the statement that follows */
 #define AS_USER(pid, uid)						\
 	IN_CHILD(pid)							\
 		for (int _done = become_user(uid) ? (_exit(1), 1) : 0; !_done; _done = 1)
@@ -139,7 +139,7 @@ TEST_F(quota, more_than_it_is_enomem)
 		ASSERT_EQ(3 * self->src.length, info.quota);
 		ASSERT_EQ(3 * self->src.length, info.charged);
 
-		/* What is free again can be had again. */
+		/* Freed memory can be allocated again. */
 		ASSERT_EQ(0, cmem_free(fd, buf[0].phys_addr));
 		ASSERT_EQ(2 * self->src.length, charged(fd, self->src.block));
 		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf[0]));
@@ -179,7 +179,7 @@ TEST_F(quota, each_user_has_one_of_his_own)
 		EXPECT_EQ(2 * self->src.length, users_say(self->src.block, uids[i]));
 	}
 	EXPECT_EQ(0, charged(self->fd, self->src.block));
-	/* A death is the end of it as well. */
+	/* A death frees the buffers as well. */
 	for (int i = 0; i < 2; i++) {
 		kill(pid[i], SIGKILL);
 		waitpid(pid[i], NULL, 0);
@@ -189,7 +189,7 @@ TEST_F(quota, each_user_has_one_of_his_own)
 	close(told[1]);
 }
 
-/* Gives up CAP_SYS_RESOURCE, as a service of root's may have done. */
+/* Gives up CAP_SYS_RESOURCE, as a service of root may do. */
 static int drop_sys_resource(void)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
@@ -216,7 +216,7 @@ TEST_F(quota, it_is_not_for_who_opened_with_CAP_SYS_RESOURCE)
 		fd = cmem_open();
 		ASSERT_LE(0, fd);
 		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf[4]));
-		/* The other file was opened with it. */
+		/* The other file was opened with the capability. */
 		ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf[4]));
 		ASSERT_EQ(0, cmem_free(self->fd, buf[4].phys_addr));
 		close(fd);
@@ -271,7 +271,7 @@ TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
 		}
 		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf));
 		ASSERT_EQ(1, send(sockets[0], "x", 1, 0));
-		/* Until the other side has let go of one */
+		/* Until the other side has released one */
 		ASSERT_EQ(1, recv(sockets[0], &byte, 1, 0));
 		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf));
 		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf));
@@ -300,7 +300,7 @@ TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
 	close(dmabuf[0]);
 	ASSERT_EQ(1, send(sockets[1], "x", 1, 0));
 	join_child(pid);
-	/* He is gone, and what he passed on is still his. */
+	/* The user is gone, and still pays for what it passed on. */
 	EXPECT_EQ(2 * self->src.length, users_say(self->src.block, OTHER_UID));
 	close(dmabuf[1]);
 	close(dmabuf[2]);
@@ -322,7 +322,7 @@ TEST_F(quota, memory_of_the_blocks_DMA_BUF_heap_counts)
 		int fd = cmem_open();
 		int dmabuf = dma_heap_alloc(heap, page_size());
 
-		/* From the best pool, which may be another, with shorter buffers */
+		/* From the best pool, which may be another one with shorter buffers */
 		ASSERT_LE(0, dmabuf);
 		first = charged(fd, self->src.block);
 		ASSERT_LE(page_size(), first);
@@ -370,7 +370,7 @@ TEST_F(quota, the_users_of_a_user_namespace_count_as_who_made_it)
 	}
 	ASSERT_EQ(1, read(ready[0], &byte, 1));
 	if (byte == 'y') {
-		/* As newuidmap does for a user who has subordinate uids */
+		/* Like newuidmap for a user with subordinate uids */
 		snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		ASSERT_LT(0, write(fd, "0 1000 1\n1 5000 9\n", 18));
@@ -402,7 +402,7 @@ TEST_F(quota, it_may_change_while_there_are_buffers)
 			ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf[i]));
 		ASSERT_EQ(1, write(told[1], "x", 1));
 		ASSERT_EQ(1, read(changed[0], &byte, 1));
-		/* He has more than he may have: it stays his, and nothing comes to it. */
+		/* The user is over the quota: it keeps its buffers, but gets no more. */
 		ASSERT_EQ(2 * self->src.length, charged(fd, self->src.block));
 		ASSERT_EQ(0, cmem_free(fd, buf[0].phys_addr));
 		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf[0]));
@@ -486,7 +486,7 @@ TEST(a_block_that_is_added_may_bring_a_quota)
 	EXPECT_EQ(0, cmem_get_block(fd, add.block, &info));
 	EXPECT_EQ(5 * page_size(), info.quota);
 
-	/* A block that comes later has what the parameter says. */
+	/* A block that is added later gets the parameter's value. */
 	EXPECT_EQ(0, set_quota(add.block, 3 * page_size()));
 	EXPECT_EQ(0, cmem_block_remove(fd, add.block));
 	EXPECT_EQ(0, put_back_block(fd, &spare));

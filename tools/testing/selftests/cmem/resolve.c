@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * RESOLVE: the physical address behind a user address, for every byte of every
- * mapping of /dev/cmem, and for nothing else.
+ * RESOLVE: the physical address behind a user address, for every byte of every mapping of
+ * /dev/cmem, and for nothing else.
  */
 #include <sys/auxv.h>
 
@@ -98,7 +98,7 @@ TEST_F(resolve, attributes_are_those_of_the_allocation)
 
 TEST_F(resolve, one_past_the_end_is_EFAULT)
 {
-	/* Something of ours before and behind, so that it is not by chance unmapped. */
+	/* Our mappings before and after it, so that it is not unmapped by chance. */
 	char *area = mmap(NULL, 4 * self->page, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct cmem_resolve res;
@@ -183,9 +183,7 @@ TEST_F(resolve, what_a_child_inherited_resolves_there_and_its_own_addresses_only
 	EXPECT_EQ(0, cmem_resolve(self->fd, self->map, &res));
 }
 
-/*
- * Addresses that are no mapping of /dev/cmem
- */
+/* Addresses outside the mappings of /dev/cmem */
 
 FIXTURE(strange)
 {
@@ -208,7 +206,7 @@ static int resolve_number(int fd, __u64 addr)
 	struct cmem_resolve sent = res;
 	int ret = cmem_ioctl(fd, CMEM_IOCTL_RESOLVE, &res);
 
-	/* Nothing is told of it. */
+	/* The call reports nothing about it. */
 	return ret && memcmp(&res, &sent, sizeof(res)) ? -EPROTO : ret;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A new owner never sees an old byte, whatever the memory, however it was and
- * will be mapped, and whoever else held it; an owner gets his own back without
- * waiting; and what is free gets clean by itself.
+ * A new owner never sees an old byte, whatever the memory, its old and new mappings and
+ * its other holders; an owner gets its own memory back without waiting; and free memory
+ * becomes clean by itself.
  */
 #include "cmem_dmabuf.h"
 #include "cmem_trace.h"
@@ -17,12 +17,12 @@ FIXTURE(scrub)
 	struct snapshot before;
 };
 
-/* The flags are the new owner's. */
+/* The flags apply to the new owner. */
 SOURCE_VARIANTS(scrub);
 
 static const __u32 old_flags[] = { CMEM_ALLOC_CACHED, 0 };
 
-/* Pools and heaps of this kind that can be used up: one after the other. */
+/* Iterates over the pools or heaps of this kind that can be used up. */
 static bool next_source(const struct snapshot *s, int kind, bool heap, int *next,
 			struct source *src)
 {
@@ -62,7 +62,7 @@ FIXTURE_SETUP(scrub)
 	self->b = cmem_open();
 	ASSERT_LE(0, self->b);
 	ASSERT_EQ(0, take_snapshot(&self->before));
-	/* The one with the least memory, but enough for the cleaner to be caught at it. */
+	/* The source with the least memory, but enough to catch the cleaner at work. */
 	while (next_source(&self->before, variant->kind, variant->heap, &next, &src)) {
 		__u64 bytes = source_free(self->a, &src) * (variant->heap ? 1 : src.length);
 
@@ -84,7 +84,7 @@ FIXTURE_TEARDOWN(scrub)
 
 static struct cmem_alloc buf[MAX_BUFFERS];
 
-/* Takes all of the source through @fd and fills it; returns the number of buffers. */
+/* Allocates all of the source through @fd and fills it; returns the number of buffers. */
 static int fill_all(struct __test_metadata *_metadata, int fd, const struct source *src,
 		    __u32 flags, __u32 tag)
 {
@@ -101,7 +101,7 @@ static int fill_all(struct __test_metadata *_metadata, int fd, const struct sour
 	return count;
 }
 
-/* Takes all of the source through @fd: each word is 0. */
+/* Allocates all of the source through @fd: each word is 0. */
 static int expect_all_zero(struct __test_metadata *_metadata, int fd, const struct source *src,
 			   __u32 flags)
 {
@@ -149,7 +149,7 @@ TEST_F(scrub, the_owner_of_a_file_opened_later_is_a_new_one)
 {
 	fill_all(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED, 0xabcd);
 	close(self->a);
-	/* Most likely the same descriptor, and the same memory for its struct. */
+	/* Probably with the same descriptor and the same memory for its struct. */
 	self->a = cmem_open();
 	expect_all_zero(_metadata, self->a, &self->src, variant->flags);
 }
@@ -195,13 +195,13 @@ TEST_F(scrub, the_same_owner_gets_zeros_or_his_own_and_nothing_else)
 		fill(map, own.length < SZ_2M ? own.length : SZ_2M, 0xabcd);
 		ASSERT_EQ(0, munmap(map, own.length));
 		ASSERT_EQ(0, cmem_free(self->a, own.phys_addr));
-		/* Sometimes the cleaner gets in between. */
+		/* Sometimes the cleaner runs in between. */
 		if (n % 16 == 0)
 			usleep(n * 2000);
 	}
 }
 
-/* One buffer with tag 0xabcd, of a, which had nothing else: where it is now. */
+/* Allocates and fills one buffer with tag 0xabcd, the only one of a. */
 static void fill_one(struct __test_metadata *_metadata, FIXTURE_DATA(scrub) *self,
 		     struct cmem_alloc *shared, char **map)
 {
@@ -225,11 +225,11 @@ TEST_F(scrub, what_another_file_was_registered_for_comes_back_clean_even_to_its_
 		ASSERT_EQ(0, cmem_register(self->b, shared.phys_addr));
 		ASSERT_EQ(0, cmem_free(owner_last ? self->b : self->a, shared.phys_addr));
 		ASSERT_EQ(0, cmem_free(owner_last ? self->a : self->b, shared.phys_addr));
-		/* All of it, to be sure that this buffer is among it. */
+		/* All of it, to be sure that it includes this buffer. */
 		free_all(_metadata, self->a,
 			 expect_all_zero(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED));
 	}
-	/* b wrote it: that is not b's to get back, either. */
+	/* b wrote to it, but does not get it back without scrubbing, either. */
 	fill_one(_metadata, self, &shared, &map);
 	ASSERT_EQ(0, munmap(map, shared.length));
 	ASSERT_EQ(0, cmem_register(self->b, shared.phys_addr));
@@ -261,7 +261,7 @@ TEST_F(scrub, what_was_a_DMA_BUF_comes_back_clean_even_to_its_owner)
 	char *map;
 
 	DMABUF_OR_SKIP(self->a);
-	/* Whether or not anybody made something of it, and whatever goes last */
+	/* Whether or not anybody used the DMA-BUF, and whatever goes last */
 	for (int owner_last = 0; owner_last < 2; owner_last++) {
 		fill_one(_metadata, self, &shared, &map);
 		ASSERT_EQ(0, munmap(map, shared.length));
@@ -289,7 +289,7 @@ TEST_F(scrub, what_was_written_through_a_DMA_BUF_is_clean_for_the_next_owner)
 	dmabuf = cmem_export(self->a, shared.phys_addr, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dmabuf);
 	ASSERT_EQ(0, cmem_free(self->a, shared.phys_addr));
-	/* Long after it was freed, and the file descriptor closed */
+	/* Long after the free, and after the file descriptor was closed */
 	map = dmabuf_map(dmabuf, 0, shared.length);
 	ASSERT_MAPPED(map);
 	close(dmabuf);
@@ -310,7 +310,7 @@ TEST_F(scrub, what_was_mapped_at_the_free_is_clean_for_the_next_owner_after_the_
 	expect_all_zero(_metadata, self->b, &self->src, variant->flags);
 }
 
-/* On-chip memory is not cleaned before somebody has had it. */
+/* On-chip memory is not cleaned before it was used. */
 static void touch_all(struct __test_metadata *_metadata, FIXTURE_DATA(scrub) *self)
 {
 	int count = drain(self->b, &self->src, CMEM_ALLOC_CACHED, buf, MAX_BUFFERS);
@@ -338,7 +338,7 @@ TEST_F(scrub, what_is_free_gets_clean_by_itself)
 	fill_all(_metadata, self->a, &self->src, CMEM_ALLOC_CACHED, 0xabcd);
 	close(self->a);
 	EXPECT_TRUE(eventually(all_clean(self->b, &self->src)));
-	/* And then it is. */
+	/* After use, it is cleaned. */
 	self->a = cmem_open();
 	expect_all_zero(_metadata, self->a, &self->src, variant->flags);
 }
@@ -350,16 +350,14 @@ TEST_F(scrub, what_is_being_cleaned_is_waited_for_and_not_refused)
 		int count = drain(fd, &self->src, variant->flags, buf, MAX_BUFFERS);
 
 		ASSERT_LT(0, count);
-		/* Not one is missing, at whatever moment the cleaner is caught. */
+		/* No buffer is missing, at whatever moment the cleaner is caught. */
 		ASSERT_EQ(0, source_free(fd, &self->src));
 		free_all(_metadata, fd, count);
 		usleep(n % 10 * 5000);
 	}
 }
 
-/*
- * The owner who takes turns with himself
- */
+/* An owner that allocates its own memory again */
 
 static void count_scrub(const char *name, const char *fields, void *arg)
 {
@@ -394,7 +392,7 @@ TEST_F(scrub, an_owner_never_has_to_clean_what_was_only_his)
 	ASSERT_LE(0, trace_for_each(count_scrub, &scrubbed));
 	EXPECT_EQ(0, scrubbed);
 
-	/* That the trace would have shown it: the scrubber's own work is seen. */
+	/* Proof that the trace works: it shows the scrubber's own work. */
 	ASSERT_TRUE(trace_everybody("cmem/cmem_scrub"));
 	EXPECT_EQ(0, cmem_free(self->a, own.phys_addr));
 	ASSERT_TRUE(eventually(all_clean(self->a, &self->src)));
@@ -403,9 +401,7 @@ TEST_F(scrub, an_owner_never_has_to_clean_what_was_only_his)
 	trace_end();
 }
 
-/*
- * How long memory is kept for its last owner
- */
+/* How long memory is kept for its last owner */
 
 #define DELAY_PARAMETER "/sys/module/cmem/parameters/scrub_delay_ms"
 
@@ -465,7 +461,7 @@ TEST_F(delay, what_waits_longer_is_cleaned_when_the_time_gets_shorter)
 	struct cmem_alloc own;
 
 	ASSERT_TRUE(eventually(all_clean(self->fd, &self->src)));
-	/* An hour: nobody waits for that. */
+	/* An hour: the test does not wait for that. */
 	ASSERT_EQ(0, set_delay("3600000\n"));
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &own));
 	ASSERT_EQ(0, cmem_free(self->fd, own.phys_addr));
@@ -490,9 +486,7 @@ TEST_F(delay, a_time_that_is_none_is_refused)
 	EXPECT_STREQ(self->before, now);
 }
 
-/*
- * Blocks that opted out
- */
+/* Blocks that opted out */
 
 FIXTURE(keep)
 {

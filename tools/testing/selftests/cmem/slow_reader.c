@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A reader whose page does not come: the kernel sleeps in the middle of a copy to it, for
- * as long as whoever serves that page wants (slow_page.h). Blocks come and go meanwhile,
- * whatever of ours is being read or listed, and who adds or removes one can be killed.
+ * A reader whose page does not arrive: the kernel sleeps in the middle of a copy to it,
+ * as long as the page's server wants (slow_page.h). Blocks come and go meanwhile,
+ * whichever of our files is read or listed, and a process that adds or removes one can be
+ * killed.
  */
 #include <pthread.h>
 #include <sys/mount.h>
@@ -17,9 +18,9 @@ FIXTURE(slow_reader)
 {
 	int fd;
 	struct snapshot before;
-	struct spare_block spare;	/* to be removed and added */
+	struct spare_block spare;	/* the block to remove and add */
 	__s32 unused;			/* a number that no block ever had */
-	struct slow_page slow;		/* comes when complete() says so */
+	struct slow_page slow;		/* arrives when complete() is called */
 	char path[64];
 	bool reading;
 	pthread_t reader;
@@ -144,7 +145,7 @@ TEST_F(slow_reader, does_not_keep_a_block_from_coming_and_going)
 	EXPECT_EQ(CHILD_EXIT_OK, WEXITSTATUS(status));
 }
 
-/* A number that was never used gets its names then, which takes the directory's lock. */
+/* A new number gets its names then, which takes the directory's lock. */
 TEST_F(slow_reader, does_not_make_who_adds_a_block_immortal)
 {
 	struct cmem_block_info info;
@@ -160,7 +161,7 @@ TEST_F(slow_reader, does_not_make_who_adds_a_block_immortal)
 	made = eventually(!cmem_get_block(self->fd, self->unused, &info));
 	kill(pid, SIGKILL);
 	ended = eventually(has_ended(pid, &status));
-	/* Nor does it keep others from what they do with that block. */
+	/* It does not keep others from using that block either. */
 	if (made && ended) {
 		struct cmem_alloc buf;
 		int fd = cmem_open();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * On-chip memory: nothing of it is mapped cached, whatever is asked for, what is told of a
- * buffer says so, and it is Normal memory, on which every access works. All else that holds
- * of buffers, the other tests try on it as well.
+ * On-chip memory: it is never mapped cached, whatever the caller requests, the
+ * information about a buffer says so, and it is Normal memory, on which every access
+ * works. The other tests check everything else on it as well.
  */
 #include "cmem_test.h"
 
@@ -99,7 +99,7 @@ TEST_F(sram, every_access_works)
 	}
 }
 
-/* What one mapping has written, another one reads, without any maintenance. */
+/* One mapping reads what another wrote, without any maintenance. */
 TEST_F(sram, two_mappings_see_the_same)
 {
 	unsigned char *second = cmem_map(self->fd, &self->buf);
@@ -127,7 +127,7 @@ TEST_F(sram, sync_is_taken_and_changes_nothing)
 	ASSERT_EQ(-1, find_stranger(self->map, self->buf.length, 0x57));
 }
 
-/* Cached or not is no reason to clean: it is the same memory in the same mapping. */
+/* Cached or not is no reason to clean: memory and mapping are the same. */
 TEST_F(sram, the_owner_gets_his_own_back_however_he_asks)
 {
 	__u64 phys = self->buf.phys_addr;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Eight processes of two threads each at once: allocating, mapping, writing,
- * registering what others allocated, maintaining caches, closing and being
- * killed. No byte is ever somebody else's, and afterwards every block is as
- * full as it was.
+ * Eight processes of two threads each at once: they allocate, map, write, register
+ * buffers of others, maintain caches, close, and get killed. No process sees another's
+ * data, and afterwards every block is as full as before.
  */
 #include <pthread.h>
 
@@ -11,7 +10,7 @@
 
 #define PROCESSES	8
 #define THREADS		2
-#define BOARD		64		/* addresses that the processes tell each other */
+#define BOARD		64		/* addresses that the processes share */
 #define HELD		12
 
 FIXTURE(stress)
@@ -35,7 +34,7 @@ FIXTURE_TEARDOWN(stress)
 	expect_same(&self->before);
 }
 
-/* What goes wrong in a thread, where no ASSERT_*() can be used. */
+/* Reports errors in a thread, where ASSERT_*() does not work. */
 #define CHECK(condition) do {						\
 	if (!(condition) && !w->error) {				\
 		w->error = #condition;					\
@@ -49,7 +48,7 @@ struct worker {
 	volatile __u64 *board;
 	unsigned int seed;
 	unsigned int steps;
-	__u32 tag;			/* nobody else's */
+	__u32 tag;			/* owned by one thread */
 	int fd;				/* of the process: its threads share it */
 	int own;			/* of the thread */
 	const char *error;
@@ -62,7 +61,7 @@ struct worker {
 struct held {
 	struct cmem_alloc buf;
 	char *map;
-	size_t first;			/* what is mapped: bytes from the buffer's first */
+	size_t first;			/* mapped bytes, from the buffer's start */
 	size_t length;
 	int fd;
 	__u32 tag;
@@ -80,7 +79,7 @@ static void take(struct worker *w, struct held *h)
 			 1 + rand_r(&w->seed) % (1 << (8 + rand_r(&w->seed) % 10)),
 			 rand_r(&w->seed) % 8, &h->buf);
 	if (ret) {
-		/* The only things that may happen: no room, or no pool that large. */
+		/* The only errors allowed: no room, or no pool that large. */
 		errno = -ret;
 		CHECK(ret == -ENOMEM || ret == -ENOENT);
 		w->refused++;
@@ -127,7 +126,7 @@ static void give(struct worker *w, struct held *h)
 		CHECK(munmap(h->map, h->length) == 0);
 	CHECK(cmem_free(h->fd, h->buf.phys_addr) == 0);
 	if (!unmap_first) {
-		/* Freed, but mapped: still only ours. */
+		/* Freed but mapped: still only ours. */
 		CHECK(find_stranger(h->map, h->length, h->tag) == -1);
 		fill(h->map, h->length, ++w->tag);
 		CHECK(find_stranger(h->map, h->length, w->tag) == -1);
@@ -136,7 +135,7 @@ static void give(struct worker *w, struct held *h)
 	h->map = NULL;
 }
 
-/* Registers for what another process had a moment ago, and looks at it. */
+/* Registers for a buffer that another process had a moment ago, and checks it. */
 static void visit(struct worker *w)
 {
 	__u64 phys_addr = w->board[rand_r(&w->seed) % BOARD];
@@ -184,7 +183,7 @@ static void *work(void *arg)
 						ops[rand_r(&w->seed) % 2]) == 0);
 			break;
 		case 3:
-			/* All that this thread has goes at once. */
+			/* All buffers of this thread go at once. */
 			if (rand_r(&w->seed) % 8)
 				break;
 			close(w->own);
@@ -205,7 +204,7 @@ static void *work(void *arg)
 				take(w, h);
 		}
 	}
-	/* Half of them tidy up, the others leave it to the kernel. */
+	/* Half of them clean up, the others leave it to the kernel. */
 	if (w->seed % 2) {
 		for (struct held *h = held; h < held + HELD; h++) {
 			if (h->map)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SYNC and SYNC_ALL: which operations and ranges are taken, which refused, and
- * that a batch with one bad range does nothing at all. What they execute,
- * sync_trace.c looks at.
+ * SYNC and SYNC_ALL: which operations and ranges they accept and refuse, and that a batch
+ * with one bad range does nothing at all. sync_trace.c checks what they execute.
  */
 #include "cmem_trace.h"
 
@@ -58,7 +57,7 @@ TEST_F(sync, every_operation_is_served_on_every_part)
 		{ 1, self->buf.length - 1 }, { 3 * self->page + 5, 2 * self->page },
 	};
 
-	/* What was written back can be invalidated without loss. */
+	/* Data that was written back can be invalidated without loss. */
 	ASSERT_EQ(0, cmem_sync(self->fd, self->map, self->buf.length, CMEM_SYNC_WRITE_BACK));
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
@@ -90,7 +89,7 @@ TEST_F(sync, a_reserved_member_that_is_not_zero_is_EOPNOTSUPP)
 	}
 }
 
-/* For programs that map nothing */
+/* For programs that do not map memory */
 TEST_F(sync, physical_addresses_are_taken)
 {
 	struct cmem_sync_range range = { .op = CMEM_SYNC_WRITE_BACK };
@@ -127,7 +126,7 @@ TEST_F(sync, physical_addresses_are_taken)
 			ASSERT_FALSE(has_failed(_metadata)) TH_LOG("case %zu, op %u", i, ops[k]);
 		}
 	}
-	/* Who is registered for it, and nobody else */
+	/* Only for a caller that is registered for it */
 	range = (struct cmem_sync_range){ phys, length, CMEM_SYNC_WRITE_BACK, 0 };
 	EXPECT_REFUSED(EPERM, cmem_ioctl(other, CMEM_IOCTL_SYNC, &sync));
 	ASSERT_EQ(0, cmem_register(other, phys));
@@ -135,7 +134,7 @@ TEST_F(sync, physical_addresses_are_taken)
 	close(other);
 }
 
-/* Elements that are longer than the kernel's, and the first ones of all */
+/* Elements longer than the kernel's, and those of the first version */
 TEST_F(sync, elements_say_how_long_they_are)
 {
 	struct { struct cmem_sync_range range; __u64 more; } later[3] = { 0 };
@@ -152,7 +151,7 @@ TEST_F(sync, elements_say_how_long_they_are)
 	later[2].more = 1;
 	EXPECT_REFUSED(E2BIG, cmem_ioctl(self->fd, CMEM_IOCTL_SYNC, &sync));
 	later[2].more = 0;
-	/* With another idea of it, the second one is none. */
+	/* With another element size, the second element is invalid. */
 	sync.range_size = 0;
 	EXPECT_REFUSED(EOPNOTSUPP, cmem_ioctl(self->fd, CMEM_IOCTL_SYNC, &sync));
 	for (__u32 size = 1; size < sizeof(struct cmem_sync_range); size++) {
@@ -193,7 +192,7 @@ TEST_F(sync, a_range_that_reaches_beyond_the_mapping_is_EFAULT)
 		self->buf.length + 1, self->buf.length + self->page, 1ULL << 30, 1ULL << 31,
 		(__u64)1 << 32, 1ULL << 40, 1ULL << 62,
 	};
-	/* Nothing of ours directly behind it. */
+	/* Nothing of ours directly after it. */
 	char *area = mmap(NULL, self->buf.length + self->page, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *map;
@@ -227,7 +226,7 @@ TEST_F(sync, a_range_with_a_hole_is_EFAULT)
 	EXPECT_EQ(0, cmem_sync(self->fd, self->map, 2 * self->page, CMEM_SYNC_WRITE_BACK));
 	EXPECT_EQ(0, cmem_sync(self->fd, self->map + 3 * self->page, self->page,
 			       CMEM_SYNC_WRITE_BACK));
-	/* Other memory in the hole does not make it one. */
+	/* Other memory in the hole does not make it part of the range. */
 	ASSERT_MAPPED(mmap(self->map + 2 * self->page, self->page, PROT_READ,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	EXPECT_REFUSED(EFAULT, cmem_sync(self->fd, self->map, 4 * self->page,
@@ -353,7 +352,7 @@ TEST_F(sync, ranges_that_can_not_be_read_are_EFAULT)
 	EXPECT_REFUSED(EFAULT, cmem_sync_ranges(self->fd, NULL, 1));
 	EXPECT_REFUSED(EFAULT, cmem_sync_ranges(self->fd, (void *)~0UL, 1));
 	EXPECT_REFUSED(EFAULT, cmem_sync_ranges(self->fd, (void *)(~0UL << 30), 1));
-	/* At an odd address they can be read. */
+	/* An odd address is readable. */
 	memmove((char *)last - 3, last, sizeof(*last));
 	EXPECT_EQ(0, cmem_sync_ranges(self->fd, (void *)((char *)last - 3), 1));
 	ASSERT_EQ(0, munmap(mem, 2 * self->page));
@@ -406,7 +405,7 @@ TEST_F(sync, one_bad_range_in_a_batch_and_nothing_is_done)
 	ASSERT_LE(0, trace_for_each(count_sync, &seen));
 	EXPECT_EQ(0, seen);
 
-	/* That it would have been seen. */
+	/* Proof that the trace would have shown it. */
 	batch[ARRAY_SIZE(batch) - 1] = batch[0];
 	ASSERT_EQ(0, cmem_sync_ranges(self->fd, batch, ARRAY_SIZE(batch)));
 	ASSERT_LE(0, trace_for_each(count_sync, &seen));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What SYNC, SYNC_ALL and scrubbing execute: exactly the right cache primitive
- * over exactly the right bytes. Seen by kprobes on the architecture's
- * primitives, and compared with what the driver's tracepoint says.
+ * What SYNC, SYNC_ALL and scrubbing execute: exactly the right cache primitive over
+ * exactly the right bytes. Kprobes on the architecture's primitives record it, and the
+ * tests compare that with the driver's tracepoint.
  *
- * A range may be worked on in pieces, page by page on 32 bit: neighbouring
- * pieces are joined before they are compared. All that lies one after the other
- * is done in the order of the request.
+ * The driver may work on a range in pieces, page by page on 32 bit: the tests join
+ * neighbouring pieces before they compare. Everything contiguous happens in the order of
+ * the request.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -25,8 +25,8 @@ struct run {
 
 struct runs {
 	int count;
-	__u64 bytes;			/* of all that was added, as often as it was */
-	int cuts;			/* in the midst of cache lines, where two were added */
+	__u64 bytes;			/* total added, repeats included */
+	int cuts;			/* within cache lines, where two were added */
 	struct run run[MAX_RUNS];
 };
 
@@ -37,10 +37,10 @@ static struct runs executed;		/* by the primitives */
 enum arch { ARM64, ARM_LPAE, ARM, X86, OTHER };
 
 static enum arch arch;
-/* On arm64: kernel address of a byte of the block, less its physical one. */
+/* On arm64: kernel address of a byte of the block minus its physical address. */
 static __u64 alias;
 
-/* On x86, where devices snoop, the test is that none of its own is ever executed. */
+/* On x86, where devices snoop, the test is that none of these primitives ever runs. */
 static const struct { const char *event, *arm64, *arm, *x86; __u32 op; } primitives[] = {
 	{ "clean", "dcache_clean_poc", "arm_dcache_clean_poc", "arch_wb_cache_pmem",
 	  CMEM_SYNC_WRITE_BACK },
@@ -50,7 +50,7 @@ static const struct { const char *event, *arm64, *arm, *x86; __u32 op; } primiti
 	  "clflush_cache_range", CMEM_SYNC_WRITE_BACK_INVALIDATE },
 };
 
-/* If set, what is outside of these buffers is of no interest. */
+/* If set, the test ignores everything outside these buffers. */
 static const struct cmem_alloc *only;
 static int num_only;
 
@@ -102,7 +102,7 @@ static void remove_kprobes(void)
 	}
 }
 
-/* They are there for all tests of the program: to make them takes long, too. */
+/* They stay for all tests of the program: adding them takes long, too. */
 __attribute__((destructor)) static void remove_kprobes_at_last(void)
 {
 	if (getpid() == trace_program && have_kprobes())
@@ -164,7 +164,7 @@ static void sort_event(const char *name, const char *fields, void *arg)
 	if (!strcmp(name, "cmem_sync"))
 		add_run(&traced, trace_field(fields, "phys"), trace_field(fields, "length"),
 			op_of(fields));
-	/* Scrubbing is zero, write back and invalidate. */
+	/* Scrubbing zeroes, writes back and invalidates. */
 	if (!strcmp(name, "cmem_scrub"))
 		add_run(&traced, trace_field(fields, "phys"), trace_field(fields, "length"),
 			CMEM_SYNC_WRITE_BACK_INVALIDATE);
@@ -212,7 +212,7 @@ static long kprobe_hits(const char *event)
 	return count_kprobe(event, false);
 }
 
-/* By the tests before this one */
+/* In the tests before this one */
 static long missed_before;
 
 static long kprobes_missed(void)
@@ -235,7 +235,7 @@ static int read_trace(void)
 FIXTURE(trace)
 {
 	int fd;
-	int known;			/* has a buffer that tells where the kernel sees others */
+	int known;			/* has a buffer that shows the mapping */
 	struct source src;
 	struct cmem_alloc buf;
 	char *map;
@@ -248,8 +248,8 @@ FIXTURE(trace)
 SOURCE_VARIANTS(trace);
 
 /*
- * One known range tells where the kernel sees the block, or how wide phys_addr_t is. It
- * sees it there as long as there is a cached buffer, once there was enough work: @fd keeps
+ * One known range shows where the kernel maps the block, or how wide phys_addr_t is.
+ * After enough work, the kernel maps it there while a cached buffer exists: @fd keeps
  * this one.
  */
 static void *map_known(struct __test_metadata *_metadata, int fd, struct source src,
@@ -336,7 +336,7 @@ FIXTURE_SETUP(trace)
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &self->buf));
 	self->map = cmem_map(self->fd, &self->buf);
 	ASSERT_MAPPED(self->map);
-	/* CMA is cleaned when it is allocated: that is none of what follows. */
+	/* CMA is cleaned during the allocation: the tests must not count that. */
 	read_trace();
 }
 
@@ -362,7 +362,7 @@ static void expect_equal(struct __test_metadata *_metadata, const char *what,
 	}
 }
 
-/* What was recorded is what was expected; nothing, where there is no cache to maintain. */
+/* The record is as expected; empty if there is no cache to maintain. */
 #define EXPECT_EXECUTED() do {						\
 	if (!self->works)						\
 		expected.count = 0;					\
@@ -498,7 +498,7 @@ TEST_F(trace, who_may_only_read_does_not_drop_what_others_wrote)
 			ops[k] == CMEM_SYNC_INVALIDATE ? CMEM_SYNC_WRITE_BACK_INVALIDATE : ops[k]);
 		EXPECT_EXECUTED();
 	}
-	/* Read-only for now is not what counts. */
+	/* A mapping that is read-only for now still counts. */
 	ASSERT_EQ(0, mprotect(self->map, self->page, PROT_READ));
 	ASSERT_EQ(0, cmem_sync(self->fd, self->map, self->page, CMEM_SYNC_INVALIDATE));
 	add_run(&expected, self->buf.phys_addr, self->page, CMEM_SYNC_INVALIDATE);
@@ -507,7 +507,7 @@ TEST_F(trace, who_may_only_read_does_not_drop_what_others_wrote)
 	close(reader);
 }
 
-/* Of many small pieces, none is long enough to be broken off itself. */
+/* Many small pieces: no single one is long enough to be interrupted. */
 TEST_F(trace, a_call_with_many_pieces_ends_when_its_process_is_killed)
 {
 	const unsigned int pieces = scaled(1000);
@@ -536,7 +536,7 @@ TEST_F(trace, a_call_with_many_pieces_ends_when_its_process_is_killed)
 		cmem_sync_ranges(self->fd, ranges, ARRAY_SIZE(ranges));
 		pause();
 	}
-	/* The filter of the events is for this process: kprobes count all the same. */
+	/* The event filter is for this process: kprobes count all the same. */
 	while (kprobe_hits("clean") == before && !waitpid(pid, &status, WNOHANG))
 		sched_yield();
 	ASSERT_EQ(0, kill(pid, SIGKILL));
@@ -567,7 +567,7 @@ TEST_F(trace, large_ranges_are_complete)
 		ASSERT_EQ(0, cmem_sync(self->fd, map + 3, buf.length - 5, ops[k]));
 		add_run(&expected, buf.phys_addr + 3, buf.length - 5, ops[k]);
 		EXPECT_EXECUTED();
-		/* What is dropped in the middle is not written back for being cut in two. */
+		/* Cutting a range in two does not write back dropped bytes at the cut. */
 		EXPECT_EQ(0, traced.cuts);
 		EXPECT_EQ(0, executed.cuts);
 	}
@@ -642,7 +642,7 @@ TEST_F(trace, SYNC_ALL_is_every_cached_buffer_of_the_file_once_and_no_other)
 		expect_equal(_metadata, "tracepoint", &traced);
 		expect_equal(_metadata, "primitive", &executed);
 	}
-	/* Mapped or not does not matter, freed does. */
+	/* Mapped or not does not matter, but freed does. */
 	ASSERT_EQ(0, cmem_free(self->fd, others.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, others.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, mine.phys_addr));
@@ -671,10 +671,10 @@ static void *sync_all_calls(void *arg)
 	return NULL;
 }
 
-/* Two callers tell their work apart by its operation. */
+/* Two callers distinguish their work by the operation. */
 TEST_F(trace, SYNC_ALL_of_two_threads_is_complete_for_each)
 {
-	enum { BUFFERS = 40, CALLS = 6 };	/* a trace keeps so many pages */
+	enum { BUFFERS = 40, CALLS = 6 };	/* a trace holds this many pages */
 	struct sync_all_caller one = { self->fd, CMEM_SYNC_WRITE_BACK, CALLS, false };
 	struct sync_all_caller two = { self->fd, CMEM_SYNC_WRITE_BACK_INVALIDATE, CALLS, false };
 	static struct cmem_alloc bufs[BUFFERS];
@@ -710,9 +710,7 @@ TEST_F(trace, SYNC_ALL_of_two_threads_is_complete_for_each)
 	}
 }
 
-/*
- * DMA-BUFs: all of the buffer, at the beginning and at the end of what the CPU does
- */
+/* DMA-BUFs: the whole buffer, at the start and at the end of CPU access */
 
 TEST_F(trace, DMA_BUF_IOCTL_SYNC_maintains_all_of_the_buffer)
 {
@@ -740,14 +738,14 @@ TEST_F(trace, DMA_BUF_IOCTL_SYNC_maintains_all_of_the_buffer)
 		if (op)
 			add_run(&expected, self->buf.phys_addr, self->buf.length, op);
 		EXPECT_EXECUTED();
-		/* Who can only read must not drop what others wrote. */
+		/* A caller that can only read must not drop what others wrote. */
 		ASSERT_EQ(0, dmabuf_sync(reader, calls[i].flags));
 		if (op)
 			add_run(&expected, self->buf.phys_addr, self->buf.length, op);
 		EXPECT_EXECUTED();
 		ASSERT_FALSE(has_failed(_metadata)) TH_LOG("flags %#llx", calls[i].flags);
 	}
-	/* What is refused does nothing. */
+	/* A refused call does nothing. */
 	EXPECT_EQ(-EINVAL, dmabuf_sync(dmabuf[0], DMA_BUF_SYNC_START));
 	EXPECT_EQ(-EINVAL, dmabuf_sync(dmabuf[0], DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW | 8));
 	EXPECT_EXECUTED();
@@ -786,7 +784,7 @@ TEST_F(trace, a_mapping_of_a_DMA_BUF_is_maintained_to_the_byte)
 	EXPECT_EXECUTED();
 }
 
-/* What was traced is what was expected; executed as well, where we know how to read that. */
+/* The trace is as expected; also the execution, where we can read that. */
 #define EXPECT_MAINTAINED() do {					\
 	ASSERT_LE(0, read_trace());					\
 	expect_equal(_metadata, "tracepoint", &traced);			\
@@ -796,8 +794,8 @@ TEST_F(trace, a_mapping_of_a_DMA_BUF_is_maintained_to_the_byte)
 } while (0)
 
 /*
- * vgem's is one, where devices do not snoop by nature: whatever the block says of others,
- * and through whatever the CPU works.
+ * vgem is a device that does not snoop by nature: whatever the block says about others,
+ * and through whichever descriptor the CPU works.
  */
 TEST_F(trace, a_device_that_does_not_snoop_has_it_maintained)
 {
@@ -817,7 +815,7 @@ TEST_F(trace, a_device_that_does_not_snoop_has_it_maintained)
 	another = cmem_export(self->fd, self->buf.phys_addr, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, another);
 	read_trace();
-	/* Before the device has it */
+	/* Before the device gets it */
 	ASSERT_EQ(0, vgem_import(vgem, dmabuf, &handle));
 	if (maintained)
 		add_run(&expected, self->buf.phys_addr, self->buf.length, CMEM_SYNC_WRITE_BACK);
@@ -831,7 +829,7 @@ TEST_F(trace, a_device_that_does_not_snoop_has_it_maintained)
 	if (maintained)
 		add_run(&expected, self->buf.phys_addr, self->buf.length, CMEM_SYNC_WRITE_BACK);
 	EXPECT_MAINTAINED();
-	/* The other one has no device, but the buffer has. */
+	/* The other DMA-BUF has no device, but the buffer has. */
 	ASSERT_EQ(0, dmabuf_sync(another, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW));
 	if (maintained)
 		add_run(&expected, self->buf.phys_addr, self->buf.length,
@@ -883,13 +881,13 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 
 	ASSERT_LE(0, other);
 	/*
-	 * On 32 bit, that is page by page. Of 6,000 kprobe events in a row there, ten were
-	 * not recorded once, and neither missed nor lost by the kernel's own count.
+	 * On 32 bit, that is page by page. Of 6,000 consecutive kprobe events there, ten
+	 * were not recorded once, though the kernel counted none as missed or lost.
 	 */
 	if (source_free(self->fd, &self->src) >
 	    (arch == ARM64 ? TOUCH_LIMIT : 2 * SZ_2M) / (variant->heap ? 1 : self->src.length))
 		SKIP(return, "too much memory of this kind");
-	/* Nothing but a device that does not snoop has a coherent block maintained. */
+	/* Only a device that does not snoop needs a coherent block maintained. */
 	if (arch != X86 && self->coherent) {
 		int dmabuf, vgem = vgem_open();
 		__u32 handle;
@@ -909,7 +907,7 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 		close(dmabuf);
 		close(vgem);
 	}
-	/* What an owner holds is not being scrubbed. From then on, whoever does it. */
+	/* Memory that an owner holds is not scrubbed. Now trace every scrubber. */
 	count = drain(other, &self->src, CMEM_ALLOC_CACHED, held, ARRAY_SIZE(held));
 	ASSERT_LT(0, count);
 	ASSERT_TRUE(trace_enable("cmem/cmem_scrub", 0));
@@ -930,14 +928,14 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	ASSERT_EQ(0, kprobes_missed());
 	ASSERT_LT(0, traced.count);
 	expected = traced;
-	/* Also in a coherent block: zeros that are only in a cache could be dropped there. */
+	/* Also in a coherent block: zeros only in a cache could be dropped. */
 	if (arch == X86) {
 		expected.count = 0;
 		expected.bytes = 0;
 	}
 	/*
-	 * Two may clean at a time, the scrubber and who waits for memory, and a part that the
-	 * scrubber had begun with may be cleaned again.
+	 * Two may clean at once, the scrubber and a caller that waits for memory, and a
+	 * part that the scrubber had begun may be cleaned again.
 	 */
 	unite(&expected);
 	unite(&executed);

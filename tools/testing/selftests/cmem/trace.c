@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Each change in a buffer's state has its tracepoint, which fires once for it,
- * with the right numbers, and not for a call that was refused.
+ * Each change of a buffer's state has its tracepoint, which fires once for it with the
+ * right numbers, and not for a refused call.
  */
 #include "cmem_dmabuf.h"
 #include "cmem_trace.h"
@@ -85,7 +85,7 @@ FIXTURE_TEARDOWN(trace)
 	expect_same(&self->before);
 }
 
-/* What was recorded is exactly these events, in this order; scrubbing aside. */
+/* The record has exactly these events in this order, except for scrubbing. */
 #define EXPECT_EVENTS(...) do {						\
 	const char *const _want[] = { __VA_ARGS__ };			\
 	expect_events(_metadata, _want, ARRAY_SIZE(_want));		\
@@ -275,7 +275,7 @@ TEST_F(trace, close_frees_and_releases_each_buffer)
 	EXPECT_EXTENT(1, &buf);
 }
 
-/* trace-cmd and perf print by the format, and know none of the kernel's names. */
+/* trace-cmd and perf print by the format, and do not know the kernel's names. */
 TEST_F(trace, formats_have_numbers_for_names)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
@@ -300,7 +300,7 @@ TEST_F(trace, a_dying_process_unmaps_frees_and_releases)
 {
 	pid_t pid;
 
-	/* The child is who is recorded. */
+	/* The event records the child. */
 	IN_CHILD(pid) {
 		struct cmem_alloc buf;
 		int fd = cmem_open();
@@ -428,7 +428,7 @@ TEST_F(trace, scrubbing_covers_what_was_released)
 			SKIP(return, "this block is never zeroed");
 	}
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));
-	/* Whoever does it. */
+	/* Trace every scrubber. */
 	ASSERT_TRUE(trace_write("0", INSTANCE "/events/cmem/cmem_scrub/filter"));
 	read_trace();
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A call whose answer can't be written has changed nothing, whatever another thread
- * of the program does with the same buffer meanwhile. userfaultfd stops the call while
- * it writes the answer, and lets it fail.
+ * A call that cannot write its answer changes nothing, whatever another thread of the
+ * program does with the same buffer meanwhile. userfaultfd stops the call while it writes
+ * the answer, and makes it fail.
  */
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -11,7 +11,7 @@
 
 #include "legacy.h"
 
-/* A call in another thread, with its structure in a page that can't be written yet */
+/* A call in another thread, with its structure in a page that is not yet writable */
 struct call {
 	int uffd;
 	pthread_t thread;
@@ -53,7 +53,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Begins a call; when this returns, all is done but that the caller is told. */
+/* Starts a call; on return, only the answer to the caller is missing. */
 static int begin(struct call *call, int fd, unsigned long cmd, const void *arg, size_t size)
 {
 	struct pollfd in = { .fd = call->uffd, .events = POLLIN };
@@ -73,7 +73,7 @@ static int begin(struct call *call, int fd, unsigned long cmd, const void *arg, 
 	return msg.event == UFFD_EVENT_PAGEFAULT ? 0 : -EPROTO;
 }
 
-/* Lets the call fail to tell; what it returned. */
+/* Makes the answer fail; returns the call's result. */
 static int fail(struct call *call)
 {
 	if (mprotect(call->page, page_size(), PROT_READ) || protect(call, 0))
@@ -141,7 +141,7 @@ static int begin_alloc(struct call *call, int fd, const struct source *src, bool
 	       begin(call, fd, OLD_ALLOC, &pool, sizeof(pool));
 }
 
-/* Frees the only buffer of a file, wherever that is; its address, or 0. */
+/* Frees the only buffer of a file, wherever it is; returns its address, or 0. */
 static __u64 guess_and_free(int fd, __s32 block)
 {
 	struct cmem_block_info info;
@@ -160,7 +160,7 @@ TEST_F(undo, an_allocation_that_another_thread_freed_takes_nothing_from_it)
 	struct cmem_alloc mine;
 	int count = 0, ret;
 
-	/* One buffer of the pool is left: what is freed is what is allocated next. */
+	/* One buffer of the pool is left: the next allocation gets the freed buffer. */
 	if (!variant->heap)
 		count = drain(self->other, &self->src, 0, rest, ARRAY_SIZE(rest));
 	if (count > 0) {
@@ -171,7 +171,7 @@ TEST_F(undo, an_allocation_that_another_thread_freed_takes_nothing_from_it)
 	EXPECT_NE(0, guess_and_free(self->fd, self->src.block));
 	ret = source_alloc(self->fd, &self->src, 0, &mine);
 	EXPECT_EQ(-EFAULT, fail(&self->call));
-	/* It may still be there for the call: then another one, or none. */
+	/* The call may still hold it: then another one, or none. */
 	if (!ret)
 		ret = cmem_free(self->fd, mine.phys_addr);
 	else if (ret == -ENOMEM)
@@ -188,7 +188,7 @@ TEST_F(undo, an_allocation_that_fails_leaves_what_others_registered)
 	ASSERT_EQ(0, begin_alloc(&self->call, self->fd, &self->src, variant->old));
 	at = guess_and_free(self->fd, self->src.block);
 	EXPECT_NE(0, at);
-	/* Freed, and nobody's, it is not given away as long as the call is about to tell. */
+	/* It is freed and unowned, but not reused until the call finishes. */
 	EXPECT_EQ(-ENOENT, cmem_register_info(self->other, at, &reg));
 	ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &probe));
 	EXPECT_NE(at, probe.phys_addr);
@@ -220,7 +220,7 @@ TEST_F(undo, a_registration_that_fails_is_none)
 	EXPECT_EQ(-EPERM, cmem_free(self->fd, buf.phys_addr));
 	EXPECT_EQ(0, cmem_register(self->fd, buf.phys_addr));
 	EXPECT_EQ(-EFAULT, fail(&self->call));
-	/* That of the other thread, and no more */
+	/* Only the registration of the other thread remains */
 	EXPECT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	EXPECT_EQ(-EPERM, cmem_free(self->fd, buf.phys_addr));
 	EXPECT_EQ(0, cmem_free(self->other, buf.phys_addr));
@@ -237,7 +237,7 @@ TEST_F(undo, a_registration_is_none_if_the_buffer_has_gone_meanwhile)
 	reg.phys_addr = buf.phys_addr;
 	ASSERT_EQ(0, begin(&self->call, self->fd, CMEM_IOCTL_REGISTER, &reg, sizeof(reg)));
 	EXPECT_EQ(0, cmem_free(self->other, buf.phys_addr));
-	/* The answer gets through, and says that there is no such buffer. */
+	/* The answer gets through: there is no such buffer. */
 	ASSERT_EQ(0, protect(&self->call, 0));
 	pthread_join(self->call.thread, NULL);
 	EXPECT_EQ(-ENOENT, self->call.ret);

@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What walks the page tables of programs, over mappings of buffers: with and without
- * struct pages behind them, by huge pages and page by page. Nothing may be harmed, neither
- * the kernel nor a byte. Almost all of it is what any user can do.
+ * Code that walks the page tables of programs, over mappings of buffers: with and
+ * without struct pages, by huge pages and page by page. It must harm neither the kernel
+ * nor a byte. Any user can do almost all of this.
  *
- * The mappings are VM_IO | VM_PFNMAP, their entries special. What comes of that
- * (6.12; 6.1 is the same, but that all entries are PTEs there):
+ * The mappings are VM_IO | VM_PFNMAP, their entries special. What follows from that
+ * (6.12; 6.1 is the same, except that all entries are PTEs there):
  *
- * - walk_page_range() passes over VM_PFNMAP by itself: pagemap, mincore, DAMON of virtual
- *   addresses, mlock, the memory cgroup. With a test of their own, clear_refs,
- *   PAGEMAP_SCAN, HMM and the multi-generational LRU do. smaps and numa_maps look at each
- *   entry, and count none that is special;
- * - mbind(MPOL_MF_STRICT) and MADV_HWPOISON's hunt for users of a page are the two that do not.
- *   mbind() took a special PMD for a folio's, and memory without struct pages was an oops:
- *   the series changes that in mm/mempolicy.c. The hunt compares pfns alone;
- * - GUP refuses VM_IO and VM_PFNMAP, and fast GUP special entries: process_vm_readv(),
- *   vmsplice(), futexes that are shared, MADV_POPULATE_*, MADV_HWPOISON, get_mempolicy();
- * - VM_SPECIAL is no memory for KSM, khugepaged and MADV_COLLAPSE, mlock(), userfaultfd;
- *   VM_PFNMAP none for MADV_COLD, PAGEOUT, FREE and DONTNEED; VM_IO and VM_PFNMAP none for
- *   NUMA balancing, migrate_pages() and move_pages();
- * - fork(), mprotect(), mremap() and munmap() know special PMDs. Where they split one, as
- *   the walk for L1TF in mprotect(PROT_NONE) does, it is unmapped, and faulted in again;
- * - what goes by physical addresses (DAMON, page_idle, compaction, /proc/kpage*) takes pages
- *   that are online and on an LRU list, which these never are;
- * - the kernel's own page tables, with a block's alias, are read by ptdump.
+ * - walk_page_range() skips VM_PFNMAP by itself: pagemap, mincore, DAMON of virtual
+ *   addresses, mlock, the memory cgroup. clear_refs, PAGEMAP_SCAN, HMM and the
+ *   multi-generational LRU skip it with a test of their own. smaps and numa_maps look at
+ *   each entry, and count none that is special;
+ * - two do not skip it: mbind(MPOL_MF_STRICT), and MADV_HWPOISON's search for users of a
+ *   page. mbind() took a special PMD for a folio's, and memory without struct pages was
+ *   an oops: the series changes that in mm/mempolicy.c. The search only compares pfns;
+ * - GUP refuses VM_IO and VM_PFNMAP, and fast GUP refuses special entries:
+ *   process_vm_readv(), vmsplice(), shared futexes, MADV_POPULATE_*, MADV_HWPOISON,
+ *   get_mempolicy();
+ * - KSM, khugepaged, MADV_COLLAPSE, mlock() and userfaultfd do not take VM_SPECIAL;
+ *   MADV_COLD, PAGEOUT, FREE and DONTNEED do not take VM_PFNMAP; NUMA balancing,
+ *   migrate_pages() and move_pages() take neither VM_IO nor VM_PFNMAP;
+ * - fork(), mprotect(), mremap() and munmap() handle special PMDs. Where they split one,
+ *   as the walk for L1TF in mprotect(PROT_NONE) does, they unmap it, and a fault maps it
+ *   again;
+ * - code that goes by physical addresses (DAMON, page_idle, compaction, /proc/kpage*)
+ *   only takes pages that are online and on an LRU list, which these never are;
+ * - ptdump reads the kernel's own page tables, with a block's alias.
  */
 #include <limits.h>
 #include <dirent.h>
@@ -40,13 +42,13 @@
 #define RW		(PROT_READ | PROT_WRITE)
 #define LENGTH		(2 * SZ_2M)
 
-#define DEFAULT		0	/* of mbind() */
+#define DEFAULT		0	/* for mbind() */
 #define PREFERRED	1
 #define BIND		2
 #define INTERLEAVE	3
 #define STRICT		1
 #define MOVE		2
-#define F_NODE		1	/* of get_mempolicy() */
+#define F_NODE		1	/* for get_mempolicy() */
 #define F_ADDR		2
 
 #ifndef MADV_COLLAPSE
@@ -77,8 +79,8 @@ FIXTURE(walk)
 	int fd;
 	int dmabuf;
 	struct cmem_alloc buf;
-	char *area;		/* addresses that are ours */
-	char *map;		/* the mapping, in this */
+	char *area;		/* our addresses */
+	char *map;		/* the mapping, within area */
 	unsigned long page;
 	unsigned long taint;
 	struct snapshot before;
@@ -104,7 +106,7 @@ WALK_VARIANT(pages_dmabuf, WITH_PAGES, HUGE, true);
 WALK_VARIANT(cma_huge, OF_CMA, HUGE, false);
 WALK_VARIANT(cma_small, OF_CMA, SMALL, false);
 
-/* The number in a file, -1 if there is none. */
+/* The number in a file, or -1 if there is none. */
 static long long number_in(const char *path)
 {
 	FILE *file = fopen(path, "re");
@@ -158,8 +160,8 @@ static long long read_all(const char *path)
 #define VMSTAT "/proc/vmstat"
 
 /*
- * The number with a name in a file, -1 if there is none. In smaps it is that of the mapping
- * at @map.
+ * The number with a name in a file, or -1 if there is none. In smaps, the one for the
+ * mapping at @map.
  */
 static long long number_of(const char *path, const char *map, const char *name)
 {
@@ -183,7 +185,7 @@ static long long number_of(const char *path, const char *map, const char *name)
 	return n;
 }
 
-/* A counter of the kernel's */
+/* A counter of the kernel */
 static long long vmstat(const char *name)
 {
 	return number_of(VMSTAT, NULL, name);
@@ -219,7 +221,7 @@ static bool alloc_of(int fd, enum memory memory, struct cmem_alloc *buf)
 	return false;
 }
 
-/* One byte a page tells whether it is the right one. */
+/* One byte per page identifies the page. */
 static void mark(const FIXTURE_DATA(walk) *self, volatile char *map, char with)
 {
 	for (size_t i = 0; i < LENGTH; i += self->page)
@@ -234,7 +236,7 @@ static long find_unmarked(const FIXTURE_DATA(walk) *self, const volatile char *m
 	return -1;
 }
 
-/* The mapping that the variant says, at @place, a multiple of 2 MiB. */
+/* The mapping for the variant, at @place, a multiple of 2 MiB. */
 static char *map_at(const FIXTURE_DATA(walk) *self, const FIXTURE_VARIANT(walk) *variant,
 		    char *place)
 {
@@ -250,7 +252,7 @@ static char *map_at(const FIXTURE_DATA(walk) *self, const FIXTURE_VARIANT(walk) 
 	return map;
 }
 
-/* Ordinary memory, to see that a walker does its work */
+/* Ordinary memory, to see that a walker works */
 static char *map_own(size_t length)
 {
 	return mmap(NULL, length, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -296,7 +298,7 @@ FIXTURE_TEARDOWN(walk)
 	expect_same(&self->before);
 }
 
-/* From now on the test is a user's who was given the files. /proc/self stays its own. */
+/* From here on, the test runs as a user who got the files. /proc/self stays its own. */
 #define BE_A_USER() do {							\
 	ASSERT_EQ(0, become_user(OTHER_UID));					\
 	ASSERT_EQ(0, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));			\
@@ -310,14 +312,14 @@ TEST_F(walk, it_is_mapped_as_this_test_says)
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	if (before < 0)
 		SKIP(return, "no transparent huge pages in this kernel");
-	/* A huge page is split when a part of it goes. */
+	/* Unmapping a part splits a huge page. */
 	ASSERT_EQ(0, munmap(self->map + self->page, self->page));
 	if (variant->mapped != HUGE || !(info.features & CMEM_FEATURE_PMD) ||
 	    !huge_pages_are_2M()) {
 		EXPECT_EQ(before, vmstat("thp_split_pmd"));
 	} else {
 		/*
-		 * All memory is, since this series changes mm/mempolicy.c. Without that, a
+		 * All memory is, as this series changes mm/mempolicy.c. Without that, a
 		 * kernel with NUMA maps memory without struct pages page by page.
 		 */
 		EXPECT_LT(before, vmstat("thp_split_pmd"))
@@ -342,7 +344,7 @@ TEST_F(walk, mbind)
 					     modes[i] == DEFAULT ? NULL : &nodes,
 					     modes[i] == DEFAULT ? 0 : 64, flags))
 				TH_LOG("mode %d flags %d: %s", modes[i], flags, strerror(errno));
-			/* A part, and more than there is of it */
+			/* A part of it, and more than the mapping */
 			syscall(SYS_mbind, self->map + self->page, self->page, modes[i], &nodes,
 				64, flags);
 			syscall(SYS_mbind, self->area, LENGTH + SZ_2M, modes[i], &nodes, 64,
@@ -392,7 +394,7 @@ TEST_F(walk, madvise)
 	};
 
 	BE_A_USER();
-	/* Which of them are refused is the kernel's business. */
+	/* The kernel decides which of them it refuses. */
 	for (size_t i = 0; i < ARRAY_SIZE(advice); i++) {
 		madvise(self->map, LENGTH, advice[i]);
 		madvise(self->map + self->page, SZ_2M, advice[i]);
@@ -429,7 +431,7 @@ TEST_F(walk, mlock)
 	EXPECT_EQ(0, munlockall());
 }
 
-/* <linux/fs.h>, which older headers have without this, and C libraries do not like */
+/* <linux/fs.h>: older headers lack this, and it conflicts with C libraries */
 struct scan_arg {
 	__u64 size, flags, start, end, walk_end, vec, vec_len, max_pages;
 	__u64 category_inverted, category_mask, category_anyof_mask, return_mask;
@@ -463,12 +465,12 @@ TEST_F(walk, maps_of_oneself)
 		/* Some are newer than the oldest kernel. */
 		EXPECT_TRUE(!n || (i && n == -1)) TH_LOG("%s: %lld", counted[i], n);
 	}
-	/* Of pages that are its own, each counts. */
+	/* The process's own pages all count. */
 	rss = number_of(rollup, NULL, "Rss");
 	memset(own, 1, LENGTH);
 	EXPECT_EQ(kb, smaps(own, "Rss"));
 	EXPECT_LE(rss + kb, number_of(rollup, NULL, "Rss"));
-	/* Without ours, the sum of all is no smaller. */
+	/* Without our mapping, the sum is no smaller. */
 	rss = number_of(rollup, NULL, "Rss");
 	ASSERT_EQ(0, munmap(self->map, LENGTH));
 	EXPECT_LE(rss, number_of(rollup, NULL, "Rss"));
@@ -500,7 +502,7 @@ TEST_F(walk, numa_maps_of_oneself)
 	BE_A_USER();
 	if (access("/proc/self/numa_maps", F_OK))
 		SKIP(return, "no /proc/self/numa_maps in this kernel");
-	/* The file is told, and no page of it on any node. */
+	/* It shows the file, but no page of it on any node. */
 	find_numa_maps(self->map, line, sizeof(line));
 	EXPECT_TRUE(!!strstr(line, " file=")) TH_LOG("%s", line);
 	EXPECT_NO_POINTER(strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
@@ -527,12 +529,12 @@ TEST_F(walk, pagemap_of_oneself)
 	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (pagemap < 0)
 		SKIP(return, "no /proc/self/pagemap in this kernel");
-	/* To pagemap, nothing is mapped. */
+	/* pagemap shows nothing mapped. */
 	ASSERT_TRUE(read_pagemap(self->map, entries, LENGTH / self->page));
 	for (size_t i = 0; i < LENGTH / self->page; i++) {
 		ASSERT_EQ(0, entries[i] & ~PM_SOFT_DIRTY) TH_LOG("page %zu", i);
 	}
-	/* Of its own pages a user is told that they are there, and not where. */
+	/* A user sees that its own pages are present, but not where. */
 	ASSERT_TRUE(read_pagemap(own, entries, LENGTH / self->page));
 	for (size_t i = 0; i < LENGTH / self->page; i++) {
 		ASSERT_EQ(PM_PRESENT, entries[i] & PM_PRESENT) TH_LOG("page %zu", i);
@@ -577,11 +579,11 @@ TEST_F(walk, clear_refs)
 	ASSERT_TRUE(read_pagemap(own, &entry, 1));
 	soft_dirty = entry & PM_SOFT_DIRTY;
 	for (char n = '1'; n <= '5'; n++) {
-		/* Nobody has touched that one yet. */
+		/* Nothing has touched that page yet. */
 		fresh = map_at(self, variant, other);
 		ASSERT_MAPPED(fresh);
 		ASSERT_TRUE(put("/proc/self/clear_refs", (char []){ n, 0 })) TH_LOG("%c", n);
-		/* 4: what is written to from now on is told. */
+		/* 4: reports writes from now on. */
 		if (soft_dirty && n == '4') {
 			ASSERT_TRUE(read_pagemap(own, &entry, 1));
 			ASSERT_EQ(0, entry & PM_SOFT_DIRTY);
@@ -622,7 +624,7 @@ TEST_F(walk, get_user_pages)
 	EXPECT_TRUE(errno == EFAULT || errno == ENOSYS);
 	EXPECT_EQ(-1, process_vm_writev(getpid(), &local, 1, &remote, 1, 0));
 	EXPECT_TRUE(errno == EFAULT || errno == ENOSYS);
-	/* Shared, it is known by its page; private, by its address. */
+	/* A shared futex is known by its page; a private one by its address. */
 	EXPECT_EQ(-1, syscall(SYS_futex, self->map, FUTEX_WAKE, 1, NULL, NULL, 0));
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(0, syscall(SYS_futex, self->map, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL,
@@ -664,8 +666,8 @@ TEST_F(walk, userfaultfd)
 			};
 
 			/*
-			 * A few kernels take any memory for asynchronous write
-			 * protection. There it is there, and stays so.
+			 * A few kernels accept any memory for asynchronous write
+			 * protection. There the memory stays mapped.
 			 */
 			if (ioctl(uffd, UFFDIO_REGISTER, &reg))
 				continue;
@@ -683,7 +685,7 @@ TEST_F(walk, mremap)
 	char *here = self->map;
 
 	BE_A_USER();
-	/* Somewhere as aligned, one page on, and in pieces */
+	/* At an aligned place, one page off, and in pieces */
 	ASSERT_TRUE(mremap(here, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
 	ASSERT_EQ(-1, find_unmarked(self, other, 'a'));
 	ASSERT_TRUE(mremap(other, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -728,7 +730,7 @@ TEST_F(walk, fork)
 	BE_A_USER();
 	IN_CHILD(pid) {
 		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a'));
-		/* A part of the child's goes, and it forks itself. */
+		/* Part of the child's mapping goes, and the child forks. */
 		ASSERT_EQ(0, munmap(self->map + self->page, self->page));
 		self->map[SZ_2M] = 1;
 		ASSERT_EQ(0, access_signal(self->map, true));
@@ -751,7 +753,7 @@ TEST_F(walk, remap_file_pages)
 	ASSERT_MAPPED(self->map);
 }
 
-/* Transparent huge pages are turned off for the process, and on again. */
+/* The test turns transparent huge pages off for the process, and on again. */
 TEST_F(walk, PR_SET_THP_DISABLE)
 {
 	BE_A_USER();
@@ -765,13 +767,11 @@ TEST_F(walk, PR_SET_THP_DISABLE)
 	}
 }
 
-/*
- * What takes root to start
- */
+/* What takes root to start */
 
 TEST_F(walk, memory_failure_by_address)
 {
-	/* A page that is really taken out of use does not come back: what says no is meant. */
+	/* A page that is really offlined does not come back, so a refusal counts. */
 	EXPECT_EQ(-1, madvise(self->map, self->page, MADV_HWPOISON));
 	EXPECT_EQ(-1, madvise(self->map + SZ_2M, self->page, MADV_SOFT_OFFLINE));
 }
@@ -794,7 +794,7 @@ TEST_F(walk, KSM)
 	ASSERT_TRUE(put(KSM_DIR "pages_to_scan", "10000"));
 	ASSERT_TRUE(put(KSM_DIR "run", "1"));
 	EXPECT_TRUE(eventually(number_in(KSM_DIR "full_scans") >= scans + 3));
-	/* 2: and give back what was merged */
+	/* 2: and undo the merging */
 	EXPECT_TRUE(put(KSM_DIR "run", "2"));
 	EXPECT_TRUE(put(KSM_DIR "run", "0"));
 	EXPECT_TRUE(put(KSM_DIR "pages_to_scan", "100"));
@@ -803,7 +803,7 @@ TEST_F(walk, KSM)
 
 #define KHUGEPAGED "/sys/kernel/mm/transparent_hugepage/khugepaged/"
 
-/* Is it turned off for all programs? */
+/* Whether it is off for all programs */
 static bool never_huge(void)
 {
 	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
@@ -827,7 +827,7 @@ TEST_F(walk, khugepaged)
 		SKIP(return, "no khugepaged for pages of 2 MiB in this kernel");
 	area = map_own(LENGTH + SZ_2M);
 	ASSERT_MAPPED(area);
-	/* Small pages, for it to find: a huge one in each of them tells that it came by. */
+	/* Small pages for khugepaged: a huge page in their place shows that it ran. */
 	own = aligned(area);
 	ASSERT_EQ(0, madvise(own, LENGTH, MADV_NOHUGEPAGE));
 	memset(own, 1, LENGTH);
@@ -846,7 +846,7 @@ TEST_F(walk, khugepaged)
 	EXPECT_EQ(0, munmap(area, LENGTH + SZ_2M));
 }
 
-/* Go to a CPU of another node than @node, for good: of which one, or -1. */
+/* Moves for good to a CPU of another node than @node: returns its node, or -1. */
 static int leave_node(int node)
 {
 	unsigned int is;
@@ -862,7 +862,7 @@ static int leave_node(int node)
 	return -1;
 }
 
-/* How often the kernel has been through all of this program's memory */
+/* How often the kernel has scanned all of this program's memory */
 static long long numa_scans(void)
 {
 	return number_of("/proc/self/sched", NULL, "mm->numa_scan_seq");
@@ -899,8 +899,8 @@ TEST_F(walk, NUMA_balancing)
 		int node;
 
 		/*
-		 * The kernel goes through all memory, and marks what is on another node
-		 * than the program: this. The first node has room for it.
+		 * The kernel scans all memory, and marks what is on another node than the
+		 * program: this memory. The first node has room for it.
 		 */
 		ASSERT_MAPPED(own);
 		ASSERT_EQ(here, leave_node(far));
@@ -915,7 +915,7 @@ TEST_F(walk, NUMA_balancing)
 			TH_LOG("%lld scans, %lld entries", numa_scans() - scans,
 			       vmstat("numa_pte_updates") - updates);
 	}
-	/* It is over, and not yet judged. */
+	/* It has ended, but nothing is checked yet. */
 	EXPECT_EQ(0, waitid(P_PID, pid, NULL, WEXITED | WNOWAIT));
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
 		put_number(times[i], times_were[i]);
@@ -927,8 +927,8 @@ TEST_F(walk, NUMA_balancing)
 #define LRU_GEN_DEBUG "/sys/kernel/debug/lru_gen"
 
 /*
- * Ages all memory once. How many pages of programs were in the youngest generation but
- * one before, or -1.
+ * Ages all memory once. Returns the number of program pages in the youngest generation
+ * but one before, or -1.
  */
 static long long age(void)
 {
@@ -957,7 +957,7 @@ static long long age(void)
 		fclose(file);
 	for (int i = 0; i < lists; i++) {
 		older += list[i].older;
-		/* 1 1: memory of programs as well, and whether or not it has to be */
+		/* 1 1: also memory of programs, and even if not needed */
 		snprintf(line, sizeof(line), "+ %u %u %lu 1 1", list[i].memcg, list[i].node,
 			 list[i].generation);
 		if (!put(LRU_GEN_DEBUG, line))
@@ -981,14 +981,14 @@ TEST_F(walk, multi_generational_LRU)
 	}
 	own = map_own(LENGTH);
 	ASSERT_MAPPED(own);
-	/* What is in use would age like the rest, did it not find that by its walk. */
+	/* Memory in use would age like the rest if the walk did not find it. */
 	for (int i = 0; i < 4; i++) {
 		mark(self, own, i);
 		mark(self, self->map, 'a');
 		EXPECT_LE(0, age());
 	}
 	/*
-	 * A walk leaves out a process whose mmap_lock it does not get at once. The next walk
+	 * A walk skips a process whose mmap_lock it does not get at once. The next walk
 	 * finds it.
 	 */
 	EXPECT_TRUE(eventually((mark(self, own, 0), mark(self, self->map, 'a'), found = age(),
@@ -1002,7 +1002,7 @@ TEST_F(walk, multi_generational_LRU)
 #define KDAMOND "/sys/kernel/mm/damon/admin/kdamonds/"
 #define CONTEXT KDAMOND "0/contexts/0/"
 
-/* DAMON watches addresses, and has checked all of them a few times. */
+/* DAMON watches addresses, and has checked them all a few times. */
 static bool damon(const char *operations, unsigned long long start, unsigned long long end)
 {
 	bool ok;
@@ -1041,7 +1041,7 @@ TEST_F(walk, DAMON)
 		SKIP(return, "no DAMON in this kernel");
 	EXPECT_TRUE(damon("vaddr", start, start + LENGTH));
 	EXPECT_TRUE(damon("fvaddr", start, start + LENGTH));
-	/* It has no addresses that are longer than a long. */
+	/* It has no addresses longer than a long. */
 	if (self->buf.phys_addr + LENGTH <= ULONG_MAX)
 		EXPECT_TRUE(damon("paddr", self->buf.phys_addr, self->buf.phys_addr + LENGTH));
 }
@@ -1054,7 +1054,7 @@ TEST_F(walk, DAMON)
 #define KPF_ANON	KPF(12)
 #define KPF_NOPAGE	KPF(20)
 
-/* Words of a file that has one for each page, or for each 64; -1 without the file. */
+/* Words of a file with one word per page, or per 64 pages; -1 without the file. */
 static ssize_t words_of(const char *path, __u64 *words, size_t length, __u64 at)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -1077,14 +1077,14 @@ TEST_F(walk, by_physical_address)
 
 	ASSERT_MAPPED(own);
 	*own = 1;
-	/* This moves pages, and brings what is on its way to an LRU list there. */
+	/* This moves pages, and puts pages in transit on an LRU list. */
 	EXPECT_TRUE(put("/proc/sys/vm/compact_memory", "1") || errno == ENOENT);
 	EXPECT_TRUE(put("/proc/sys/vm/drop_caches", "3"));
 	ASSERT_TRUE(read_pagemap(own, &pfn, 1));
 	pfn = PM_PFN(pfn);
 	ASSERT_LT(0, pfn);
 
-	/* To the kernel's core each is nobody's page, or none. Its memory may end before. */
+	/* To the kernel core, each page is unowned or absent. The file may end early. */
 	got = words_of("/proc/kpageflags", words, pages * 8, first * 8);
 	EXPECT_TRUE(got == -1 || got == pages * 8 || variant->memory == WITHOUT_PAGES);
 	for (ssize_t i = 0; i < got / 8; i++) {
@@ -1107,10 +1107,10 @@ TEST_F(walk, by_physical_address)
 		ASSERT_EQ(0, words[i]) TH_LOG("page %zd", i);
 	}
 
-	/* Idle is what was called so, and is on such a list. */
+	/* Only pages that were marked idle and are on an LRU list are idle. */
 	fd = open(PAGE_IDLE, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
-		/* The first and the last word have others' pages, too. */
+		/* The first and the last word also cover pages of others. */
 		memset(words, 0, bytes);
 		for (size_t i = bit; i < bit + pages; i++)
 			words[i / 64] |= KPF(i % 64);
@@ -1138,7 +1138,7 @@ TEST_F(walk, page_tables_of_the_kernel)
 	bool any = false;
 	pid_t pid;
 
-	/* The buffer's alias comes and goes meanwhile, where it does. */
+	/* The buffer's alias comes and goes meanwhile, where the kernel has one. */
 	IN_CHILD(pid)
 		for (int i = 0; i < 100; i++)
 			ASSERT_EQ(0, cmem_sync(self->fd, self->map, LENGTH, CMEM_SYNC_WRITE_BACK));
