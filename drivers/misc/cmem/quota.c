@@ -113,8 +113,8 @@ int cmem_quota_find(struct cmem_block *block, struct cmem_request *request)
  * cmem_quota_excess - tell if a request may exceed the quota
  * @request: the request
  *
- * Return: true if its credentials have CAP_SYS_RESOURCE. As with file systems, quotas do
- * not limit users who may set them.
+ * Return: true if its credentials have CAP_SYS_RESOURCE. This capability exempts its
+ * holder from the quotas of file systems as well.
  */
 bool cmem_quota_excess(const struct cmem_request *request)
 {

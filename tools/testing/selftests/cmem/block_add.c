@@ -147,6 +147,31 @@ TEST_F(block, its_memory_is_carved_anew)
 	EXPECT_EQ(0, cmem_block_remove(self->fd, self->id));
 }
 
+/* The second block has other pools, and the same user, whose account is a new one. */
+TEST_F(block, has_nothing_of_an_earlier_block_of_its_number)
+{
+	struct cmem_block_info info;
+	struct cmem_alloc buf;
+
+	for (int pools = 2; pools >= 0; pools--) {
+		ASSERT_EQ(0, add(self, small_pools, pools));
+		ASSERT_EQ(0, cmem_get_block(self->fd, self->id, &info));
+		EXPECT_EQ(pools, info.num_pools);
+		EXPECT_EQ(info.heap_size, info.heap_free);
+		EXPECT_EQ(0, info.charged);
+		EXPECT_EQ(0, info.quarantined);
+		EXPECT_EQ(0, info.failed);
+		ASSERT_EQ(0, cmem_alloc(self->fd, self->id, CMEM_POOL_HEAP, self->page, 0, &buf));
+		ASSERT_EQ(0, cmem_get_block(self->fd, self->id, &info));
+		EXPECT_EQ(self->page, info.charged);
+		EXPECT_EQ(self->page, info.heap_size - info.heap_free);
+		EXPECT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+		ASSERT_EQ(0, cmem_get_block(self->fd, self->id, &info));
+		EXPECT_EQ(0, info.charged);
+		ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
+	}
+}
+
 TEST_F(block, is_gone_for_everybody_when_it_is_removed)
 {
 	struct cmem_register reg;

@@ -1324,6 +1324,31 @@ TEST_F(call, an_exhausted_pool_is_ENOMEM_and_GETPOOL_goes_on_to_the_next)
 		ASSERT_EQ(0, old_freephys(self->fd, all[count].phys));
 }
 
+/* Each pool of CMA has an area of its own. ALLOC never uses the area of another pool. */
+TEST_F(call, GETPOOL_goes_on_to_no_other_area_of_CMA)
+{
+	static struct old_buf all[COUNT_LIMIT];
+	bool larger = false;
+	struct source src;
+	int count, pool;
+
+	if (!find_pool_source(CMEM_KIND_CMA, 1, 1, &src) ||
+	    source_free(self->fd, &src) > COUNT_LIMIT)
+		SKIP(return, "no pool of CMA that is small enough");
+	for (unsigned int i = 0; i < self->before.num_blocks; i++)
+		for (__u32 p = 0; p < self->before.block[i].num_pools; p++)
+			larger |= self->before.block[i].block == src.block &&
+				  self->before.pool[i][p].length > src.length &&
+				  self->before.pool[i][p].free;
+	if (!larger)
+		SKIP(return, "no other pool of CMA with longer buffers");
+	for (count = 0; !old_alloc(self->fd, src.block, src.pool, 0, &all[count]); count++)
+		ASSERT_GT(COUNT_LIMIT - 1, count);
+	EXPECT_REFUSED(ENOMEM, old_getpool(self->fd, src.block, src.length, &pool));
+	while (count--)
+		ASSERT_EQ(0, old_freephys(self->fd, all[count].phys));
+}
+
 TEST_F(call, ALLOCHEAP_refuses_sizes_that_are_none_and_has_no_room_for_too_much)
 {
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
