@@ -96,16 +96,16 @@ struct source {		/* a source of buffers, and their length */
 	bool uncached;
 };
 
-static uint64_t allocate(int owner, const struct source *from)
+static uint64_t allocate(int owner, const struct source *source)
 {
 	struct cmem_alloc request = {
-		.size = sizeof(request), .block = from->block, .pool = from->pool,
-		.flags = from->uncached ? 0 : CMEM_ALLOC_CACHED, .length = from->length,
+		.size = sizeof(request), .block = source->block, .pool = source->pool,
+		.flags = source->uncached ? 0 : CMEM_ALLOC_CACHED, .length = source->length,
 	};
 
 	if (ioctl(owner, CMEM_IOCTL_ALLOC, &request))
 		fail("CMEM_IOCTL_ALLOC of %zu bytes from block %d, pool %d: %s",
-		     from->length, from->block, from->pool, strerror(errno));
+		     source->length, source->block, source->pool, strerror(errno));
 	return request.phys_addr;
 }
 
@@ -449,10 +449,10 @@ static void allocate_free(void *context)
 /* Without a user mapping: the kernel maps the memory if its block is not mapped. */
 static void allocate_sync_free(void *context)
 {
-	const struct source *from = context;
-	uint64_t phys = allocate(cmem, from);
+	const struct source *source = context;
+	uint64_t phys = allocate(cmem, source);
 	struct cmem_sync_range range = {
-		.user_addr = phys, .length = from->length, .op = CMEM_SYNC_WRITE_BACK,
+		.user_addr = phys, .length = source->length, .op = CMEM_SYNC_WRITE_BACK,
 	};
 	struct cmem_sync request = {
 		.size = sizeof(request), .flags = CMEM_SYNC_BY_PHYS,
@@ -460,14 +460,14 @@ static void allocate_sync_free(void *context)
 	};
 
 	if (ioctl(cmem, CMEM_IOCTL_SYNC, &request))
-		fail("CMEM_IOCTL_SYNC of %zu bytes: %s", from->length, strerror(errno));
+		fail("CMEM_IOCTL_SYNC of %zu bytes: %s", source->length, strerror(errno));
 	release(cmem, phys);
 }
 
 struct two_owners {
 	int owner[2];
 	unsigned int turn;
-	struct source from;
+	struct source source;
 };
 
 static void take_turns(void *context)
@@ -475,7 +475,7 @@ static void take_turns(void *context)
 	struct two_owners *two = context;
 	int owner = two->owner[two->turn++ % 2];
 
-	release(owner, allocate(owner, &two->from));
+	release(owner, allocate(owner, &two->source));
 }
 
 /* One store per page. */
@@ -498,15 +498,15 @@ static void touch_mapping(int fd, size_t length, uint64_t offset)
 
 static void cmem_cycle(void *context)
 {
-	const struct source *from = context;
+	const struct source *source = context;
 	struct cmem_alloc request = {
-		.size = sizeof(request), .block = from->block, .pool = from->pool,
-		.flags = CMEM_ALLOC_CACHED, .length = from->length,
+		.size = sizeof(request), .block = source->block, .pool = source->pool,
+		.flags = CMEM_ALLOC_CACHED, .length = source->length,
 	};
 
 	if (ioctl(cmem, CMEM_IOCTL_ALLOC, &request))
-		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", from->length, strerror(errno));
-	touch_mapping(cmem, from->length, request.mmap_offset);
+		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", source->length, strerror(errno));
+	touch_mapping(cmem, source->length, request.mmap_offset);
 	release(cmem, request.phys_addr);
 }
 
@@ -547,25 +547,25 @@ static CMEM_AllocParams cached_pool = { .type = CMEM_POOL, .flags = CMEM_CACHED 
 
 static void map_bare(void *context)
 {
-	const struct source *from = context;
+	const struct source *source = context;
 	struct source best = {
-		.block = from->block, .pool = CMEM_POOL_BEST, .length = from->length,
+		.block = source->block, .pool = CMEM_POOL_BEST, .length = source->length,
 	};
 	uint64_t phys_addr = allocate(cmem, &best);
-	void *mapping = mmap(NULL, from->length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
+	void *mapping = mmap(NULL, source->length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
 			     phys_addr);
 
-	if (mapping == MAP_FAILED || munmap(mapping, from->length))
-		fail("mmap and munmap of %zu bytes: %s", from->length, strerror(errno));
+	if (mapping == MAP_FAILED || munmap(mapping, source->length))
+		fail("mmap and munmap of %zu bytes: %s", source->length, strerror(errno));
 	release(cmem, phys_addr);
 }
 
-static void *library_allocate(const struct source *from)
+static void *library_allocate(const struct source *source)
 {
-	void *buffer = CMEM_alloc2(from->block, from->length, &cached_pool);
+	void *buffer = CMEM_alloc2(source->block, source->length, &cached_pool);
 
 	if (!buffer)
-		fail("CMEM_alloc2 of %zu bytes from block %d: %s", from->length, from->block,
+		fail("CMEM_alloc2 of %zu bytes from block %d: %s", source->length, source->block,
 		     strerror(errno));
 	return buffer;
 }
@@ -785,7 +785,7 @@ static void measure_pools(void)
 		{ "pool-4k", 4 * KIB }, { "pool-64k", 64 * KIB }, { "pool-1m", MIB },
 		{ "pool-16m", 16 * MIB }, { "pool-64m", 64 * MIB },
 	};
-	struct source from = find_pool(4 * KIB, LIVE_BUFFERS + 1);
+	struct source source = find_pool(4 * KIB, LIVE_BUFFERS + 1);
 	uint64_t *live = checked(malloc(LIVE_BUFFERS * sizeof(*live)));
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -794,19 +794,19 @@ static void measure_pools(void)
 		measure(sizes[i].row, allocate_free, &pool);
 	}
 
-	live[0] = allocate(cmem, &from);
-	measure("pool-4k-live-1", allocate_free, &from);
+	live[0] = allocate(cmem, &source);
+	measure("pool-4k-live-1", allocate_free, &source);
 	for (int i = 1; i < LIVE_BUFFERS; i++)
-		live[i] = allocate(cmem, &from);
-	measure("pool-4k-live-100000", allocate_free, &from);
+		live[i] = allocate(cmem, &source);
+	measure("pool-4k-live-100000", allocate_free, &source);
 	for (int i = 0; i < LIVE_BUFFERS; i++)
 		release(cmem, live[i]);
 	settle();
 	free(live);
 
 	/* The same by length instead of the pool number. */
-	from.pool = CMEM_POOL_BEST;
-	measure("pool-best-4k", allocate_free, &from);
+	source.pool = CMEM_POOL_BEST;
+	measure("pool-best-4k", allocate_free, &source);
 }
 
 static int open_cmem(void)
@@ -822,11 +822,11 @@ static int open_cmem(void)
 static void measure_two_owners(const char *row, size_t length, bool uncached)
 {
 	struct two_owners two = {
-		.owner = { open_cmem(), open_cmem() }, .from = find_pool(length, 4),
+		.owner = { open_cmem(), open_cmem() }, .source = find_pool(length, 4),
 	};
-	struct cmem_pool_info pool = get_pool(two.from.block, two.from.pool);
+	struct cmem_pool_info pool = get_pool(two.source.block, two.source.pool);
 
-	two.from.uncached = uncached;
+	two.source.uncached = uncached;
 	/* Half of a pool at a time: one clean buffer always remains. */
 	measure_in_batches(row, take_turns, &two, pool.count / 2);
 	close(two.owner[0]);
@@ -837,16 +837,16 @@ static void measure_two_owners(const char *row, size_t length, bool uncached)
 /* The cost of the kernel mapping a block only as long as needed */
 static void measure_mapped_by_kernel(void)
 {
-	struct source from = find_pool(64 * KIB, 2);
-	uint64_t other;
+	struct source source = find_pool(64 * KIB, 2);
+	uint64_t second;
 
-	measure("alone-64k", allocate_sync_free, &from);
-	other = allocate(cmem, &from);
+	measure("alone-64k", allocate_sync_free, &source);
+	second = allocate(cmem, &source);
 	/* The kernel maps it after enough work. */
 	for (int i = 0; i < ENOUGH_WORK; i++)
-		allocate_sync_free(&from);
-	measure("beside-64k", allocate_sync_free, &from);
-	release(cmem, other);
+		allocate_sync_free(&source);
+	measure("beside-64k", allocate_sync_free, &source);
+	release(cmem, second);
 	settle();
 }
 
@@ -873,20 +873,20 @@ static void measure_heap(void)
 
 static void measure_mapped(void)
 {
-	struct source from = find_pool(64 * KIB, 1);
+	struct source source = find_pool(64 * KIB, 1);
 	struct cmem_alloc request = {
-		.size = sizeof(request), .block = from.block, .pool = from.pool,
-		.flags = CMEM_ALLOC_CACHED, .length = from.length,
+		.size = sizeof(request), .block = source.block, .pool = source.pool,
+		.flags = CMEM_ALLOC_CACHED, .length = source.length,
 	};
 	struct mapped buffer;
 
 	if (ioctl(cmem, CMEM_IOCTL_ALLOC, &request))
-		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", from.length, strerror(errno));
-	buffer.mapping = mmap(NULL, from.length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
+		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", source.length, strerror(errno));
+	buffer.mapping = mmap(NULL, source.length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
 			      request.mmap_offset);
 	if (buffer.mapping == MAP_FAILED)
-		fail("mmap of %zu bytes: %s", from.length, strerror(errno));
-	touch(buffer.mapping, from.length);
+		fail("mmap of %zu bytes: %s", source.length, strerror(errno));
+	touch(buffer.mapping, source.length);
 	/* The kernel maps the whole block after enough work. */
 	buffer.length = 64;
 	for (int i = 0; i < ENOUGH_WORK; i++)
@@ -900,7 +900,7 @@ static void measure_mapped(void)
 	buffer.length = 64 * KIB;
 	measure("sync-64k", write_back, &buffer);
 
-	munmap(buffer.mapping, from.length);
+	munmap(buffer.mapping, source.length);
 	release(cmem, request.phys_addr);
 	settle();
 }
@@ -961,7 +961,7 @@ static long free_kib(void)
  * The buffers are outside of the kernel's free memory, so any decrease while they are
  * allocated is the kernel's own use.
  */
-static void weigh_live_buffers(const char *row, struct source from, int count)
+static void weigh_live_buffers(const char *row, struct source source, int count)
 {
 	uint64_t *live = checked(malloc(count * sizeof(*live)));
 	long before, after;
@@ -969,7 +969,7 @@ static void weigh_live_buffers(const char *row, struct source from, int count)
 	memset(live, 1, count * sizeof(*live));
 	before = free_kib();
 	for (int i = 0; i < count; i++)
-		live[i] = allocate(cmem, &from);
+		live[i] = allocate(cmem, &source);
 	after = free_kib();
 	for (int i = 0; i < count; i++)
 		release(cmem, live[i]);

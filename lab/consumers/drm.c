@@ -169,7 +169,7 @@ static bool is_shaded(const uint8_t *mapping, size_t length)
 static void share_with_vgem(const struct vgem_case *this)
 {
 	struct drm_prime_handle prime = { .flags = DRM_RDWR | DRM_CLOEXEC };
-	int vgem = open_card("vgem"), fd, again;
+	int vgem = open_card("vgem"), fd, second;
 	struct buffer *buffer;
 	struct hoard hoard;
 	uint8_t *mapping;
@@ -186,10 +186,10 @@ static void share_with_vgem(const struct vgem_case *this)
 	fd = export_buffer(buffer);
 	prime.handle = import(vgem, fd);
 	check(prime.handle == import(vgem, fd), "%s: imported, twice the same", what);
-	again = export_buffer(buffer);
-	check(again != fd && prime.handle == import(vgem, again),
+	second = export_buffer(buffer);
+	check(second != fd && prime.handle == import(vgem, second),
 	      "%s: exported and imported again, the same", what);
-	close(again);
+	close(second);
 	must_ioctl(vgem, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime, "DRM_IOCTL_PRIME_HANDLE_TO_FD");
 	mapping = map_dmabuf(prime.fd, buffer->length);
 

@@ -687,7 +687,7 @@ hold_frames(int cmem, struct port *dsp, int ready, const struct picture *picture
 static void kill_half_way(int cmem, struct port *dsp, const struct picture *picture, size_t pitch)
 {
 	struct free_counts before = count_free(cmem), during, after;
-	struct frame held[KILLED_FRAMES], *again;
+	struct frame held[KILLED_FRAMES], *reused;
 	unsigned int held_here = 0, held_again = 0, dirty = 0;
 	int ready[2], status, pool;
 	pid_t child;
@@ -731,18 +731,18 @@ static void kill_half_way(int cmem, struct port *dsp, const struct picture *pict
 	 * zeroed.
 	 */
 	begin_ownership();
-	again = checked(calloc(after.free[pool], sizeof(*again)));
+	reused = checked(calloc(after.free[pool], sizeof(*reused)));
 	for (uint32_t i = 0; i < after.free[pool]; i++) {
-		again[i] = allocate_frame(cmem, pool, pitch * picture->height);
-		dirty += !all_zero(&again[i]);
+		reused[i] = allocate_frame(cmem, pool, pitch * picture->height);
+		dirty += !all_zero(&reused[i]);
 		for (int j = 0; j < KILLED_FRAMES; j++)
-			held_again += again[i].phys_addr == held[j].phys_addr;
+			held_again += reused[i].phys_addr == held[j].phys_addr;
 	}
 	for (int j = 0; j < KILLED_FRAMES; j++)
 		held_here += held[j].pool == pool;
 	for (uint32_t i = 0; i < after.free[pool]; i++)
-		free_frame(&again[i]);
-	free(again);
+		free_frame(&reused[i]);
+	free(reused);
 	end_ownership();
 	if (held_again != held_here)
 		fail("of its %u frames only %u can be allocated again", held_here, held_again);

@@ -386,10 +386,10 @@ static struct input *choose(void)
 	struct input *best = corpus[random_below(corpus_size)];
 
 	for (int i = 0; i < 3; i++) {
-		struct input *other = corpus[random_below(corpus_size)];
+		struct input *input = corpus[random_below(corpus_size)];
 
-		if (other->chosen < best->chosen)
-			best = other;
+		if (input->chosen < best->chosen)
+			best = input;
 	}
 	best->chosen++;
 	return best;
@@ -521,14 +521,14 @@ static void report_operations(double since)
 
 static size_t next_program(uint8_t *program)
 {
-	const struct input *input, *other;
+	const struct input *input, *donor;
 
 	if (!random_below(20))
 		return make_program(program);
 	input = choose();
 	memcpy(program, input->bytes, input->size);
-	other = corpus[random_below(corpus_size)];
-	return mutate(program, input->size, other->bytes, other->size);
+	donor = corpus[random_below(corpus_size)];
+	return mutate(program, input->size, donor->bytes, donor->size);
 }
 
 int main(int argc, char **argv)

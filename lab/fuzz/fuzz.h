@@ -170,7 +170,7 @@ extern __thread struct strand *me;
 void random_seed(uint64_t seed);
 uint32_t random_below(uint32_t limit);
 size_t make_program(uint8_t *program);
-size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_size);
+size_t mutate(uint8_t *program, size_t size, const uint8_t *donor, size_t donor_size);
 bool program_wants_process(const uint8_t *program);
 void run_program(void);
 void arm(struct strand *strand, unsigned int nth);

@@ -1845,10 +1845,10 @@ static long op_drm(struct strand *strand, const uint8_t *a)
 			map_file(strand, fd, map.offset, a[3] & 1 ? HUGE : PAGE,
 				 PROT_READ | PROT_WRITE, MAP_SHARED, a[4]);
 		if (a[2] & 2) {
-			struct drm_prime_handle again = { .handle = prime.handle, .flags = DRM_CLOEXEC };
+			struct drm_prime_handle second = { .handle = prime.handle, .flags = DRM_CLOEXEC };
 
-			if (!ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &again))
-				keep_file(strand, DMABUF_FILE, again.fd);
+			if (!ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &second))
+				keep_file(strand, DMABUF_FILE, second.fd);
 		}
 		if (a[2] & 4)
 			ioctl(fd, DRM_IOCTL_GEM_CLOSE, &closing);

@@ -115,12 +115,12 @@ size_t make_program(uint8_t *program)
  * mutate - change a program a little
  * @program: the program, with room for MAX_PROGRAM bytes
  * @size: its size
- * @other: another program, as a source of parts
- * @other_size: its size
+ * @donor: another program, as a source of parts
+ * @donor_size: its size
  *
  * Return: the new size.
  */
-size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_size)
+size_t mutate(uint8_t *program, size_t size, const uint8_t *donor, size_t donor_size)
 {
 	unsigned int changes = 1 + random_below(6);
 
@@ -150,15 +150,15 @@ size_t mutate(uint8_t *program, size_t size, const uint8_t *other, size_t other_
 				break;
 			record[1 + random_below(RECORD - 1)] = random_byte();
 			break;
-		case 7:		/* a part of the other program */
-			if (!room || other_size < 2 * RECORD)
+		case 7:		/* a part of the donor program */
+			if (!room || donor_size < 2 * RECORD)
 				break;
-			from = 1 + random_below(other_size / RECORD - 1);
-			count = 1 + random_below(other_size / RECORD - from);
+			from = 1 + random_below(donor_size / RECORD - 1);
+			count = 1 + random_below(donor_size / RECORD - from);
 			if (count > room)
 				count = room;
 			memmove(record + count * RECORD, record, size - at * RECORD);
-			memcpy(record, other + from * RECORD, count * RECORD);
+			memcpy(record, donor + from * RECORD, count * RECORD);
 			size += count * RECORD;
 			break;
 		case 8:		/* the head */

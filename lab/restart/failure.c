@@ -614,7 +614,7 @@ static int add_block(int block, const struct cmem_block_info *info, uint64_t buf
 }
 
 /* A removed block keeps its failed memory when it is added again. */
-static void again(int block)
+static void add_block_again(int block)
 {
 	struct cmem_block_info info = block_info(block);
 	uint64_t lost = info.length;
@@ -800,7 +800,7 @@ static void beside_a_vast_block(int block)
 		.length = 1ULL << 40,
 	};
 	struct cmem_alloc alloc;
-	double before, taken;
+	double before, seconds;
 
 	if (ioctl(device, CMEM_IOCTL_BLOCK_ADD, &add) && errno == EINVAL) {
 		result(1, "a vast block # SKIP this machine has no such address");
@@ -814,8 +814,8 @@ static void beside_a_vast_block(int block)
 	fails_in(alloc.phys_addr, "memory failure at");
 	usleep(500000);
 	release(alloc.phys_addr);
-	taken = remove_block(77) ? 1e9 : system_time() - before;
-	result(taken < 10, "a vast block: a failure elsewhere takes little time: %.2f s", taken);
+	seconds = remove_block(77) ? 1e9 : system_time() - before;
+	result(seconds < 10, "a vast block: a failure elsewhere takes little time: %.2f s", seconds);
 }
 
 /* failure <block with pools 0 and 1, and a heap> <block without struct pages> */
@@ -855,7 +855,7 @@ int main(int argc, char **argv)
 	snprintf(command, sizeof(command), "cmemctl info %d | grep -q 'has failed: .* of pool 1' && "
 		 "cmemctl map %d | grep -q 'out of use' && cmemctl test --quick %d >/dev/null", block, block, block);
 	result(!system(command), "cmemctl tells what is out of use, and tests the rest");
-	again(block);
+	add_block_again(block);
 	whole = block_info(block);
 	result(!remove_block(block), "it can be removed again");
 	being_cleaned(block, &whole, 0);

@@ -64,7 +64,7 @@ static int cmem_block_check_free(struct device *dev,
 	unsigned long first = PHYS_PFN(config->base);
 	unsigned long last = PHYS_PFN(config->base + config->length - 1);
 	u64 last_byte = (u64)config->base + config->length - 1;
-	const struct cmem_block *other;
+	const struct cmem_block *block;
 
 	if (!config->length || last_byte < config->base ||
 	    last_byte > cmem_block_last_byte()) {
@@ -73,20 +73,20 @@ static int cmem_block_check_free(struct device *dev,
 		return -EINVAL;
 	}
 
-	cmem_for_each_block(other) {
+	cmem_for_each_block(block) {
 		/* memory.c finds that CMA areas are System RAM. */
-		if (other->id < 0 || !other->present)
+		if (block->id < 0 || !block->present)
 			continue;
-		if (other->id == config->id) {
+		if (block->id == config->id) {
 			dev_err(dev, "block %d: there is a block of this number already\n",
 				config->id);
 			return -EEXIST;
 		}
-		if (first <= other->base_pfn + other->num_pages - 1 &&
-		    last >= other->base_pfn) {
+		if (first <= block->base_pfn + block->num_pages - 1 &&
+		    last >= block->base_pfn) {
 			dev_err(dev, "block %d: %#llx bytes at %pa overlap block %d\n",
 				config->id, config->length, &config->base,
-				other->id);
+				block->id);
 			return -EBUSY;
 		}
 	}
@@ -203,17 +203,17 @@ static int cmem_block_make(struct device *dev,
 static int cmem_block_keep(struct device *dev, struct cmem_block_config *config,
 			   bool coherent)
 {
-	int ret, taken;
+	int ret, conflict;
 
-	taken = cmem_block_check_free(dev, config);
-	if (taken && taken != -EEXIST)
-		return taken;
+	conflict = cmem_block_check_free(dev, config);
+	if (conflict && conflict != -EEXIST)
+		return conflict;
 	ret = cmem_memory_check(dev, config);
 	if (ret)
 		return ret;
 	/* If only the number is taken, another block can use the memory. */
 	ret = cmem_region_remember(config, coherent);
-	return ret ?: taken;
+	return ret ?: conflict;
 }
 
 /*

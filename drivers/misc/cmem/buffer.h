@@ -179,12 +179,12 @@ static inline struct cmem_buffer *cmem_buffer_at(struct cmem_block *block,
 						 unsigned long page)
 {
 	struct cmem_carved_pool *pool = cmem_block_pool_at(block, page);
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 
 	if (pool)
 		return &pool->buffers[(page - pool->start) / pool->pages];
-	from = cmem_heap_find(&block->heap, page);
-	return from ? &from->buffer : NULL;
+	heap_buffer = cmem_heap_find(&block->heap, page);
+	return heap_buffer ? &heap_buffer->buffer : NULL;
 }
 
 /* Length of a buffer in bytes */
@@ -211,12 +211,12 @@ static inline void cmem_buffer_locate(const struct cmem_buffer *buffer,
 		extent->pages = pool->pages;
 		extent->pool = pool->number;
 	} else {
-		const struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
+		const struct cmem_heap_buffer *heap_buffer = cmem_heap_buffer(buffer);
 
-		extent->block = from->block;
-		extent->start = from->start;
-		extent->pages = from->pages;
-		extent->pool = from->pool;
+		extent->block = heap_buffer->block;
+		extent->start = heap_buffer->start;
+		extent->pages = heap_buffer->pages;
+		extent->pool = heap_buffer->pool;
 	}
 	extent->id = extent->block->id;
 	extent->pfn = extent->block->base_pfn + extent->start;

@@ -46,12 +46,12 @@ static void cmem_carved_put(struct cmem_buffer *buffer, bool shared)
 		cmem_pool_put(&pool->slots, slot,
 			      shared ? 0 : pool->slots.slots[slot].tag);
 	} else {
-		struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
+		struct cmem_heap_buffer *heap_buffer = cmem_heap_buffer(buffer);
 
-		cmem_quota_uncharge(block, from->user, from->pages);
-		cmem_heap_put(&block->heap, from->start, from->pages,
-			      shared ? 0 : from->tag);
-		kmem_cache_free(cmem_heap_buffer_cache, from);
+		cmem_quota_uncharge(block, heap_buffer->user, heap_buffer->pages);
+		cmem_heap_put(&block->heap, heap_buffer->start, heap_buffer->pages,
+			      shared ? 0 : heap_buffer->tag);
+		kmem_cache_free(cmem_heap_buffer_cache, heap_buffer);
 	}
 	cmem_scrub_kick(block);
 }
@@ -135,27 +135,27 @@ static int cmem_carved_take_best(struct cmem_block *block,
 static int cmem_carved_take_heap(struct cmem_block *block,
 				 const struct cmem_request *request,
 				 unsigned long align,
-				 struct cmem_heap_buffer *from)
+				 struct cmem_heap_buffer *heap_buffer)
 {
 	u64 length = (u64)request->pages << PAGE_SHIFT;
 	int ret;
 
 	if (!cmem_quota_allows(block, request, request->pages) ||
-	    cmem_dmem_charge(&block->dmem, &from->buffer.dmem, length))
+	    cmem_dmem_charge(&block->dmem, &heap_buffer->buffer.dmem, length))
 		return -ENOMEM;
 
 	ret = cmem_heap_take(&block->heap, request->pages, align, request->tag,
-			     from, &from->start);
+			     heap_buffer, &heap_buffer->start);
 	if (ret < 0) {
-		cmem_dmem_uncharge(&from->buffer.dmem, length);
+		cmem_dmem_uncharge(&heap_buffer->buffer.dmem, length);
 		return ret;
 	}
 
-	from->block = block;
-	from->pool = CMEM_POOL_HEAP;
-	from->user = request->user;
-	from->pages = request->pages;
-	from->tag = request->tag;
+	heap_buffer->block = block;
+	heap_buffer->pool = CMEM_POOL_HEAP;
+	heap_buffer->user = request->user;
+	heap_buffer->pages = request->pages;
+	heap_buffer->tag = request->tag;
 	cmem_quota_charge(request, request->pages);
 	return ret;
 }
@@ -168,7 +168,7 @@ static int cmem_carved_take(struct cmem_block *block,
 {
 	unsigned long align = cmem_carved_align(request);
 	bool exact = request->flags & CMEM_REQUEST_EXACT;
-	struct cmem_heap_buffer *from = *spare;
+	struct cmem_heap_buffer *heap_buffer = *spare;
 	int ret = -ENOMEM;
 
 	if (request->pool >= 0)
@@ -177,17 +177,17 @@ static int cmem_carved_take(struct cmem_block *block,
 	else if (request->pool == CMEM_POOL_BEST)
 		ret = cmem_carved_take_best(block, request, align, exact,
 					    buffer);
-	if (!from || (ret != -ENOMEM && ret != -ENOENT))
+	if (!heap_buffer || (ret != -ENOMEM && ret != -ENOENT))
 		return ret;
 
-	ret = cmem_carved_take_heap(block, request, align, from);
+	ret = cmem_carved_take_heap(block, request, align, heap_buffer);
 	if (ret == -ENOMEM && exact && block->dma_heap_config.from_pools)
 		return cmem_carved_take_best(block, request, align, false,
 					     buffer);
 	if (ret < 0)
 		return ret;
 	*spare = NULL;
-	*buffer = &from->buffer;
+	*buffer = &heap_buffer->buffer;
 	return ret;
 }
 

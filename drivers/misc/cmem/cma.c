@@ -39,12 +39,12 @@
 
 /**
  * struct cmem_cma_buffer - a buffer of the block
- * @buffer: what buffers of a heap have
+ * @heap_buffer: what buffers of a heap have
  * @area: the area that it came from
  * @remapped: the linear map of it has been made non-cached as well
  */
 struct cmem_cma_buffer {
-	struct cmem_heap_buffer buffer;
+	struct cmem_heap_buffer heap_buffer;
 	struct cmem_cma_area *area;
 	bool remapped;
 };
@@ -85,11 +85,11 @@ static unsigned long cmem_cma_largest(struct cmem_block *block)
 	struct cmem_cma_area *area = &cmem_cma_of(block)->areas[CMEM_PLACE_HEAP];
 	unsigned long end = area->base_pfn + area->num_pages;
 	unsigned long largest = 0, run = area->base_pfn, pfn = run;
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 
-	while (pfn < end && (from = cmem_heap_next(&block->heap, &pfn, end - 1))) {
+	while (pfn < end && (heap_buffer = cmem_heap_next(&block->heap, &pfn, end - 1))) {
 		largest = max(largest, pfn - run);
-		pfn += from->pages;
+		pfn += heap_buffer->pages;
 		run = pfn;
 	}
 	return min(max(largest, end - run), cmem_cma_left(area));
@@ -197,39 +197,39 @@ static struct page *cmem_cma_get_pages(const struct cmem_cma_area *area,
 static int cmem_cma_clean(struct cmem_cma *cma, struct cmem_cma_buffer *buffer,
 			  struct page *page, u32 flags)
 {
-	struct cmem_heap_buffer *from = &buffer->buffer;
+	struct cmem_heap_buffer *heap_buffer = &buffer->heap_buffer;
 	int ret;
 
-	ret = cmem_scrub_pages(&cma->block, from->start, from->pages, true);
+	ret = cmem_scrub_pages(&cma->block, heap_buffer->start, heap_buffer->pages, true);
 	if (ret)
 		return ret;
 
 	buffer->remapped = cmem_cma_must_remap(&cma->block, page, flags);
 	if (buffer->remapped)
-		cmem_cma_remap(page, from->pages, false);
+		cmem_cma_remap(page, heap_buffer->pages, false);
 	return 0;
 }
 
 static void cmem_cma_release(struct cmem_cma_buffer *buffer)
 {
-	struct cmem_heap_buffer *from = &buffer->buffer;
-	struct page *page = pfn_to_page(from->start);
+	struct cmem_heap_buffer *heap_buffer = &buffer->heap_buffer;
+	struct page *page = pfn_to_page(heap_buffer->start);
 
 	if (buffer->remapped)
-		cmem_cma_remap(page, from->pages, true);
-	cma_release(buffer->area->cma, page, from->pages);
+		cmem_cma_remap(page, heap_buffer->pages, true);
+	cma_release(buffer->area->cma, page, heap_buffer->pages);
 }
 
 /* Add a buffer to the tree. */
-static int cmem_cma_note(struct cmem_cma *cma, struct cmem_heap_buffer *from)
+static int cmem_cma_note(struct cmem_cma *cma, struct cmem_heap_buffer *heap_buffer)
 {
 	unsigned int tries = CMEM_ROOM_TRIES;
 	int ret;
 
 	do {
 		mutex_lock(&cma->block.lock);
-		ret = cmem_heap_insert(&cma->block.heap, from->start,
-				       from->pages, from);
+		ret = cmem_heap_insert(&cma->block.heap, heap_buffer->start,
+				       heap_buffer->pages, heap_buffer);
 		mutex_unlock(&cma->block.lock);
 	} while (cmem_try_again(&ret, &tries));
 	return ret;
@@ -238,7 +238,7 @@ static int cmem_cma_note(struct cmem_cma *cma, struct cmem_heap_buffer *from)
 /* Allocate clean pages from an area that has been charged for them. */
 static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 			 const struct cmem_request *request, unsigned long pages,
-			 struct cmem_heap_buffer **from)
+			 struct cmem_heap_buffer **heap_buffer)
 {
 	unsigned int number = area - cma->areas;
 	bool heap = number == CMEM_PLACE_HEAP;
@@ -251,7 +251,7 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 	if (!buffer)
 		return -ENOMEM;
 
-	ret = cmem_dmem_charge(&cma->block.dmem, &buffer->buffer.buffer.dmem,
+	ret = cmem_dmem_charge(&cma->block.dmem, &buffer->heap_buffer.buffer.dmem,
 			       (u64)pages << PAGE_SHIFT);
 	if (ret)
 		goto err_free;
@@ -264,25 +264,25 @@ static int cmem_cma_fill(struct cmem_cma *cma, struct cmem_cma_area *area,
 	}
 
 	buffer->area = area;
-	buffer->buffer.block = &cma->block;
-	buffer->buffer.pool = heap ? CMEM_POOL_HEAP : (s32)number;
-	buffer->buffer.user = request->user;
-	buffer->buffer.start = page_to_pfn(page);
-	buffer->buffer.pages = pages;
+	buffer->heap_buffer.block = &cma->block;
+	buffer->heap_buffer.pool = heap ? CMEM_POOL_HEAP : (s32)number;
+	buffer->heap_buffer.user = request->user;
+	buffer->heap_buffer.start = page_to_pfn(page);
+	buffer->heap_buffer.pages = pages;
 	ret = cmem_cma_clean(cma, buffer, page, request->flags);
 	if (ret)
 		goto err_release;
 
-	ret = cmem_cma_note(cma, &buffer->buffer);
+	ret = cmem_cma_note(cma, &buffer->heap_buffer);
 	if (ret)
 		goto err_release;
-	*from = &buffer->buffer;
+	*heap_buffer = &buffer->heap_buffer;
 	return 0;
 
 err_release:
 	cmem_cma_release(buffer);
 err_dmem:
-	cmem_dmem_uncharge(&buffer->buffer.buffer.dmem, (u64)pages << PAGE_SHIFT);
+	cmem_dmem_uncharge(&buffer->heap_buffer.buffer.dmem, (u64)pages << PAGE_SHIFT);
 err_free:
 	kfree(buffer);
 	return ret;
@@ -302,7 +302,7 @@ static void cmem_cma_tell_share(const struct cmem_cma *cma,
 
 static int cmem_cma_take_from(struct cmem_cma *cma, unsigned int number,
 			      struct cmem_request *request,
-			      struct cmem_heap_buffer **from)
+			      struct cmem_heap_buffer **heap_buffer)
 {
 	struct cmem_cma_area *area = &cma->areas[number];
 	unsigned long pages;
@@ -324,7 +324,7 @@ static int cmem_cma_take_from(struct cmem_cma *cma, unsigned int number,
 			cmem_cma_tell_share(cma, area);
 		return ret;
 	}
-	ret = cmem_cma_fill(cma, area, request, pages, from);
+	ret = cmem_cma_fill(cma, area, request, pages, heap_buffer);
 	if (ret) {
 		mutex_lock(&cma->block.lock);
 		cmem_cma_uncharge(cma, area, request->user, pages);
@@ -386,7 +386,7 @@ static int cmem_cma_check(struct cmem_cma *cma,
 /* Take memory from the chosen area, or fall back to the heap if allowed. */
 static int cmem_cma_take_chosen(struct cmem_block *block,
 				struct cmem_request *request,
-				struct cmem_heap_buffer **from)
+				struct cmem_heap_buffer **heap_buffer)
 {
 	bool fallback = request->flags & CMEM_ALLOC_HEAP_FALLBACK;
 	struct cmem_cma *cma = cmem_cma_of(block);
@@ -401,13 +401,13 @@ static int cmem_cma_take_chosen(struct cmem_block *block,
 		if (!request->length)
 			request->length = (u64)block->pools[number].pages <<
 					  PAGE_SHIFT;
-		ret = cmem_cma_take_from(cma, number, request, from);
+		ret = cmem_cma_take_from(cma, number, request, heap_buffer);
 	} else {
 		ret = number;
 	}
 	if (fallback && number != CMEM_PLACE_HEAP &&
 	    (ret == -ENOMEM || ret == -ENOENT))
-		ret = cmem_cma_take_from(cma, CMEM_PLACE_HEAP, request, from);
+		ret = cmem_cma_take_from(cma, CMEM_PLACE_HEAP, request, heap_buffer);
 	return ret;
 }
 
@@ -417,37 +417,37 @@ static int cmem_cma_take_chosen(struct cmem_block *block,
  * migrates other users' pages.
  */
 static int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
-			 struct cmem_heap_buffer **from)
+			 struct cmem_heap_buffer **heap_buffer)
 {
-	int ret = cmem_cma_take_chosen(block, request, from);
+	int ret = cmem_cma_take_chosen(block, request, heap_buffer);
 
 	if (ret != -ENOMEM || !(request->flags & CMEM_REQUEST_EXACT) ||
 	    !block->dma_heap_config.from_pools)
 		return ret;
 	request->flags &= ~CMEM_REQUEST_EXACT;
-	return cmem_cma_take_chosen(block, request, from);
+	return cmem_cma_take_chosen(block, request, heap_buffer);
 }
 
 static int cmem_cma_alloc(struct cmem_file *file, struct cmem_block *block,
 			  struct cmem_request *request)
 {
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 	int ret;
 
-	ret = cmem_cma_take(block, request, &from);
+	ret = cmem_cma_take(block, request, &heap_buffer);
 	if (ret)
 		return ret;
 
 	mutex_lock(&block->lock);
-	from->tag = cmem_request_tag(file, block, request);
+	heap_buffer->tag = cmem_request_tag(file, block, request);
 	cmem_failure_check(block);
 	/* A failure during the allocation may have been noticed, or not. */
-	if (from->buffer.flags & CMEM_BUFFER_FAILED ||
-	    cmem_failure_in_new(block, from->start, from->pages)) {
-		cmem_buffer_return(&from->buffer, true);
+	if (heap_buffer->buffer.flags & CMEM_BUFFER_FAILED ||
+	    cmem_failure_in_new(block, heap_buffer->start, heap_buffer->pages)) {
+		cmem_buffer_return(&heap_buffer->buffer, true);
 		ret = -EHWPOISON;
 	} else {
-		cmem_buffer_admit(file, &from->buffer, request);
+		cmem_buffer_admit(file, &heap_buffer->buffer, request);
 	}
 	mutex_unlock(&block->lock);
 	return ret;
@@ -455,15 +455,15 @@ static int cmem_cma_alloc(struct cmem_file *file, struct cmem_block *block,
 
 static void cmem_cma_put(struct cmem_buffer *buffer, bool shared)
 {
-	struct cmem_heap_buffer *from = cmem_heap_buffer(buffer);
-	struct cmem_cma *cma = cmem_cma_of(from->block);
-	struct cmem_cma_buffer *taken;
+	struct cmem_heap_buffer *heap_buffer = cmem_heap_buffer(buffer);
+	struct cmem_cma *cma = cmem_cma_of(heap_buffer->block);
+	struct cmem_cma_buffer *cma_buffer;
 
-	taken = container_of(from, struct cmem_cma_buffer, buffer);
-	cmem_heap_erase(&cma->block.heap, from->start, from->pages);
-	cmem_cma_uncharge(cma, taken->area, from->user, from->pages);
-	cmem_cma_release(taken);
-	kfree(taken);
+	cma_buffer = container_of(heap_buffer, struct cmem_cma_buffer, heap_buffer);
+	cmem_heap_erase(&cma->block.heap, heap_buffer->start, heap_buffer->pages);
+	cmem_cma_uncharge(cma, cma_buffer->area, heap_buffer->user, heap_buffer->pages);
+	cmem_cma_release(cma_buffer);
+	kfree(cma_buffer);
 }
 
 const struct cmem_block_ops cmem_cma_ops = {

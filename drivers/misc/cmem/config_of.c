@@ -62,13 +62,13 @@ static bool cmem_config_of_are_pools(const __be32 *cell, int cells,
 static bool cmem_config_of_want_other_cells(const __be32 *cell, int cells,
 					    int pool_cells)
 {
-	int i, other = 3 - pool_cells;
+	int i, other_cells = 3 - pool_cells;
 
 	if (cmem_config_of_are_pools(cell, cells, pool_cells) ||
-	    !cmem_config_of_are_pools(cell, cells, other))
+	    !cmem_config_of_are_pools(cell, cells, other_cells))
 		return false;
 	/* Buffers of 2^40 bytes are not a likely intention. */
-	for (i = 1; other == 2 && i < cells; i += 3)
+	for (i = 1; other_cells == 2 && i < cells; i += 3)
 		if (be32_to_cpu(cell[i]) >= 0x100)
 			return false;
 	return true;

@@ -122,7 +122,7 @@ void cmem_config_of_check_names(struct device *dev,
 {
 	const char * const *own = is_block ? cmem_config_block_names :
 					     cmem_config_node_names;
-	const char * const *other = is_block ? cmem_config_node_names :
+	const char * const *other_names = is_block ? cmem_config_node_names :
 					       cmem_config_block_names;
 	int num_own = is_block ? ARRAY_SIZE(cmem_config_block_names) :
 				 ARRAY_SIZE(cmem_config_node_names);
@@ -136,7 +136,7 @@ void cmem_config_of_check_names(struct device *dev,
 		    cmem_config_of_is_among(prop->name, cmem_config_any_names,
 					    ARRAY_SIZE(cmem_config_any_names)))
 			continue;
-		if (cmem_config_of_is_among(prop->name, other, num_other)) {
+		if (cmem_config_of_is_among(prop->name, other_names, num_other)) {
 			dev_warn(dev, "%pOF: %s is ignored there: it belongs into the node of %s\n",
 				 node, prop->name, is_block ? "ti,cmem" : "a block");
 			continue;

@@ -103,7 +103,7 @@ static void cmem_debugfs_pool(const struct cmem_carved_pool *pool,
 static void cmem_debugfs_heap(struct cmem_block *block, unsigned long page,
 			      struct cmem_debugfs_extent *extent)
 {
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 	void *user;
 
 	extent->pool = CMEM_POOL_HEAP;
@@ -118,9 +118,9 @@ static void cmem_debugfs_heap(struct cmem_block *block, unsigned long page,
 		extent->state = "scrubbing";
 		break;
 	case CMEM_HEAP_USED:
-		from = user;
-		extent->pool = from->pool;
-		cmem_debugfs_used(extent, &from->buffer);
+		heap_buffer = user;
+		extent->pool = heap_buffer->pool;
+		cmem_debugfs_used(extent, &heap_buffer->buffer);
 		break;
 	}
 }

@@ -39,7 +39,7 @@
 /**
  * struct cmem_dmabuf_test - a buffer, its DMA-BUF, and a device to attach
  * @block: its block
- * @from: the buffer; this holds a reference
+ * @heap_buffer: the buffer; this holds a reference
  * @page: its first page
  * @phys: its physical address
  * @dmabuf: its DMA-BUF
@@ -48,7 +48,7 @@
  */
 struct cmem_dmabuf_test {
 	struct cmem_block block;
-	struct cmem_heap_buffer from;
+	struct cmem_heap_buffer heap_buffer;
 	struct page *page;
 	phys_addr_t phys;
 	struct dma_buf *dmabuf;
@@ -56,14 +56,19 @@ struct cmem_dmabuf_test {
 	u64 mask;
 };
 
+/* A DMA-BUF of the buffer's current length, with a reference of its own */
+static struct dma_buf *cmem_dmabuf_test_export(struct cmem_dmabuf_test *t, bool heap, int access)
+{
+	struct cmem_buffer *buffer = &t->heap_buffer.buffer;
+
+	cmem_buffer_get(buffer);
+	return cmem_dmabuf_wrap(buffer, "cmem-test", cmem_buffer_length(buffer), heap, access);
+}
+
 static void cmem_dmabuf_test_wrap(struct kunit *test, struct cmem_dmabuf_test *t)
 {
-	struct dma_buf *dmabuf;
+	struct dma_buf *dmabuf = cmem_dmabuf_test_export(t, false, O_RDWR);
 
-	cmem_buffer_get(&t->from.buffer);
-	dmabuf = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
-				  cmem_buffer_length(&t->from.buffer), false,
-				  O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(dmabuf));
 	t->dmabuf = dmabuf;
 }
@@ -73,16 +78,16 @@ static void cmem_dmabuf_test_unwrap(struct cmem_dmabuf_test *t)
 	unsigned int tries = 500;
 
 	/* As when the last registration is dropped */
-	t->from.buffer.first.file = NULL;
+	t->heap_buffer.buffer.first.file = NULL;
 	mutex_lock(&t->block.lock);
-	cmem_exports_forget(&t->from.buffer);
+	cmem_exports_forget(&t->heap_buffer.buffer);
 	mutex_unlock(&t->block.lock);
 	if (t->dmabuf)
 		dma_buf_put(t->dmabuf);
 	t->dmabuf = NULL;
 	/* A thread's files are closed later, or are being closed by another thread. */
 	flush_delayed_fput();
-	while (refcount_read(&t->from.buffer.refs) > 1 && tries--)
+	while (refcount_read(&t->heap_buffer.buffer.refs) > 1 && tries--)
 		msleep(20);
 }
 
@@ -114,12 +119,12 @@ static int cmem_dmabuf_test_init(struct kunit *test)
 	t->block.base_pfn = page_to_pfn(t->page);
 	t->block.num_pages = 1 << TEST_ORDER;
 	t->block.alias = page_address(t->page);
-	t->from.block = &t->block;
-	t->from.pool = CMEM_POOL_HEAP;
-	t->from.pages = t->block.num_pages;
-	t->from.buffer.flags = CMEM_BUFFER_LIVE | CMEM_BUFFER_CACHED |
+	t->heap_buffer.block = &t->block;
+	t->heap_buffer.pool = CMEM_POOL_HEAP;
+	t->heap_buffer.pages = t->block.num_pages;
+	t->heap_buffer.buffer.flags = CMEM_BUFFER_LIVE | CMEM_BUFFER_CACHED |
 			       CMEM_BUFFER_SHARED;
-	refcount_set(&t->from.buffer.refs, 1);
+	refcount_set(&t->heap_buffer.buffer.refs, 1);
 	cmem_dmabuf_test_wrap(test, t);
 
 	t->dev = kunit_device_register(test, "cmem-test");
@@ -332,11 +337,11 @@ static void cmem_dmabuf_test_no_pages(struct kunit *test)
 		cmem_dmabuf_test_skip(test, "no addresses behind all memory");
 	cmem_dmabuf_test_unwrap(t);
 	/* Longer than the maximum of one entry */
-	t->from.pages = PHYS_PFN(3UL << 30);
-	t->from.buffer.flags &= ~CMEM_BUFFER_CACHED;
+	t->heap_buffer.pages = PHYS_PFN(3UL << 30);
+	t->heap_buffer.buffer.flags &= ~CMEM_BUFFER_CACHED;
 	t->block.has_pages = false;
-	t->block.base_pfn = cmem_dmabuf_test_nowhere(t->from.pages);
-	t->block.num_pages = t->from.pages;
+	t->block.base_pfn = cmem_dmabuf_test_nowhere(t->heap_buffer.pages);
+	t->block.num_pages = t->heap_buffer.pages;
 	phys = (u64)t->block.base_pfn << PAGE_SHIFT;
 	cmem_dmabuf_test_wrap(test, t);
 
@@ -422,7 +427,7 @@ static bool cmem_dmabuf_test_behind_iommu(struct kunit *test, struct device *dev
 	behind = !IS_ERR(table) && sg_dma_address(table->sgl) != t->phys;
 	/* The pages are mapped as memory: the device decides whether it snoops. */
 	if (behind)
-		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->heap_buffer.buffer),
 				!dev_is_dma_coherent(dev));
 	if (!IS_ERR(table))
 		dma_buf_unmap_attachment_unlocked(attachment, table,
@@ -440,13 +445,13 @@ static void cmem_dmabuf_test_attach_no_pages(struct kunit *test,
 
 	cmem_dmabuf_test_unwrap(t);
 	t->block.has_pages = false;
-	t->block.base_pfn = cmem_dmabuf_test_nowhere(t->from.pages);
+	t->block.base_pfn = cmem_dmabuf_test_nowhere(t->heap_buffer.pages);
 	cmem_dmabuf_test_wrap(test, t);
-	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->from.buffer));
+	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->heap_buffer.buffer));
 	attachment = dma_buf_dynamic_attach(t->dmabuf, dev,
 					    &cmem_dmabuf_test_peer, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(attachment));
-	KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+	KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->heap_buffer.buffer),
 			!CMEM_ALWAYS_COHERENT);
 	table = dma_buf_map_attachment_unlocked(attachment, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_FALSE(test, IS_ERR(table));
@@ -456,7 +461,7 @@ static void cmem_dmabuf_test_attach_no_pages(struct kunit *test,
 						  DMA_BIDIRECTIONAL);
 	}
 	dma_buf_detach(t->dmabuf, attachment);
-	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->from.buffer));
+	KUNIT_EXPECT_FALSE(test, cmem_buffer_must_sync(&t->heap_buffer.buffer));
 }
 
 /* An IOMMU maps memory without struct pages like registers: no device snoops. */
@@ -483,19 +488,19 @@ static void cmem_dmabuf_test_iommu(struct kunit *test)
 static void cmem_dmabuf_test_vmap(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;
-	struct iosys_map map, again;
+	struct iosys_map map, second;
 	u32 *first = page_address(t->page);
 	u32 *last = page_address(t->page) + TEST_LENGTH - sizeof(*last);
 
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(t->dmabuf, &map), 0);
 	KUNIT_EXPECT_FALSE(test, map.is_iomem);
-	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(t->dmabuf, &again), 0);
-	KUNIT_EXPECT_PTR_EQ(test, map.vaddr, again.vaddr);
+	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(t->dmabuf, &second), 0);
+	KUNIT_EXPECT_PTR_EQ(test, map.vaddr, second.vaddr);
 	*(u32 *)map.vaddr = 0x12345678;
 	*(u32 *)(map.vaddr + TEST_LENGTH - sizeof(*last)) = 0x9abcdef0;
 	KUNIT_EXPECT_EQ(test, *first, 0x12345678);
 	KUNIT_EXPECT_EQ(test, *last, 0x9abcdef0);
-	dma_buf_vunmap_unlocked(t->dmabuf, &again);
+	dma_buf_vunmap_unlocked(t->dmabuf, &second);
 	dma_buf_vunmap_unlocked(t->dmabuf, &map);
 }
 
@@ -592,47 +597,38 @@ static void cmem_dmabuf_test_one_of_each(struct kunit *test)
 {
 	static const int access[] = { O_RDWR, O_RDONLY, O_WRONLY };
 	struct cmem_dmabuf_test *t = test->priv;
-	struct dma_buf *first[ARRAY_SIZE(access)], *other;
+	struct dma_buf *first[ARRAY_SIZE(access)], *second;
 	int i;
 
 	cmem_dmabuf_test_unwrap(t);
 	/* Never called: only its presence counts. */
-	t->from.buffer.first.file = (void *)t;
+	t->heap_buffer.buffer.first.file = (void *)t;
 	cmem_dmabuf_test_wrap(test, t);
 	for (i = 0; i < ARRAY_SIZE(access); i++) {
-		cmem_buffer_get(&t->from.buffer);
-		first[i] = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
-					    TEST_LENGTH, false, access[i]);
+		first[i] = cmem_dmabuf_test_export(t, false, access[i]);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(first[i]));
 		KUNIT_EXPECT_EQ(test, first[i] == t->dmabuf, !i);
 		KUNIT_EXPECT_PTR_EQ(test, first[i]->resv, t->dmabuf->resv);
 	}
 	for (i = 0; i < ARRAY_SIZE(access); i++) {
-		cmem_buffer_get(&t->from.buffer);
-		other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
-					 TEST_LENGTH, false,
-					 access[i] | O_CLOEXEC);
-		KUNIT_EXPECT_PTR_EQ(test, first[i], other);
-		dma_buf_put(other);
+		second = cmem_dmabuf_test_export(t, false, access[i] | O_CLOEXEC);
+		KUNIT_EXPECT_PTR_EQ(test, first[i], second);
+		dma_buf_put(second);
 		dma_buf_put(first[i]);
 		/* It is kept, even without a user. */
-		cmem_buffer_get(&t->from.buffer);
-		other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test",
-					 TEST_LENGTH, false, access[i]);
-		KUNIT_EXPECT_PTR_EQ(test, first[i], other);
-		dma_buf_put(other);
+		second = cmem_dmabuf_test_export(t, false, access[i]);
+		KUNIT_EXPECT_PTR_EQ(test, first[i], second);
+		dma_buf_put(second);
 	}
 
 	/* A heap's DMA-BUF is separate, and never shared. */
-	cmem_buffer_get(&t->from.buffer);
-	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, true,
-				 O_RDWR);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
-	KUNIT_EXPECT_PTR_NE(test, t->dmabuf, other);
-	KUNIT_EXPECT_PTR_EQ(test, t->dmabuf->resv, other->resv);
-	dma_buf_put(other);
+	second = cmem_dmabuf_test_export(t, true, O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(second));
+	KUNIT_EXPECT_PTR_NE(test, t->dmabuf, second);
+	KUNIT_EXPECT_PTR_EQ(test, t->dmabuf->resv, second->resv);
+	dma_buf_put(second);
 	cmem_dmabuf_test_unwrap(t);
-	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 1);
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->heap_buffer.buffer.refs), 1);
 }
 
 /* A fence of one DMA-BUF is a fence of all of them. */
@@ -640,7 +636,7 @@ static void cmem_dmabuf_test_shared_fence(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;
 	struct dma_fence *fence;
-	struct dma_buf *other;
+	struct dma_buf *second;
 	spinlock_t *lock;
 
 	lock = kunit_kzalloc(test, sizeof(*lock), GFP_KERNEL);
@@ -656,18 +652,17 @@ static void cmem_dmabuf_test_shared_fence(struct kunit *test)
 	dma_resv_add_fence(t->dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
 	dma_resv_unlock(t->dmabuf->resv);
 
-	cmem_buffer_get(&t->from.buffer);
-	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDONLY);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
-	KUNIT_EXPECT_PTR_NE(test, other, t->dmabuf);
+	second = cmem_dmabuf_test_export(t, false, O_RDONLY);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(second));
+	KUNIT_EXPECT_PTR_NE(test, second, t->dmabuf);
 	KUNIT_EXPECT_EQ(test,
-			dma_resv_wait_timeout(other->resv, DMA_RESV_USAGE_READ,
+			dma_resv_wait_timeout(second->resv, DMA_RESV_USAGE_READ,
 					      false, 1), 0);
 	dma_fence_signal(fence);
 	KUNIT_EXPECT_GT(test,
-			dma_resv_wait_timeout(other->resv, DMA_RESV_USAGE_READ,
+			dma_resv_wait_timeout(second->resv, DMA_RESV_USAGE_READ,
 					      false, 1), 0);
-	dma_buf_put(other);
+	dma_buf_put(second);
 	dma_fence_put(fence);
 }
 
@@ -784,31 +779,30 @@ static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 	};
 	struct dma_buf_attachment *snooped = NULL, *unsnooped = NULL;
 	struct cmem_dmabuf_test *t = test->priv;
-	struct device *other;
+	struct device *other_dev;
 	struct dma_buf *reader;
 	u64 mask = DMA_BIT_MASK(64);
 	int i;
 
 	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
 		cmem_dmabuf_test_skip(test, "nobody sees it");
-	other = kunit_device_register(test, "cmem-test-other");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
-	other->dma_mask = &mask;
-	cmem_dmabuf_test_set_snoops(other, true);
+	other_dev = kunit_device_register(test, "cmem-test-other_dev");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other_dev));
+	other_dev->dma_mask = &mask;
+	cmem_dmabuf_test_set_snoops(other_dev, true);
 	cmem_dmabuf_test_set_snoops(t->dev, false);
-	cmem_buffer_get(&t->from.buffer);
-	reader = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDONLY);
+	reader = cmem_dmabuf_test_export(t, false, O_RDONLY);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(reader));
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *what = cases[i].what;
 
 		t->block.coherent = cases[i].coherent;
-		t->from.buffer.flags &= ~CMEM_BUFFER_CACHED;
+		t->heap_buffer.buffer.flags &= ~CMEM_BUFFER_CACHED;
 		if (cases[i].cached)
-			t->from.buffer.flags |= CMEM_BUFFER_CACHED;
+			t->heap_buffer.buffer.flags |= CMEM_BUFFER_CACHED;
 		if (cases[i].snooped)
-			snooped = cmem_dmabuf_test_attach(test, reader, other);
+			snooped = cmem_dmabuf_test_attach(test, reader, other_dev);
 		if (cases[i].unsnooped)
 			unsnooped = cmem_dmabuf_test_attach(test, t->dmabuf,
 							    t->dev);
@@ -816,17 +810,17 @@ static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 				      cases[i].begin, cases[i].end, what);
 		cmem_dmabuf_test_turn(test, reader, cases[i].cached,
 				      cases[i].begin, cases[i].end, what);
-		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->heap_buffer.buffer),
 				!!cases[i].begin);
 		if (cases[i].snooped)
 			dma_buf_detach(reader, snooped);
 		if (cases[i].unsnooped)
 			dma_buf_detach(t->dmabuf, unsnooped);
-		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->from.buffer),
+		KUNIT_EXPECT_EQ(test, cmem_buffer_must_sync(&t->heap_buffer.buffer),
 				cases[i].cached && !cases[i].coherent);
 	}
 	dma_buf_put(reader);
-	other->dma_mask = NULL;
+	other_dev->dma_mask = NULL;
 #else
 	cmem_dmabuf_test_skip(test, "all devices snoop");
 #endif
@@ -836,16 +830,15 @@ static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 static void cmem_dmabuf_test_holds(struct kunit *test)
 {
 	struct cmem_dmabuf_test *t = test->priv;
-	struct dma_buf *other;
+	struct dma_buf *second;
 
-	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 2);
-	cmem_buffer_get(&t->from.buffer);
-	other = cmem_dmabuf_wrap(&t->from.buffer, "cmem-test", TEST_LENGTH, false, O_RDONLY);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
-	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 3);
-	dma_buf_put(other);
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->heap_buffer.buffer.refs), 2);
+	second = cmem_dmabuf_test_export(t, false, O_RDONLY);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(second));
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->heap_buffer.buffer.refs), 3);
+	dma_buf_put(second);
 	cmem_dmabuf_test_unwrap(t);
-	KUNIT_EXPECT_EQ(test, refcount_read(&t->from.buffer.refs), 1);
+	KUNIT_EXPECT_EQ(test, refcount_read(&t->heap_buffer.buffer.refs), 1);
 }
 
 static struct kunit_case cmem_dmabuf_cases[] = {

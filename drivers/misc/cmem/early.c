@@ -326,10 +326,10 @@ static unsigned int __init cmem_early_later_areas(void)
 
 static unsigned int __init cmem_early_free_slots(void)
 {
-	unsigned int taken = cmem_early_later_areas();
+	unsigned int num_areas = cmem_early_later_areas();
 
-	cma_for_each_area(cmem_early_count, &taken);
-	return taken < MAX_CMA_AREAS ? MAX_CMA_AREAS - taken : 0;
+	cma_for_each_area(cmem_early_count, &num_areas);
+	return num_areas < MAX_CMA_AREAS ? MAX_CMA_AREAS - num_areas : 0;
 }
 
 static int __init cmem_early_declare(const char *name, u64 length,

@@ -159,26 +159,26 @@ static bool cmem_failure_in_pool(struct cmem_carved_pool *pool,
 
 static bool cmem_failure_in_heap(struct cmem_block *block, unsigned long page)
 {
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 	unsigned long pages;
 	void *user;
 
 	switch (cmem_heap_look(&block->heap, page, &pages, &user)) {
 	case CMEM_HEAP_USED:
-		from = user;
-		cmem_failure_tell(&from->buffer, page);
+		heap_buffer = user;
+		cmem_failure_tell(&heap_buffer->buffer, page);
 		return true;
 	case CMEM_HEAP_SCRUBBING:
 		return false;
 	default:
 		/* This must not fail, or the page would be handed out. */
-		from = kzalloc(sizeof(*from), GFP_KERNEL | __GFP_NOFAIL);
-		from->block = block;
-		from->pool = CMEM_POOL_HEAP;
-		from->start = page;
-		from->pages = 1;
-		cmem_heap_withdraw(&block->heap, page, from);
-		cmem_failure_keep(&from->buffer, page);
+		heap_buffer = kzalloc(sizeof(*heap_buffer), GFP_KERNEL | __GFP_NOFAIL);
+		heap_buffer->block = block;
+		heap_buffer->pool = CMEM_POOL_HEAP;
+		heap_buffer->start = page;
+		heap_buffer->pages = 1;
+		cmem_heap_withdraw(&block->heap, page, heap_buffer);
+		cmem_failure_keep(&heap_buffer->buffer, page);
 		return true;
 	}
 }
@@ -199,20 +199,20 @@ typedef bool (*cmem_failure_fn)(struct cmem_block *block, unsigned long page);
 /* Walk pages in use only, for blocks whose free memory is lent to the kernel. */
 static void cmem_failure_walk_used(struct cmem_block *block, cmem_failure_fn fn)
 {
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 	unsigned long page = 0, i;
 
 	while (page < block->num_pages) {
-		from = cmem_heap_next(&block->heap, &page, block->num_pages - 1);
-		if (!from)
+		heap_buffer = cmem_heap_next(&block->heap, &page, block->num_pages - 1);
+		if (!heap_buffer)
 			return;
-		for (i = from->start; i < from->start + from->pages; i++) {
+		for (i = heap_buffer->start; i < heap_buffer->start + heap_buffer->pages; i++) {
 			if (cmem_failure_at(block, block->base_pfn + i))
 				fn(block, i);
 			if (!(i % SZ_2K))
 				cond_resched();
 		}
-		page = from->start + from->pages;
+		page = heap_buffer->start + heap_buffer->pages;
 		cond_resched();
 	}
 }

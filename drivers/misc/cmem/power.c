@@ -62,7 +62,7 @@ cmem_power_walk(struct cmem_block *block,
 		bool (*fn)(const struct cmem_block *block,
 			   struct cmem_buffer *buffer))
 {
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 	unsigned long page = 0;
 	unsigned int i;
 	u32 slot;
@@ -77,13 +77,13 @@ cmem_power_walk(struct cmem_block *block,
 	}
 
 	while (page < block->num_pages) {
-		from = cmem_heap_next(&block->heap, &page, block->num_pages - 1);
-		if (!from)
+		heap_buffer = cmem_heap_next(&block->heap, &page, block->num_pages - 1);
+		if (!heap_buffer)
 			break;
-		if (from->buffer.flags & CMEM_BUFFER_LIVE &&
-		    fn(block, &from->buffer))
-			return &from->buffer;
-		page += from->pages;
+		if (heap_buffer->buffer.flags & CMEM_BUFFER_LIVE &&
+		    fn(block, &heap_buffer->buffer))
+			return &heap_buffer->buffer;
+		page += heap_buffer->pages;
 	}
 	return NULL;
 }

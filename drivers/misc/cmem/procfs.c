@@ -213,7 +213,7 @@ static void cmem_proc_show_uncarved(struct seq_file *m,
 {
 	struct cmem_block *block = pool->block;
 	unsigned long start, pages, page, end;
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 
 	if (place->free) {
 		if (!place->chunk)
@@ -224,12 +224,12 @@ static void cmem_proc_show_uncarved(struct seq_file *m,
 	block->ops->place(block, pool->number, &start, &pages);
 	page = start + place->chunk * CMEM_PROC_CHUNK;
 	end = min(page + CMEM_PROC_CHUNK, start + pages);
-	for (; page < end; page += from->pages) {
-		from = cmem_heap_next(&block->heap, &page, end - 1);
-		if (!from)
+	for (; page < end; page += heap_buffer->pages) {
+		heap_buffer = cmem_heap_next(&block->heap, &page, end - 1);
+		if (!heap_buffer)
 			break;
 		seq_printf(m, "id %lu: ", (page - start) / pool->pages);
-		cmem_proc_busy(m, &from->buffer);
+		cmem_proc_busy(m, &heap_buffer->buffer);
 		seq_putc(m, '\n');
 	}
 }
@@ -260,12 +260,12 @@ static void cmem_proc_show_pool(struct seq_file *m, struct cmem_block *block,
 	}
 	for (; slot < end; slot++) {
 		const struct cmem_buffer *buffer = &pool->buffers[slot];
-		bool taken = pool->slots.slots[slot].state == CMEM_SLOT_TAKEN;
+		bool busy = pool->slots.slots[slot].state == CMEM_SLOT_TAKEN;
 
-		if (taken == place->free)
+		if (busy == place->free)
 			continue;
 		seq_printf(m, "id %u: ", slot);
-		if (taken)
+		if (busy)
 			cmem_proc_busy(m, buffer);
 		else
 			cmem_proc_address(m, block, pool->start +
@@ -280,7 +280,7 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 	unsigned long page = (unsigned long)place->chunk * CMEM_PROC_CHUNK;
 	unsigned long end, start, pages;
 	struct cmem_heap *heap = &block->heap;
-	struct cmem_heap_buffer *from;
+	struct cmem_heap_buffer *heap_buffer;
 
 	if (!heap->size)
 		return;
@@ -298,12 +298,12 @@ static void cmem_proc_show_heap(struct seq_file *m, struct cmem_block *block,
 	block->ops->place(block, CMEM_PLACE_HEAP, &start, &pages);
 	page += start;
 	end = min(page + CMEM_PROC_CHUNK, start + pages);
-	for (; page < end; page += from->pages) {
-		from = cmem_heap_next(heap, &page, end - 1);
-		if (!from)
+	for (; page < end; page += heap_buffer->pages) {
+		heap_buffer = cmem_heap_next(heap, &page, end - 1);
+		if (!heap_buffer)
 			break;
-		cmem_proc_busy(m, &from->buffer);
-		seq_printf(m, " size %#llx\n", (u64)from->pages << PAGE_SHIFT);
+		cmem_proc_busy(m, &heap_buffer->buffer);
+		seq_printf(m, " size %#llx\n", (u64)heap_buffer->pages << PAGE_SHIFT);
 	}
 }
 

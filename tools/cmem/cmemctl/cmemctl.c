@@ -41,11 +41,11 @@ static void complain(const char *format, va_list args)
 static void complain_at_last(const char *format, va_list args)
 {
 	char text[1024];
-	va_list again;
+	va_list copy;
 
-	va_copy(again, args);
-	vsnprintf(text, sizeof(text), format, again);
-	va_end(again);
+	va_copy(copy, args);
+	vsnprintf(text, sizeof(text), format, copy);
+	va_end(copy);
 	if (settings.json)
 		json_error(text);
 	complain(format, args);

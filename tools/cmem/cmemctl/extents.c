@@ -167,7 +167,7 @@ static void fill_gaps(const struct block *block, struct list *list, enum extent_
 static void parse_proc_line(const char *line, const struct block *block, int *pool, bool *busy,
 			    bool *hidden, struct list *list)
 {
-	const struct cmem_pool_info *from = *pool >= 0 ? &block->pool[*pool] : NULL;
+	const struct cmem_pool_info *in_pool = *pool >= 0 ? &block->pool[*pool] : NULL;
 	struct extent extent = { .state = HELD };
 	unsigned int number, id;
 
@@ -180,9 +180,9 @@ static void parse_proc_line(const char *line, const struct block *block, int *po
 		*busy = true;
 	} else if (strstr(line, " free bufs:")) {
 		*busy = false;
-	} else if (from && sscanf(line, "id %u:", &id) == 1 && id < from->count) {
-		extent.start = from->base + id * from->length;
-		extent.length = from->length;
+	} else if (in_pool && sscanf(line, "id %u:", &id) == 1 && id < in_pool->count) {
+		extent.start = in_pool->base + id * in_pool->length;
+		extent.length = in_pool->length;
 		extent.pool = *pool;
 		if (!*busy)
 			extent.state = FREE_UNKNOWN;

@@ -20,12 +20,12 @@ static void add(struct list *list, const struct holding *holding)
 
 	/* Name each process or device once. */
 	for (unsigned int i = 0; i < to->count; i++) {
-		const struct holding *other = &to->holding[i];
+		const struct holding *known = &to->holding[i];
 
-		if (holding->process && other->process &&
-		    holding->process->pid == other->process->pid)
+		if (holding->process && known->process &&
+		    holding->process->pid == known->process->pid)
 			return;
-		if (holding->device && other->device && !strcmp(holding->device, other->device))
+		if (holding->device && known->device && !strcmp(holding->device, known->device))
 			return;
 	}
 	grow(to->holding, to->count, list->room);

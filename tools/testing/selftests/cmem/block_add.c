@@ -21,7 +21,7 @@
 FIXTURE(block)
 {
 	int fd;
-	int other;			/* another owner */
+	int other_fd;			/* another owner */
 	unsigned long page;
 	struct snapshot before;
 	struct spare_block spare;	/* the original; removed when a test begins */
@@ -38,8 +38,8 @@ FIXTURE_SETUP(block)
 	self->page = page_size();
 	OPEN_OR_SKIP(self->fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	if (!find_spare_block(self->fd, CMEM_BLOCK_CMA, &self->spare))
 		SKIP(return, "no block to remove");
 	self->id = self->spare.info.block;
@@ -55,7 +55,7 @@ FIXTURE_TEARDOWN(block)
 	int fd = cmem_open();
 
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	/* What a failed test left behind */
 	for (__s32 id = self->unused; id < self->unused + 3; id++)
 		cmem_block_remove(fd, id);
@@ -224,7 +224,7 @@ TEST_F(block, is_not_removed_while_a_buffer_of_it_is_held)
 	for (size_t i = 0; i < ARRAY_SIZE(pools); i++) {
 		ASSERT_EQ(0, cmem_alloc(self->fd, self->id, pools[i], self->page, 0, &buf));
 		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->fd, self->id));
-		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->other, self->id));
+		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->other_fd, self->id));
 		/* A mapping alone holds the buffer, and keeps its contents. */
 		map = cmem_map(self->fd, &buf);
 		ASSERT_MAPPED(map);
@@ -239,10 +239,10 @@ TEST_F(block, is_not_removed_while_a_buffer_of_it_is_held)
 	}
 	/* A registration by another owner is enough. */
 	ASSERT_EQ(0, cmem_alloc(self->fd, self->id, 0, 0, 0, &buf));
-	ASSERT_EQ(0, cmem_register(self->other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_register(self->other_fd, buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	EXPECT_REFUSED(EBUSY, cmem_block_remove(self->fd, self->id));
-	ASSERT_EQ(0, cmem_free(self->other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->other_fd, buf.phys_addr));
 	EXPECT_EQ(0, cmem_block_remove(self->fd, self->id));
 }
 
@@ -260,10 +260,10 @@ TEST_F(block, others_keep_their_buffers_and_work_meanwhile)
 	fill(map, buf.length, 7);
 	for (int i = 0; i < 5; i++) {
 		ASSERT_EQ(0, add(self, small_pools, i % 3));
-		ASSERT_EQ(0, source_alloc(self->other, &src, 0, &more));
+		ASSERT_EQ(0, source_alloc(self->other_fd, &src, 0, &more));
 		EXPECT_EQ(0, cmem_sync_all(self->fd, CMEM_SYNC_WRITE_BACK_INVALIDATE));
 		ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
-		EXPECT_EQ(0, cmem_free(self->other, more.phys_addr));
+		EXPECT_EQ(0, cmem_free(self->other_fd, more.phys_addr));
 		EXPECT_EQ(-1, find_stranger(map, buf.length, 7));
 	}
 	ASSERT_EQ(0, munmap(map, buf.length));
@@ -313,9 +313,9 @@ TEST_F(block, keeps_its_contents_if_it_is_told_to)
 		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 		/* The buffer of the same memory, which another owner gets */
 		do {
-			ASSERT_EQ(0, cmem_alloc(self->other, self->id, 0, 0, 0, &buf));
+			ASSERT_EQ(0, cmem_alloc(self->other_fd, self->id, 0, 0, 0, &buf));
 		} while (buf.phys_addr != self->base);
-		map = cmem_map(self->other, &buf);
+		map = cmem_map(self->other_fd, &buf);
 		ASSERT_MAPPED(map);
 		if (keep) {
 			EXPECT_EQ(-1, find_stranger(map, buf.length, 3));
@@ -323,8 +323,8 @@ TEST_F(block, keeps_its_contents_if_it_is_told_to)
 			EXPECT_EQ(-1, find_nonzero(map, buf.length));
 		}
 		ASSERT_EQ(0, munmap(map, buf.length));
-		close(self->other);
-		self->other = cmem_open();
+		close(self->other_fd);
+		self->other_fd = cmem_open();
 		ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
 	}
 }
@@ -623,7 +623,7 @@ static bool see_scrubbing(int fd, __s32 id, struct cmem_pool_info *pool)
 TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 {
 	const struct cmem_block_pool all = { .count = 1, .length = self->length };
-	struct waiter waiter = { .fd = self->other, .id = self->id };
+	struct waiter waiter = { .fd = self->other_fd, .id = self->id };
 	bool missed = true;
 
 	for (int i = 0; i < 2000 && missed; i++) {
@@ -646,7 +646,7 @@ TEST_F(block, who_waits_for_its_memory_gets_ENOENT)
 		if (!waiter.ret) {
 			/* The allocation came before the removal, which then saw it. */
 			ASSERT_EQ(-EBUSY, ret);
-			ASSERT_EQ(0, cmem_free(self->other, waiter.buf.phys_addr));
+			ASSERT_EQ(0, cmem_free(self->other_fd, waiter.buf.phys_addr));
 			ASSERT_EQ(0, cmem_block_remove(self->fd, self->id));
 		} else {
 			ASSERT_EQ(0, ret);
@@ -749,10 +749,10 @@ static void look(struct __test_metadata *_metadata, FIXTURE_DATA(block) *self,
 				;
 			close(fd);
 		}
-		ASSERT_EQ(0, cmem_get_info(self->other, &all));
-		cmem_get_block(self->other, self->id, &info);
-		cmem_get_pool(self->other, self->id, 0, &pool);
-		cmem_find_pool(self->other, self->id, 1, &found);
+		ASSERT_EQ(0, cmem_get_info(self->other_fd, &all));
+		cmem_get_block(self->other_fd, self->id, &info);
+		cmem_get_pool(self->other_fd, self->id, 0, &pool);
+		cmem_find_pool(self->other_fd, self->id, 1, &found);
 	}
 }
 

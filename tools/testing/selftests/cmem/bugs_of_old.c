@@ -122,7 +122,7 @@ TEST_F(bug, no_04_the_next_owner_does_not_read_the_bytes_of_the_last)
 {
 	for (int heap = 0; heap < 2; heap++) {
 		struct source src;
-		int count, other;
+		int count, other_fd;
 		char *map;
 
 		if (!find_source(ANY_KIND, heap, self->page, &src))
@@ -136,16 +136,16 @@ TEST_F(bug, no_04_the_next_owner_does_not_read_the_bytes_of_the_last)
 			ASSERT_EQ(0, munmap(map, all[count].length));
 			ASSERT_EQ(0, cmem_free(self->fd, all[count].phys_addr));
 		}
-		other = cmem_open();
-		count = drain(other, &src, 0, all, ARRAY_SIZE(all));
+		other_fd = cmem_open();
+		count = drain(other_fd, &src, 0, all, ARRAY_SIZE(all));
 		ASSERT_LT(0, count);
 		while (count--) {
-			map = cmem_map(other, &all[count]);
+			map = cmem_map(other_fd, &all[count]);
 			ASSERT_MAPPED(map);
 			EXPECT_EQ(-1, find_nonzero(map, all[count].length));
 			ASSERT_EQ(0, munmap(map, all[count].length));
 		}
-		close(other);
+		close(other_fd);
 	}
 }
 
@@ -158,27 +158,27 @@ static int try_map(int fd, __u64 offset, size_t length)
 
 TEST_F(bug, no_05_mmap_takes_neither_anybodys_buffer_nor_a_length_that_wraps)
 {
-	int other = cmem_open();
+	int other_fd = cmem_open();
 	struct cmem_alloc buf, private;
 	struct source src;
 
 	if (!find_source(ANY_KIND, false, 1, &src) && !find_source(ANY_KIND, true, 1, &src))
 		SKIP(return, "no memory");
-	ASSERT_EQ(0, source_alloc(other, &src, 0, &buf));
+	ASSERT_EQ(0, source_alloc(other_fd, &src, 0, &buf));
 	/* A caller that may not register may not map: here, a private buffer. */
-	ASSERT_EQ(0, source_alloc(other, &src, CMEM_ALLOC_PRIVATE, &private));
+	ASSERT_EQ(0, source_alloc(other_fd, &src, CMEM_ALLOC_PRIVATE, &private));
 	EXPECT_REFUSED(EPERM, try_map(self->fd, private.mmap_offset, self->page));
-	ASSERT_EQ(0, cmem_free(other, private.phys_addr));
-	EXPECT_REFUSED(EINVAL, try_map(other, buf.mmap_offset, buf.length + self->page));
+	ASSERT_EQ(0, cmem_free(other_fd, private.phys_addr));
+	EXPECT_REFUSED(EINVAL, try_map(other_fd, buf.mmap_offset, buf.length + self->page));
 	/* A range that wraps around the address space, and a page with a huge offset. */
 	if (sizeof(long) == 8) {
-		EXPECT_REFUSED(EOVERFLOW, try_map(other, -self->page, 2 * self->page));
-		EXPECT_REFUSED(EINVAL, try_map(other, buf.mmap_offset | 1ULL << 63, self->page));
+		EXPECT_REFUSED(EOVERFLOW, try_map(other_fd, -self->page, 2 * self->page));
+		EXPECT_REFUSED(EINVAL, try_map(other_fd, buf.mmap_offset | 1ULL << 63, self->page));
 	}
 	/* Neither an unassigned offset nor ordinary memory can be mapped. */
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, 0, self->page));
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, address_outside(), self->page));
-	close(other);
+	close(other_fd);
 }
 
 static unsigned long kib_of(const char *key)
@@ -460,7 +460,7 @@ TEST_F(bug, no_14_addresses_and_lengths_above_32_bits_are_not_cut)
 
 	for (unsigned int i = 0; i < self->before.num_blocks; i++) {
 		const struct cmem_block_info *b = &self->before.block[i];
-		int other = cmem_open();
+		int other_fd = cmem_open();
 		struct cmem_register reg;
 		struct cmem_resolve res;
 		struct cmem_alloc buf;
@@ -470,24 +470,24 @@ TEST_F(bug, no_14_addresses_and_lengths_above_32_bits_are_not_cut)
 		    cmem_alloc(self->fd, b->block, b->heap_largest ? CMEM_POOL_HEAP :
 			       CMEM_POOL_BEST, b->length > 1ULL << 32 && b->heap_largest >
 			       1ULL << 32 ? (1ULL << 32) + self->page : 3 * self->page, 0, &buf)) {
-			close(other);
+			close(other_fd);
 			continue;
 		}
 		tried = true;
 		EXPECT_LE(b->base, buf.phys_addr);
-		ASSERT_EQ(0, cmem_register_info(other, buf.phys_addr, &reg));
+		ASSERT_EQ(0, cmem_register_info(other_fd, buf.phys_addr, &reg));
 		EXPECT_EQ(buf.length, reg.length);
-		EXPECT_EQ(-ENOENT, cmem_register(other, buf.phys_addr & 0xffffffff));
-		map = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, other,
+		EXPECT_EQ(-ENOENT, cmem_register(other_fd, buf.phys_addr & 0xffffffff));
+		map = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, other_fd,
 			   reg.mmap_offset + self->page);
 		ASSERT_MAPPED(map);
 		*map = 1;
-		ASSERT_EQ(0, cmem_resolve(other, map, &res));
+		ASSERT_EQ(0, cmem_resolve(other_fd, map, &res));
 		EXPECT_EQ(buf.phys_addr + self->page, res.phys_addr);
 		ASSERT_EQ(0, munmap(map, self->page));
-		ASSERT_EQ(0, cmem_free(other, buf.phys_addr));
+		ASSERT_EQ(0, cmem_free(other_fd, buf.phys_addr));
 		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
-		close(other);
+		close(other_fd);
 	}
 	if (!tried)
 		SKIP(return, "no memory above 4 GiB");
@@ -551,7 +551,7 @@ TEST_F(bug, no_17_SYNC_ALL_is_for_ones_own_and_cache_calls_do_something)
 	unsigned long long bytes = 0;
 	struct cmem_alloc buf;
 	struct source src;
-	int other;
+	int other_fd;
 
 	if (!find_source(ANY_KIND, false, 1, &src) && !find_source(ANY_KIND, true, 1, &src))
 		SKIP(return, "no memory");
@@ -565,15 +565,15 @@ TEST_F(bug, no_17_SYNC_ALL_is_for_ones_own_and_cache_calls_do_something)
 	}
 	ASSERT_EQ(0, source_alloc(self->fd, &src, CMEM_ALLOC_CACHED, &buf));
 	ASSERT_TRUE(trace_enable("cmem/cmem_sync", getpid()));
-	other = cmem_open();
-	EXPECT_EQ(0, cmem_sync_all(other, CMEM_SYNC_WRITE_BACK_INVALIDATE));
+	other_fd = cmem_open();
+	EXPECT_EQ(0, cmem_sync_all(other_fd, CMEM_SYNC_WRITE_BACK_INVALIDATE));
 	ASSERT_LE(0, trace_for_each(count_sync, &bytes));
 	EXPECT_EQ(0, bytes);
 	EXPECT_EQ(0, cmem_sync_all(self->fd, CMEM_SYNC_WRITE_BACK_INVALIDATE));
 	ASSERT_LE(0, trace_for_each(count_sync, &bytes));
 	EXPECT_EQ(buf.length, bytes);
 	trace_end();
-	close(other);
+	close(other_fd);
 }
 
 /*

@@ -82,7 +82,7 @@ TEST_F(changes, each_mapping_that_ends_counts)
 
 TEST_F(changes, what_leaves_mappings_where_they_are_does_not_count)
 {
-	char *map = cmem_map(self->fd, &self->buf), *other;
+	char *map = cmem_map(self->fd, &self->buf), *second;
 	int file = cmem_open(), dmabuf;
 	void *shown;
 
@@ -91,9 +91,9 @@ TEST_F(changes, what_leaves_mappings_where_they_are_does_not_count)
 	EXPECT_EQ(0, COUNTED(madvise(map, self->page, MADV_DONTFORK)));
 	EXPECT_EQ(0, COUNTED(cmem_sync(self->fd, map, self->page, CMEM_SYNC_WRITE_BACK)));
 	/* Mappings of other files and DMA-BUFs do not count here. */
-	other = mmap(NULL, self->page, PROT_READ, MAP_SHARED, file, self->buf.mmap_offset);
-	ASSERT_MAPPED(other);
-	EXPECT_EQ(0, COUNTED(munmap(other, self->page)));
+	second = mmap(NULL, self->page, PROT_READ, MAP_SHARED, file, self->buf.mmap_offset);
+	ASSERT_MAPPED(second);
+	EXPECT_EQ(0, COUNTED(munmap(second, self->page)));
 	dmabuf = cmem_export(self->fd, self->buf.phys_addr, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dmabuf);
 	shown = dmabuf_map(dmabuf, 0, self->page);
@@ -269,17 +269,17 @@ TEST_F(changes, RESOLVE_tells_where_a_mapping_begins_and_whose_it_is)
 {
 	struct cmem_info info;
 	struct cmem_resolve res;
-	int other = cmem_open(), dmabuf;
+	int other_fd = cmem_open(), dmabuf;
 	char *map = cmem_map(self->fd, &self->buf);
-	char *part = mmap(NULL, self->page, PROT_READ, MAP_SHARED, other,
+	char *part = mmap(NULL, self->page, PROT_READ, MAP_SHARED, other_fd,
 			  self->buf.mmap_offset + self->page);
 
 	ASSERT_MAPPED(map);
 	ASSERT_MAPPED(part);
-	ASSERT_EQ(0, cmem_get_info(other, &info));
+	ASSERT_EQ(0, cmem_get_info(other_fd, &info));
 	EXPECT_NE(info.owner, self->info.owner);
 	EXPECT_NE(0, info.owner);
-	ASSERT_EQ(0, cmem_resolve(other, map + self->page + 3, &res));
+	ASSERT_EQ(0, cmem_resolve(other_fd, map + self->page + 3, &res));
 	EXPECT_EQ((uintptr_t)map, res.mapping_addr);
 	EXPECT_EQ(self->info.owner, res.mapping_owner);
 	ASSERT_EQ(0, cmem_resolve(self->fd, part + 3, &res));
@@ -295,7 +295,7 @@ TEST_F(changes, RESOLVE_tells_where_a_mapping_begins_and_whose_it_is)
 	ASSERT_EQ(0, munmap(part, self->page));
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 	close(dmabuf);
-	close(other);
+	close(other_fd);
 }
 
 TEST_HARNESS_MAIN

@@ -130,7 +130,7 @@ static unsigned long long owner_of(int fd)
 FIXTURE(debugfs)
 {
 	int fd;
-	int other;
+	int other_fd;
 	unsigned long page;
 	struct snapshot before;
 	struct listing list;
@@ -140,8 +140,8 @@ FIXTURE_SETUP(debugfs)
 {
 	self->page = page_size();
 	OPEN_OR_SKIP(self->fd);
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (getuid())
 		SKIP(return, "debugfs is for root");
@@ -155,7 +155,7 @@ FIXTURE_TEARDOWN(debugfs)
 {
 	free(self->list.extent);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 
@@ -286,10 +286,10 @@ TEST_F(debugfs, a_pool_taken_whole_is_one_line_a_buffer)
 	expect_all_blocks(_metadata);
 }
 
-static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, bool heap,
+static void hold_and_see(struct __test_metadata *_metadata, int fd, int other_fd, bool heap,
 			 struct listing *list)
 {
-	unsigned long long owner = owner_of(fd), second = owner_of(other);
+	unsigned long long owner = owner_of(fd), second = owner_of(other_fd);
 	const struct extent *e;
 	struct cmem_alloc buf;
 	struct source src = {};
@@ -323,11 +323,11 @@ static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, b
 	EXPECT_EQ(owner, e->owner[0]);
 	EXPECT_EQ(1, e->registrations[0]);
 
-	ASSERT_EQ(0, cmem_register(other, buf.phys_addr));
-	ASSERT_EQ(0, cmem_register(other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_register(other_fd, buf.phys_addr));
+	ASSERT_EQ(0, cmem_register(other_fd, buf.phys_addr));
 	map = cmem_map(fd, &buf);
 	ASSERT_MAPPED(map);
-	map2 = cmem_map(other, &buf);
+	map2 = cmem_map(other_fd, &buf);
 	ASSERT_MAPPED(map2);
 	SEE();
 	EXPECT_HELD(2, 2);
@@ -343,8 +343,8 @@ static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, b
 	EXPECT_HELD(1, 1);
 	EXPECT_EQ(second, e->owner[0]);
 	/* Nobody is registered for it. */
-	ASSERT_EQ(0, cmem_free(other, buf.phys_addr));
-	ASSERT_EQ(0, cmem_free(other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_free(other_fd, buf.phys_addr));
+	ASSERT_EQ(0, cmem_free(other_fd, buf.phys_addr));
 	SEE();
 	EXPECT_HELD(0, 1);
 	ASSERT_EQ(0, munmap(map, buf.length));
@@ -380,12 +380,12 @@ static void hold_and_see(struct __test_metadata *_metadata, int fd, int other, b
 
 TEST_F(debugfs, who_holds_a_buffer_of_a_pool)
 {
-	hold_and_see(_metadata, self->fd, self->other, false, &self->list);
+	hold_and_see(_metadata, self->fd, self->other_fd, false, &self->list);
 }
 
 TEST_F(debugfs, who_holds_a_buffer_of_a_heap)
 {
-	hold_and_see(_metadata, self->fd, self->other, true, &self->list);
+	hold_and_see(_metadata, self->fd, self->other_fd, true, &self->list);
 }
 
 static unsigned long long inode_of(int fd)
@@ -426,7 +426,7 @@ TEST_F(debugfs, each_dmabuf_is_told_by_its_inode)
 	const struct extent *e;
 	struct cmem_alloc buf;
 	struct source src = {};
-	int rw, again, ro;
+	int rw, second, ro;
 	char *map;
 
 	if (!find_source(ANY_KIND, true, self->page, &src))
@@ -450,8 +450,8 @@ TEST_F(debugfs, each_dmabuf_is_told_by_its_inode)
 	EXPECT_EQ(0, munmap(map, self->page));
 
 	/* The same DMA-BUF again; a read-only one is another. */
-	again = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, again);
+	second = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, second);
 	SEE_DMABUFS(1);
 	ro = cmem_export(self->fd, buf.phys_addr, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, ro);
@@ -462,7 +462,7 @@ TEST_F(debugfs, each_dmabuf_is_told_by_its_inode)
 
 	/* Kept only while a file is registered. */
 	close(rw);
-	close(again);
+	close(second);
 	SEE_DMABUFS(2);
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	SEE_DMABUFS(1);

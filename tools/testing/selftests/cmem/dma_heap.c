@@ -718,13 +718,13 @@ TEST_F(heap, proc_cmem_shows_it)
 
 TEST_F(heap, REGISTER_by_it_gives_an_address_and_a_mapping)
 {
-	int fd = dma_heap_alloc(self->heap, 2 * self->page), other = cmem_open(), again;
+	int fd = dma_heap_alloc(self->heap, 2 * self->page), other_fd = cmem_open(), second;
 	struct cmem_register reg;
 	struct cmem_alloc seen;
 	char *map, *own;
 
 	ASSERT_LE(0, fd);
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	ASSERT_EQ(0, cmem_register_dmabuf_info(self->fd, fd, &reg));
 	EXPECT_EQ(self->id, reg.block);
 	EXPECT_EQ(lseek(fd, 0, SEEK_END), reg.length);
@@ -739,13 +739,13 @@ TEST_F(heap, REGISTER_by_it_gives_an_address_and_a_mapping)
 	EXPECT_EQ(-1, find_stranger(own, reg.length, 2));
 
 	/* From now on it is a buffer like any other. */
-	EXPECT_EQ(0, cmem_register(other, reg.phys_addr));
-	EXPECT_EQ(0, cmem_free(other, reg.phys_addr));
-	EXPECT_REFUSED(EPERM, cmem_free(other, reg.phys_addr));
-	again = cmem_export(self->fd, reg.phys_addr, O_RDWR | O_CLOEXEC);
-	EXPECT_LE(0, again);
-	EXPECT_EQ(reg.length, lseek(again, 0, SEEK_END));
-	close(again);
+	EXPECT_EQ(0, cmem_register(other_fd, reg.phys_addr));
+	EXPECT_EQ(0, cmem_free(other_fd, reg.phys_addr));
+	EXPECT_REFUSED(EPERM, cmem_free(other_fd, reg.phys_addr));
+	second = cmem_export(self->fd, reg.phys_addr, O_RDWR | O_CLOEXEC);
+	EXPECT_LE(0, second);
+	EXPECT_EQ(reg.length, lseek(second, 0, SEEK_END));
+	close(second);
 	close(fd);
 	ASSERT_EQ(0, munmap(map, reg.length));
 	EXPECT_EQ(-1, find_stranger(own, reg.length, 2));
@@ -753,12 +753,12 @@ TEST_F(heap, REGISTER_by_it_gives_an_address_and_a_mapping)
 	EXPECT_FALSE(is_same(&self->before));
 	EXPECT_EQ(0, cmem_free(self->fd, reg.phys_addr));
 	expect_same(&self->before);
-	close(other);
+	close(other_fd);
 }
 
 TEST_F(heap, REGISTER_by_its_address_wants_somebody_who_is_registered)
 {
-	int fd = dma_heap_alloc(self->heap, 1), other = cmem_open();
+	int fd = dma_heap_alloc(self->heap, 1), other_fd = cmem_open();
 	struct cmem_register reg;
 
 	ASSERT_LE(0, fd);
@@ -766,18 +766,18 @@ TEST_F(heap, REGISTER_by_its_address_wants_somebody_who_is_registered)
 	ASSERT_EQ(0, cmem_free(self->fd, reg.phys_addr));
 	for (int i = 0; i < 2; i++) {
 		EXPECT_REFUSED(ENOENT, cmem_register(self->fd, reg.phys_addr));
-		EXPECT_REFUSED(ENOENT, cmem_register(other, reg.phys_addr));
+		EXPECT_REFUSED(ENOENT, cmem_register(other_fd, reg.phys_addr));
 		EXPECT_REFUSED(ENOENT, cmem_free(self->fd, reg.phys_addr));
 		EXPECT_REFUSED(ENOENT, cmem_export(self->fd, reg.phys_addr, O_RDWR));
 		ASSERT_EQ(0, cmem_register_dmabuf(self->fd, fd));
-		EXPECT_EQ(0, cmem_register(other, reg.phys_addr));
+		EXPECT_EQ(0, cmem_register(other_fd, reg.phys_addr));
 		EXPECT_EQ(0, cmem_free(self->fd, reg.phys_addr));
 		EXPECT_EQ(0, cmem_register(self->fd, reg.phys_addr));
 		EXPECT_EQ(0, cmem_free(self->fd, reg.phys_addr));
-		EXPECT_EQ(0, cmem_free(other, reg.phys_addr));
+		EXPECT_EQ(0, cmem_free(other_fd, reg.phys_addr));
 	}
 	close(fd);
-	close(other);
+	close(other_fd);
 }
 
 /* Blocks that come and go */
@@ -827,15 +827,15 @@ FIXTURE_TEARDOWN(removal)
 TEST_F(removal, without_its_block_a_heap_answers_ENODEV)
 {
 	const struct cmem_block_pool pools[] = { { .count = 2, .length = 1 } };
-	int again, fd;
+	int second, fd;
 
 	for (int i = 0; i < 3; i++) {
-		again = dma_heap_open(self->id);
-		ASSERT_LE(0, again);
+		second = dma_heap_open(self->id);
+		ASSERT_LE(0, second);
 		EXPECT_REFUSED(ENODEV, dma_heap_alloc(self->heap, 1));
-		EXPECT_REFUSED(ENODEV, dma_heap_alloc(again, 1 << 20));
-		EXPECT_REFUSED(ENODEV, dma_heap_alloc(again, self->spare.info.length * 2));
-		EXPECT_REFUSED(EINVAL, dma_heap_alloc(again, 0));
+		EXPECT_REFUSED(ENODEV, dma_heap_alloc(second, 1 << 20));
+		EXPECT_REFUSED(ENODEV, dma_heap_alloc(second, self->spare.info.length * 2));
+		EXPECT_REFUSED(EINVAL, dma_heap_alloc(second, 0));
 
 		/* The layout differs each time, and heaps opened before still work. */
 		ASSERT_EQ(0, cmem_block_add(self->fd, self->id, self->spare.info.base,
@@ -845,13 +845,13 @@ TEST_F(removal, without_its_block_a_heap_answers_ENODEV)
 		ASSERT_LE(0, fd);
 		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->fd, self->id));
 		close(fd);
-		fd = dma_heap_alloc(again, self->spare.info.length / 4);
+		fd = dma_heap_alloc(second, self->spare.info.length / 4);
 		ASSERT_LE(0, fd);
-		EXPECT_REFUSED(ENOMEM, dma_heap_alloc(again, self->spare.info.length * 2));
+		EXPECT_REFUSED(ENOMEM, dma_heap_alloc(second, self->spare.info.length * 2));
 		EXPECT_REFUSED(EBUSY, cmem_block_remove(self->fd, self->id));
 		close(fd);
 		EXPECT_EQ(0, cmem_block_remove(self->fd, self->id));
-		close(again);
+		close(second);
 	}
 }
 

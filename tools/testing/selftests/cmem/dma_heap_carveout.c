@@ -88,7 +88,7 @@ FIXTURE_TEARDOWN(heap)
 
 TEST_F(heap, gives_memory_and_its_address)
 {
-	int dmabuf = dma_heap_alloc(self->heap, LENGTH), other;
+	int dmabuf = dma_heap_alloc(self->heap, LENGTH), other_fd;
 	__s64 phys;
 	char *map;
 
@@ -105,10 +105,10 @@ TEST_F(heap, gives_memory_and_its_address)
 	EXPECT_EQ(0, phys & (page_size() - 1));
 	/* One request per open file, and each gets the same answer. */
 	EXPECT_EQ(-EFAULT, phys_of(self->phys, dmabuf));
-	other = open("/dev/dma-buf-phys", O_RDWR);
-	ASSERT_LE(0, other);
-	EXPECT_EQ(phys, phys_of(other, dmabuf));
-	close(other);
+	other_fd = open("/dev/dma-buf-phys", O_RDWR);
+	ASSERT_LE(0, other_fd);
+	EXPECT_EQ(phys, phys_of(other_fd, dmabuf));
+	close(other_fd);
 	EXPECT_EQ(-1, find_stranger(map, LENGTH, 3));
 	ASSERT_EQ(0, munmap(map, LENGTH));
 	close(dmabuf);
@@ -122,12 +122,12 @@ TEST_F(heap, the_address_is_good_until_the_file_is_closed)
 	ASSERT_LT(0, phys);
 	close(first);
 	for (int i = 0; i < 3; i++) {
-		int other = open("/dev/dma-buf-phys", O_RDONLY | O_CLOEXEC);
+		int other_fd = open("/dev/dma-buf-phys", O_RDONLY | O_CLOEXEC);
 
 		second = dma_heap_alloc(self->heap, LENGTH);
 		ASSERT_LE(0, second);
-		EXPECT_NE(phys, phys_of(other, second));
-		close(other);
+		EXPECT_NE(phys, phys_of(other_fd, second));
+		close(other_fd);
 		close(second);
 	}
 }

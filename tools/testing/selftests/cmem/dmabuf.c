@@ -17,11 +17,11 @@
 FIXTURE(dmabuf)
 {
 	int fd;				/* has a buffer */
-	int other;			/* another owner */
+	int other_fd;			/* another owner */
 	struct source src;
 	struct cmem_alloc buf;
 	int dmabuf;			/* of that buffer */
-	__u64 taken;			/* free memory while it lives */
+	__u64 free_held;			/* free memory while it lives */
 	unsigned long page;
 	struct snapshot before;
 };
@@ -33,22 +33,22 @@ FIXTURE_SETUP(dmabuf)
 	self->page = page_size();
 	OPEN_OR_SKIP(self->fd);
 	DMABUF_OR_SKIP(self->fd);
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (!find_source(variant->kind, variant->heap, PAGES * self->page, &self->src))
 		SKIP(return, "no such memory on this board");
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &self->buf));
 	self->dmabuf = cmem_export(self->fd, self->buf.phys_addr, RDWR);
 	ASSERT_LE(0, self->dmabuf) TH_LOG("%s", strerror(-self->dmabuf));
-	self->taken = source_free(self->fd, &self->src);
+	self->free_held = source_free(self->fd, &self->src);
 }
 
 FIXTURE_TEARDOWN(dmabuf)
 {
 	close(self->dmabuf);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 
@@ -160,9 +160,9 @@ TEST_F(dmabuf, EXPORT_answers_with_nothing_else_changed)
 	ASSERT_LE(0, arg.fd);
 	EXPECT_EQ(fds + 1, count_fds());
 	EXPECT_EQ(self->buf.length, lseek(arg.fd, 0, SEEK_END));
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	close(arg.fd);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 }
 
 /*
@@ -216,10 +216,10 @@ TEST_F(dmabuf, EXPORT_takes_user_addresses)
 	struct cmem_export arg = {
 		.size = sizeof(arg), .flags = CMEM_EXPORT_USER_ADDR, .fd_flags = RDWR,
 	};
-	int other = cmem_open();
+	int other_fd = cmem_open();
 
 	ASSERT_MAPPED(map);
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	shared = dmabuf_map(self->dmabuf, self->page, self->page);
 	ASSERT_MAPPED(shared);
 	for (int i = 0; i < 4; i++) {
@@ -229,7 +229,7 @@ TEST_F(dmabuf, EXPORT_takes_user_addresses)
 		EXPECT_EQ(inode_of(self->dmabuf), inode_of(arg.fd));
 		close(arg.fd);
 	}
-	EXPECT_NO_EXPORT(EPERM, cmem_ioctl(other, CMEM_IOCTL_EXPORT, &arg));
+	EXPECT_NO_EXPORT(EPERM, cmem_ioctl(other_fd, CMEM_IOCTL_EXPORT, &arg));
 	arg.phys_addr = (unsigned long)&arg;
 	EXPECT_NO_EXPORT(EFAULT, cmem_ioctl(self->fd, CMEM_IOCTL_EXPORT, &arg));
 	arg.phys_addr = self->buf.phys_addr | 1ULL << 56;
@@ -238,7 +238,7 @@ TEST_F(dmabuf, EXPORT_takes_user_addresses)
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 	arg.phys_addr = (unsigned long)map;
 	EXPECT_NO_EXPORT(EFAULT, cmem_ioctl(self->fd, CMEM_IOCTL_EXPORT, &arg));
-	close(other);
+	close(other_fd);
 }
 
 TEST_F(dmabuf, EXPORT_wants_the_address_of_a_buffer)
@@ -268,21 +268,21 @@ TEST_F(dmabuf, EXPORT_wants_a_registration)
 	__u64 phys_addr = self->buf.phys_addr;
 	char *map;
 
-	EXPECT_NO_EXPORT(EPERM, cmem_export(self->other, phys_addr, RDWR));
-	EXPECT_NO_EXPORT(EPERM, cmem_export(self->other, phys_addr, O_RDONLY));
-	ASSERT_EQ(0, cmem_register(self->other, phys_addr));
+	EXPECT_NO_EXPORT(EPERM, cmem_export(self->other_fd, phys_addr, RDWR));
+	EXPECT_NO_EXPORT(EPERM, cmem_export(self->other_fd, phys_addr, O_RDONLY));
+	ASSERT_EQ(0, cmem_register(self->other_fd, phys_addr));
 	close(self->dmabuf);
-	self->dmabuf = cmem_export(self->other, phys_addr, RDWR);
+	self->dmabuf = cmem_export(self->other_fd, phys_addr, RDWR);
 	ASSERT_LE(0, self->dmabuf);
-	ASSERT_EQ(0, cmem_free(self->other, phys_addr));
-	EXPECT_NO_EXPORT(EPERM, cmem_export(self->other, phys_addr, RDWR));
+	ASSERT_EQ(0, cmem_free(self->other_fd, phys_addr));
+	EXPECT_NO_EXPORT(EPERM, cmem_export(self->other_fd, phys_addr, RDWR));
 
 	/* Nobody is registered for a buffer that is only mapped or only a DMA-BUF. */
 	map = cmem_map(self->fd, &self->buf);
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, cmem_free(self->fd, phys_addr));
 	EXPECT_NO_EXPORT(ENOENT, cmem_export(self->fd, phys_addr, RDWR));
-	EXPECT_NO_EXPORT(ENOENT, cmem_export(self->other, phys_addr, RDWR));
+	EXPECT_NO_EXPORT(ENOENT, cmem_export(self->other_fd, phys_addr, RDWR));
 	close(self->dmabuf);
 	EXPECT_NO_EXPORT(ENOENT, cmem_export(self->fd, phys_addr, RDWR));
 	ASSERT_EQ(0, munmap(map, self->buf.length));
@@ -334,7 +334,7 @@ TEST_F(dmabuf, EMFILE_changes_nothing)
 	EXPECT_EQ(fds, count_fds());
 	close(self->dmabuf);
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
-	EXPECT_LT(self->taken, source_free(self->fd, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->fd, &self->src));
 	self->dmabuf = -1;
 }
 
@@ -354,7 +354,7 @@ TEST_F(dmabuf, an_answer_that_can_not_be_written_leaves_no_file_descriptor)
 	EXPECT_NO_EXPORT(EFAULT, cmem_ioctl(self->fd, CMEM_IOCTL_EXPORT, arg));
 	close(self->dmabuf);
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
-	EXPECT_LT(self->taken, source_free(self->fd, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->fd, &self->src));
 	self->dmabuf = -1;
 }
 
@@ -413,7 +413,7 @@ TEST_F(dmabuf, several_of_one_buffer_show_the_same_bytes)
 		map[i] = dmabuf_map(fd[i], i * self->page, self->page);
 		ASSERT_MAPPED(map[i]);
 	}
-	EXPECT_EQ(self->taken, source_free(self->fd, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->fd, &self->src));
 	/* One of them writes each page, and the next one reads it. */
 	for (int i = 0; i < SEVERAL; i++)
 		fill(map[i], self->page, i);
@@ -432,26 +432,26 @@ TEST_F(dmabuf, several_of_one_buffer_show_the_same_bytes)
 		EXPECT_EQ(0, munmap(map[i], self->page));
 		close(fd[i]);
 	}
-	EXPECT_EQ(self->taken, source_free(self->fd, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->fd, &self->src));
 }
 
 TEST_F(dmabuf, EXPORT_of_what_is_one_already_is_that_one)
 {
 	static const int access[] = { O_RDWR, O_RDONLY, O_WRONLY };
-	int other = cmem_open(), first[3], again;
+	int other_fd = cmem_open(), first[3], second;
 
-	ASSERT_LE(0, other);
-	ASSERT_EQ(0, cmem_register(other, self->buf.phys_addr));
+	ASSERT_LE(0, other_fd);
+	ASSERT_EQ(0, cmem_register(other_fd, self->buf.phys_addr));
 	for (int i = 0; i < 3; i++) {
 		first[i] = cmem_export(self->fd, self->buf.phys_addr, access[i]);
 		ASSERT_LE(0, first[i]);
 		/* The same whoever exports it */
-		again = cmem_export(other, self->buf.phys_addr, access[i] | O_CLOEXEC);
-		ASSERT_LE(0, again);
-		EXPECT_EQ(inode_of(first[i]), inode_of(again));
-		EXPECT_EQ(FD_CLOEXEC, fcntl(again, F_GETFD));
+		second = cmem_export(other_fd, self->buf.phys_addr, access[i] | O_CLOEXEC);
+		ASSERT_LE(0, second);
+		EXPECT_EQ(inode_of(first[i]), inode_of(second));
+		EXPECT_EQ(FD_CLOEXEC, fcntl(second, F_GETFD));
 		EXPECT_EQ(0, fcntl(first[i], F_GETFD));
-		close(again);
+		close(second);
 		/* Other access rights make another file. */
 		for (int k = 0; k < i; k++) {
 			EXPECT_NE(inode_of(first[k]), inode_of(first[i]));
@@ -460,13 +460,13 @@ TEST_F(dmabuf, EXPORT_of_what_is_one_already_is_that_one)
 	EXPECT_EQ(inode_of(self->dmabuf), inode_of(first[0]));
 	/* The same after REGISTER by DMA-BUF. */
 	close(first[0]);
-	ASSERT_EQ(0, cmem_register_dmabuf(other, self->dmabuf));
-	again = cmem_export(other, self->buf.phys_addr, RDWR);
-	EXPECT_EQ(inode_of(self->dmabuf), inode_of(again));
-	close(again);
+	ASSERT_EQ(0, cmem_register_dmabuf(other_fd, self->dmabuf));
+	second = cmem_export(other_fd, self->buf.phys_addr, RDWR);
+	EXPECT_EQ(inode_of(self->dmabuf), inode_of(second));
+	close(second);
 	for (int i = 1; i < 3; i++)
 		close(first[i]);
-	close(other);
+	close(other_fd);
 }
 
 /* An O_PATH descriptor holds the DMA-BUF's inode, but not its file. */
@@ -680,7 +680,7 @@ TEST_F(dmabuf, a_mapping_can_be_cut_and_moved)
 		}
 		EXPECT_EQ('b' + i, place[i * self->page]);
 		EXPECT_EQ('b' + i, place[(i + 1) * self->page - 1]);
-		ASSERT_EQ(0, cmem_resolve(self->other, place + i * self->page, &res));
+		ASSERT_EQ(0, cmem_resolve(self->other_fd, place + i * self->page, &res));
 		EXPECT_EQ(self->buf.phys_addr + (i + 1) * self->page, res.phys_addr);
 	}
 	EXPECT_EQ(SIGSEGV, access_signal(place + 4 * self->page, true));
@@ -963,11 +963,11 @@ TEST_F(dmabuf, holds_the_buffer_when_it_is_freed_and_its_file_closed)
 	fill(map, self->buf.length, 1);
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	EXPECT_REFUSED(ENOENT, cmem_free(self->fd, self->buf.phys_addr));
-	EXPECT_REFUSED(ENOENT, cmem_register(self->other, self->buf.phys_addr));
+	EXPECT_REFUSED(ENOENT, cmem_register(self->other_fd, self->buf.phys_addr));
 	close(self->fd);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	map = dmabuf_map(self->dmabuf, 0, self->buf.length);
 	ASSERT_MAPPED(map);
@@ -978,13 +978,13 @@ TEST_F(dmabuf, holds_the_buffer_when_it_is_freed_and_its_file_closed)
 
 	/* The mapping outlives the file descriptor, even a mapping of one page. */
 	close(self->dmabuf);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	ASSERT_EQ(0, munmap(map + self->page, self->buf.length - self->page));
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(map, self->page, 2));
 	ASSERT_EQ(0, munmap(map, self->page));
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 	self->fd = cmem_open();
 }
@@ -992,10 +992,10 @@ TEST_F(dmabuf, holds_the_buffer_when_it_is_freed_and_its_file_closed)
 TEST_F(dmabuf, close_without_FREE_is_the_same)
 {
 	close(self->fd);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	close(self->dmabuf);
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 	self->fd = cmem_open();
 }
@@ -1007,9 +1007,9 @@ TEST_F(dmabuf, a_duplicated_descriptor_is_the_same_file)
 	ASSERT_LE(0, twin);
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 	close(self->dmabuf);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	close(twin);
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 }
 
@@ -1061,7 +1061,7 @@ static void let_go(struct __test_metadata *_metadata, struct holders *h, int hol
 
 TEST_F(dmabuf, whoever_goes_last_releases_the_buffer)
 {
-	__u64 free = source_free(self->other, &self->src), held;
+	__u64 free = source_free(self->other_fd, &self->src), held;
 	const unsigned int all = scaled(720);
 	struct holders h;
 
@@ -1072,17 +1072,17 @@ TEST_F(dmabuf, whoever_goes_last_releases_the_buffer)
 		for (int i = 0; i < HOLDERS; i++)
 			order[i] = i;
 		hold(_metadata, &self->src, variant->flags, &h);
-		held = source_free(self->other, &self->src);
+		held = source_free(self->other_fd, &self->src);
 		ASSERT_GT(free, held);
 		for (; left; left--) {
 			int i = rest % left;
 
 			rest /= left;
-			ASSERT_EQ(held, source_free(self->other, &self->src));
+			ASSERT_EQ(held, source_free(self->other_fd, &self->src));
 			let_go(_metadata, &h, order[i]);
 			order[i] = order[left - 1];
 		}
-		ASSERT_EQ(free, source_free(self->other, &self->src)) TH_LOG("order %u", n);
+		ASSERT_EQ(free, source_free(self->other_fd, &self->src)) TH_LOG("order %u", n);
 		close(h.fd[OWNER]);
 	}
 }
@@ -1099,7 +1099,7 @@ TEST_F(dmabuf, a_child_inherits_it)
 	ASSERT_EQ(0, pipe(go));
 	ASSERT_EQ(0, pipe(there));
 	IN_CHILD(pid) {
-		char *again;
+		char *remapped;
 
 		close(go[1]);
 		close(self->fd);
@@ -1107,29 +1107,29 @@ TEST_F(dmabuf, a_child_inherits_it)
 		/* Until the parent has released everything. */
 		ASSERT_EQ(1, read(go[0], &byte, 1));
 		ASSERT_EQ(-1, find_stranger(map, self->buf.length, 1));
-		again = dmabuf_map(self->dmabuf, 0, self->buf.length);
-		ASSERT_MAPPED(again);
+		remapped = dmabuf_map(self->dmabuf, 0, self->buf.length);
+		ASSERT_MAPPED(remapped);
 		ASSERT_EQ(0, munmap(map, self->buf.length));
-		fill(again, self->buf.length, 2);
-		ASSERT_EQ(-1, find_stranger(again, self->buf.length, 2));
+		fill(remapped, self->buf.length, 2);
+		ASSERT_EQ(-1, find_stranger(remapped, self->buf.length, 2));
 		close(self->dmabuf);
-		ASSERT_EQ(-1, find_stranger(again, self->buf.length, 2));
+		ASSERT_EQ(-1, find_stranger(remapped, self->buf.length, 2));
 	}
 	ASSERT_EQ(1, read(there[0], &byte, 1));
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 	close(self->dmabuf);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	ASSERT_EQ(1, write(go[1], &byte, 1));
 	join_child(pid);
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 }
 
 TEST_F(dmabuf, sent_over_a_socket_it_outlives_its_exporter)
 {
-	__u64 held, free = source_free(self->other, &self->src);
+	__u64 held, free = source_free(self->other_fd, &self->src);
 	int pair[2], fd, status;
 	struct cmem_alloc buf;
 	struct cmem_resolve res;
@@ -1156,32 +1156,32 @@ TEST_F(dmabuf, sent_over_a_socket_it_outlives_its_exporter)
 	fd = receive_fd(pair[0]);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(sizeof(buf), read(pair[0], &buf, sizeof(buf)));
-	held = source_free(self->other, &self->src);
+	held = source_free(self->other_fd, &self->src);
 	EXPECT_GT(free, held);
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 
-	EXPECT_EQ(held, source_free(self->other, &self->src));
+	EXPECT_EQ(held, source_free(self->other_fd, &self->src));
 	expect_not_given_away(&self->src, &buf);
 	EXPECT_EQ(buf.length, lseek(fd, 0, SEEK_END));
 	map = dmabuf_map(fd, 0, buf.length);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, find_stranger(map, buf.length, 3));
-	ASSERT_EQ(0, cmem_resolve(self->other, map, &res));
+	ASSERT_EQ(0, cmem_resolve(self->other_fd, map, &res));
 	EXPECT_EQ(buf.phys_addr, res.phys_addr);
 	EXPECT_EQ(variant->flags | CMEM_ALLOC_PRIVATE, res.buffer_flags);
 	ASSERT_EQ(0, munmap(map, buf.length));
-	EXPECT_EQ(held, source_free(self->other, &self->src));
+	EXPECT_EQ(held, source_free(self->other_fd, &self->src));
 	close(fd);
-	EXPECT_EQ(free, source_free(self->other, &self->src));
+	EXPECT_EQ(free, source_free(self->other_fd, &self->src));
 	close(pair[0]);
 	close(pair[1]);
 }
 
 TEST_F(dmabuf, lost_in_a_socket_it_gives_its_buffer_back)
 {
-	__u64 free = source_free(self->other, &self->src);
+	__u64 free = source_free(self->other_fd, &self->src);
 	int pair[2];
 	pid_t pid;
 
@@ -1195,11 +1195,11 @@ TEST_F(dmabuf, lost_in_a_socket_it_gives_its_buffer_back)
 		ASSERT_EQ(0, send_fd(pair[1], cmem_export(mine, buf.phys_addr, RDWR)));
 	}
 	join_child(pid);
-	EXPECT_GT(free, source_free(self->other, &self->src));
+	EXPECT_GT(free, source_free(self->other_fd, &self->src));
 	close(pair[0]);
 	close(pair[1]);
 	/* The kernel collects file descriptors in flight whenever it wants. */
-	EXPECT_TRUE(eventually(source_free(self->other, &self->src) == free));
+	EXPECT_TRUE(eventually(source_free(self->other_fd, &self->src) == free));
 }
 
 /*
@@ -1219,7 +1219,7 @@ TEST_F(dmabuf, RESOLVE_knows_its_mappings)
 			ASSERT_MAPPED(part);
 			for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
 				/* Through any file */
-				ASSERT_EQ(0, cmem_resolve(self->other, part + inside[i], &res));
+				ASSERT_EQ(0, cmem_resolve(self->other_fd, part + inside[i], &res));
 				EXPECT_EQ(self->buf.phys_addr + at + inside[i], res.phys_addr);
 				EXPECT_EQ(length - inside[i], res.contiguous);
 				EXPECT_EQ(self->buf.phys_addr, res.buffer_addr);
@@ -1229,7 +1229,7 @@ TEST_F(dmabuf, RESOLVE_knows_its_mappings)
 				EXPECT_EQ(self->buf.pool, res.pool);
 			}
 			ASSERT_EQ(0, munmap(part, length));
-			EXPECT_EQ(-EFAULT, cmem_resolve(self->other, part, &res));
+			EXPECT_EQ(-EFAULT, cmem_resolve(self->other_fd, part, &res));
 		}
 	}
 }
@@ -1242,7 +1242,7 @@ TEST_F(dmabuf, RESOLVE_knows_it_when_nobody_is_registered)
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 	close(self->dmabuf);
-	ASSERT_EQ(0, cmem_resolve(self->other, map + self->page + 3, &res));
+	ASSERT_EQ(0, cmem_resolve(self->other_fd, map + self->page + 3, &res));
 	EXPECT_EQ(self->buf.phys_addr + 2 * self->page + 3, res.phys_addr);
 	EXPECT_EQ(self->page - 3, res.contiguous);
 	ASSERT_EQ(0, munmap(map, 2 * self->page));
@@ -1281,13 +1281,13 @@ TEST_F(dmabuf, SYNC_takes_its_mappings)
 	ASSERT_MAPPED(mmap(area + 2 * self->page, 2 * self->page, RW, MAP_SHARED | MAP_FIXED,
 			   self->fd, self->buf.mmap_offset + 4 * self->page));
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
-		EXPECT_EQ(0, cmem_sync(self->other, map, 4 * self->page, ops[i]));
-		EXPECT_EQ(0, cmem_sync(self->other, map + 1, 1, ops[i]));
-		EXPECT_EQ(0, cmem_sync(self->other, map + 2 * self->page - 1, 2, ops[i]));
-		EXPECT_EQ(-EFAULT, cmem_sync(self->other, map, 4 * self->page + 1, ops[i]));
+		EXPECT_EQ(0, cmem_sync(self->other_fd, map, 4 * self->page, ops[i]));
+		EXPECT_EQ(0, cmem_sync(self->other_fd, map + 1, 1, ops[i]));
+		EXPECT_EQ(0, cmem_sync(self->other_fd, map + 2 * self->page - 1, 2, ops[i]));
+		EXPECT_EQ(-EFAULT, cmem_sync(self->other_fd, map, 4 * self->page + 1, ops[i]));
 	}
 	memset(map, 5, 4 * self->page);
-	EXPECT_EQ(0, cmem_sync(self->other, map, 4 * self->page,
+	EXPECT_EQ(0, cmem_sync(self->other_fd, map, 4 * self->page,
 			       CMEM_SYNC_WRITE_BACK_INVALIDATE));
 	EXPECT_EQ(5, map[self->page + 7]);
 	EXPECT_EQ(5, map[4 * self->page - 1]);
@@ -1325,7 +1325,7 @@ TEST_F(dmabuf, REGISTER_tells_what_the_buffer_is)
 
 	ASSERT_MAPPED(own);
 	fill(own, self->buf.length, 4);
-	ASSERT_EQ(0, cmem_register_dmabuf_info(self->other, self->dmabuf, &reg));
+	ASSERT_EQ(0, cmem_register_dmabuf_info(self->other_fd, self->dmabuf, &reg));
 	EXPECT_EQ(self->buf.phys_addr, reg.phys_addr);
 	EXPECT_EQ(self->buf.length, reg.length);
 	EXPECT_EQ(self->buf.mmap_offset, reg.mmap_offset);
@@ -1336,7 +1336,7 @@ TEST_F(dmabuf, REGISTER_tells_what_the_buffer_is)
 	EXPECT_EQ(self->dmabuf, reg.dmabuf_fd);
 	/* The answer can be mapped. */
 	seen = (struct cmem_alloc){ .length = reg.length, .mmap_offset = reg.mmap_offset };
-	map = cmem_map(self->other, &seen);
+	map = cmem_map(self->other_fd, &seen);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, find_stranger(map, reg.length, 4));
 	EXPECT_EQ(0, munmap(map, reg.length));
@@ -1348,49 +1348,49 @@ TEST_F(dmabuf, registering_by_it_counts)
 	__u64 phys_addr = self->buf.phys_addr;
 
 	/* As by address, for the allocating file and for others */
-	ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
-	ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
-	ASSERT_EQ(0, cmem_register(self->other, phys_addr));
+	ASSERT_EQ(0, cmem_register_dmabuf(self->other_fd, self->dmabuf));
+	ASSERT_EQ(0, cmem_register_dmabuf(self->other_fd, self->dmabuf));
+	ASSERT_EQ(0, cmem_register(self->other_fd, phys_addr));
 	ASSERT_EQ(0, cmem_register_dmabuf(self->fd, self->dmabuf));
 	for (int i = 0; i < 3; i++) {
-		ASSERT_EQ(0, cmem_free(self->other, phys_addr));
+		ASSERT_EQ(0, cmem_free(self->other_fd, phys_addr));
 	}
-	EXPECT_REFUSED(EPERM, cmem_free(self->other, phys_addr));
+	EXPECT_REFUSED(EPERM, cmem_free(self->other_fd, phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_free(self->fd, phys_addr));
 
 	/* A buffer without an owner gets one again. */
-	EXPECT_REFUSED(ENOENT, cmem_register(self->other, phys_addr));
-	ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
+	EXPECT_REFUSED(ENOENT, cmem_register(self->other_fd, phys_addr));
+	ASSERT_EQ(0, cmem_register_dmabuf(self->other_fd, self->dmabuf));
 	EXPECT_EQ(0, cmem_register(self->fd, phys_addr));
 	EXPECT_EQ(0, cmem_free(self->fd, phys_addr));
 	close(self->dmabuf);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
-	ASSERT_EQ(0, cmem_free(self->other, phys_addr));
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
+	ASSERT_EQ(0, cmem_free(self->other_fd, phys_addr));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 }
 
 TEST_F(dmabuf, close_drops_what_was_registered_by_it)
 {
 	for (int n = 0; n < 3; n++) {
-		ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
+		ASSERT_EQ(0, cmem_register_dmabuf(self->other_fd, self->dmabuf));
 	}
 	close(self->dmabuf);
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
-	EXPECT_EQ(self->taken, source_free(self->fd, &self->src));
-	close(self->other);
-	EXPECT_LT(self->taken, source_free(self->fd, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->fd, &self->src));
+	close(self->other_fd);
+	EXPECT_LT(self->free_held, source_free(self->fd, &self->src));
 	self->dmabuf = -1;
-	self->other = cmem_open();
+	self->other_fd = cmem_open();
 }
 
 TEST_F(dmabuf, a_private_buffer_is_reached_by_it_alone)
 {
 	struct cmem_alloc private;
 	struct cmem_register reg;
-	int third = cmem_open(), dmabuf, again;
+	int third = cmem_open(), dmabuf, second;
 	char *map;
 
 	ASSERT_LE(0, third);
@@ -1400,30 +1400,30 @@ TEST_F(dmabuf, a_private_buffer_is_reached_by_it_alone)
 				  &private));
 	dmabuf = cmem_export(self->fd, private.phys_addr, RDWR);
 	ASSERT_LE(0, dmabuf);
-	EXPECT_REFUSED(EPERM, cmem_register(self->other, private.phys_addr));
-	EXPECT_REFUSED(EPERM, cmem_export(self->other, private.phys_addr, RDWR));
-	ASSERT_EQ(0, cmem_register_dmabuf_info(self->other, dmabuf, &reg));
+	EXPECT_REFUSED(EPERM, cmem_register(self->other_fd, private.phys_addr));
+	EXPECT_REFUSED(EPERM, cmem_export(self->other_fd, private.phys_addr, RDWR));
+	ASSERT_EQ(0, cmem_register_dmabuf_info(self->other_fd, dmabuf, &reg));
 	EXPECT_EQ(private.phys_addr, reg.phys_addr);
 	EXPECT_EQ(variant->flags | CMEM_ALLOC_PRIVATE, reg.buffer_flags);
 	/* A registered file may do what others may: map, register again, pass on. */
-	map = cmem_map(self->other, &private);
+	map = cmem_map(self->other_fd, &private);
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, munmap(map, private.length));
-	EXPECT_EQ(0, cmem_register(self->other, private.phys_addr));
-	EXPECT_EQ(0, cmem_free(self->other, private.phys_addr));
-	again = cmem_export(self->other, private.phys_addr, RDWR);
-	ASSERT_LE(0, again);
+	EXPECT_EQ(0, cmem_register(self->other_fd, private.phys_addr));
+	EXPECT_EQ(0, cmem_free(self->other_fd, private.phys_addr));
+	second = cmem_export(self->other_fd, private.phys_addr, RDWR);
+	ASSERT_LE(0, second);
 	/* It stays private although it was passed on. */
 	EXPECT_REFUSED(EPERM, cmem_register(third, private.phys_addr));
 	EXPECT_REFUSED(EPERM, cmem_free(third, private.phys_addr));
-	EXPECT_EQ(0, cmem_register_dmabuf(third, again));
+	EXPECT_EQ(0, cmem_register_dmabuf(third, second));
 	EXPECT_EQ(0, cmem_free(third, private.phys_addr));
 	EXPECT_REFUSED(EPERM, cmem_register(third, private.phys_addr));
-	close(again);
+	close(second);
 	close(dmabuf);
 	EXPECT_EQ(0, cmem_free(self->fd, private.phys_addr));
 	EXPECT_REFUSED(EPERM, cmem_register(third, private.phys_addr));
-	EXPECT_EQ(0, cmem_free(self->other, private.phys_addr));
+	EXPECT_EQ(0, cmem_free(self->other_fd, private.phys_addr));
 	close(third);
 	self->dmabuf = -1;
 }
@@ -1491,7 +1491,7 @@ TEST_F(dmabuf, REGISTER_takes_DMA_BUFs_of_ours)
 	int foreign = foreign_dmabuf(), pair[2], closed;
 	struct cmem_register reg;
 	int others[] = {
-		self->fd, self->other, open("/dev/null", O_RDWR | O_CLOEXEC),
+		self->fd, self->other_fd, open("/dev/null", O_RDWR | O_CLOEXEC),
 		open("/proc/self/exe", O_RDONLY | O_CLOEXEC), open("/", O_PATH | O_CLOEXEC),
 		memfd_create("cmem", MFD_CLOEXEC), -1, -1,
 	};
@@ -1503,25 +1503,25 @@ TEST_F(dmabuf, REGISTER_takes_DMA_BUFs_of_ours)
 		ASSERT_LE(0, others[i]);
 		/* The kernel refuses any use of an O_PATH descriptor. */
 		EXPECT_REFUSED(i == 4 ? EBADF : EINVAL,
-			       cmem_register_dmabuf(self->other, others[i])) TH_LOG("%zu", i);
+			       cmem_register_dmabuf(self->other_fd, others[i])) TH_LOG("%zu", i);
 	}
 	if (foreign >= 0) {
-		EXPECT_REFUSED(EINVAL, cmem_register_dmabuf(self->other, foreign));
+		EXPECT_REFUSED(EINVAL, cmem_register_dmabuf(self->other_fd, foreign));
 		close(foreign);
 	}
 	closed = dup(self->dmabuf);
 	ASSERT_LE(0, closed);
 	close(closed);
-	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other, closed));
-	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other, -1));
-	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other, INT_MIN));
-	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other, INT_MAX));
+	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other_fd, closed));
+	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other_fd, -1));
+	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other_fd, INT_MIN));
+	EXPECT_REFUSED(EBADF, cmem_register_dmabuf(self->other_fd, INT_MAX));
 
 	/* Without the flag the member is not a file descriptor. */
 	reg = (struct cmem_register){
 		.size = sizeof(reg), .phys_addr = self->buf.phys_addr, .dmabuf_fd = self->dmabuf,
 	};
-	EXPECT_REFUSED(EOPNOTSUPP, cmem_ioctl(self->other, CMEM_IOCTL_REGISTER, &reg));
+	EXPECT_REFUSED(EOPNOTSUPP, cmem_ioctl(self->other_fd, CMEM_IOCTL_REGISTER, &reg));
 	for (int bit = 0; bit < 32; bit++) {
 		reg = (struct cmem_register){
 			.size = sizeof(reg), .dmabuf_fd = self->dmabuf,
@@ -1529,10 +1529,10 @@ TEST_F(dmabuf, REGISTER_takes_DMA_BUFs_of_ours)
 		};
 		if (reg.flags == CMEM_REGISTER_DMABUF)
 			continue;
-		EXPECT_REFUSED(EOPNOTSUPP, cmem_ioctl(self->other, CMEM_IOCTL_REGISTER, &reg));
+		EXPECT_REFUSED(EOPNOTSUPP, cmem_ioctl(self->other_fd, CMEM_IOCTL_REGISTER, &reg));
 	}
 	/* None of these calls registered anything. */
-	EXPECT_EQ(-EPERM, cmem_free(self->other, self->buf.phys_addr));
+	EXPECT_EQ(-EPERM, cmem_free(self->other_fd, self->buf.phys_addr));
 	for (size_t i = 2; i < ARRAY_SIZE(others); i++)
 		close(others[i]);
 }
@@ -1540,7 +1540,7 @@ TEST_F(dmabuf, REGISTER_takes_DMA_BUFs_of_ours)
 FIXTURE(limits)
 {
 	int fd;
-	int other;
+	int other_fd;
 	struct cmem_alloc buf;
 	int dmabuf;
 	struct snapshot before;
@@ -1552,7 +1552,7 @@ FIXTURE_SETUP(limits)
 
 	OPEN_OR_SKIP(self->fd);
 	DMABUF_OR_SKIP(self->fd);
-	self->other = cmem_open();
+	self->other_fd = cmem_open();
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (!find_source(ANY_KIND, false, 1, &src) && !find_source(ANY_KIND, true, 1, &src))
 		SKIP(return, "no memory");
@@ -1565,18 +1565,19 @@ FIXTURE_TEARDOWN(limits)
 {
 	close(self->dmabuf);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 
 TEST_F(limits, one_file_registers_CMEM_MAX_REGISTRATIONS_times)
 {
 	for (int n = 0; n < CMEM_MAX_REGISTRATIONS; n++) {
-		ASSERT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf)) TH_LOG("after %d", n);
+		ASSERT_EQ(0, cmem_register_dmabuf(self->other_fd, self->dmabuf))
+			TH_LOG("after %d", n);
 	}
-	EXPECT_REFUSED(EOVERFLOW, cmem_register_dmabuf(self->other, self->dmabuf));
-	ASSERT_EQ(0, cmem_free(self->other, self->buf.phys_addr));
-	EXPECT_EQ(0, cmem_register_dmabuf(self->other, self->dmabuf));
+	EXPECT_REFUSED(EOVERFLOW, cmem_register_dmabuf(self->other_fd, self->dmabuf));
+	ASSERT_EQ(0, cmem_free(self->other_fd, self->buf.phys_addr));
+	EXPECT_EQ(0, cmem_register_dmabuf(self->other_fd, self->dmabuf));
 }
 
 TEST_F(limits, CMEM_MAX_HOLDERS_files_are_registered)
@@ -1699,11 +1700,11 @@ FIXTURE(import)
 {
 	int vgem;
 	int fd;
-	int other;
+	int other_fd;
 	struct source src;
 	struct cmem_alloc buf;		/* filled with tag 1 */
 	int dmabuf;
-	__u64 taken;
+	__u64 free_held;
 	struct snapshot before;
 };
 
@@ -1718,7 +1719,7 @@ FIXTURE_SETUP(import)
 	self->vgem = vgem_open();
 	if (self->vgem < 0)
 		SKIP(return, "no vgem in this kernel");
-	self->other = cmem_open();
+	self->other_fd = cmem_open();
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (!find_source(variant->kind, variant->heap, PAGES * page_size(), &self->src))
 		SKIP(return, "no such memory on this board");
@@ -1729,14 +1730,14 @@ FIXTURE_SETUP(import)
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 	self->dmabuf = cmem_export(self->fd, self->buf.phys_addr, RDWR);
 	ASSERT_LE(0, self->dmabuf);
-	self->taken = source_free(self->fd, &self->src);
+	self->free_held = source_free(self->fd, &self->src);
 }
 
 FIXTURE_TEARDOWN(import)
 {
 	close(self->dmabuf);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	close(self->vgem);
 	expect_same(&self->before);
 }
@@ -1758,7 +1759,7 @@ TEST_F(import, wants_struct_pages)
 	EXPECT_EQ(fds, count_fds());
 	close(self->dmabuf);
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
-	EXPECT_LT(self->taken, source_free(self->fd, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->fd, &self->src));
 	self->dmabuf = -1;
 }
 
@@ -1780,22 +1781,22 @@ static void expect_imported(struct __test_metadata *_metadata, int vgem, __u32 h
 
 TEST_F(import, the_importer_alone_keeps_the_buffer)
 {
-	__u32 handle, again;
+	__u32 handle, second_handle;
 
 	if (!has_page(self->buf.phys_addr))
 		SKIP(return, "this memory has no struct pages");
 	ASSERT_EQ(0, vgem_import(self->vgem, self->dmabuf, &handle));
 	/* The same handle for the same DMA-BUF, counted once */
-	ASSERT_EQ(0, vgem_import(self->vgem, self->dmabuf, &again));
-	EXPECT_EQ(handle, again);
+	ASSERT_EQ(0, vgem_import(self->vgem, self->dmabuf, &second_handle));
+	EXPECT_EQ(handle, second_handle);
 	close(self->dmabuf);
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 	close(self->fd);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	expect_imported(_metadata, self->vgem, handle, &self->buf, 1);
 	ASSERT_EQ(0, vgem_close_handle(self->vgem, handle));
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 	self->fd = cmem_open();
 }
@@ -1826,12 +1827,12 @@ TEST_F(import, several_importers_of_several_descriptors_have_one_handle_each)
 	for (int i = 0; i < SEVERAL; i++)
 		close(dmabuf[i]);
 	for (int i = 0; i < SEVERAL; i++) {
-		EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+		EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 		expect_imported(_metadata, vgem[i], handle[i][0], &self->buf, 1);
 		ASSERT_EQ(0, vgem_close_handle(vgem[i], handle[i][0]));
 		close(vgem[i]);
 	}
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 }
 
@@ -1844,9 +1845,9 @@ TEST_F(import, an_importer_that_is_closed_lets_go)
 	ASSERT_EQ(0, vgem_import(self->vgem, self->dmabuf, &handle));
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 	close(self->dmabuf);
-	EXPECT_EQ(self->taken, source_free(self->other, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->other_fd, &self->src));
 	close(self->vgem);
-	EXPECT_LT(self->taken, source_free(self->other, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->other_fd, &self->src));
 	self->dmabuf = -1;
 	self->vgem = -1;
 }

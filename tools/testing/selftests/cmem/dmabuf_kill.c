@@ -115,7 +115,7 @@ static void export_until(struct __test_metadata *_metadata, const struct source 
 			 int stage)
 {
 	struct cmem_alloc buf;
-	int fd = cmem_open(), dmabuf = -1, again = -1;
+	int fd = cmem_open(), dmabuf = -1, second = -1;
 	char *own = NULL, *map = NULL;
 
 	ASSERT_LE(0, fd);
@@ -136,8 +136,8 @@ static void export_until(struct __test_metadata *_metadata, const struct source 
 			ASSERT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_WRITE));
 			break;
 		case EXPORTED_AGAIN:
-			again = cmem_export(fd, buf.phys_addr, O_RDONLY);
-			ASSERT_LE(0, again);
+			second = cmem_export(fd, buf.phys_addr, O_RDONLY);
+			ASSERT_LE(0, second);
 			break;
 		case MAPPED_IT:
 			map = dmabuf_map(dmabuf, 0, buf.length);
@@ -156,7 +156,7 @@ static void export_until(struct __test_metadata *_metadata, const struct source 
 			break;
 		case DMABUF_CLOSED:
 			close(dmabuf);
-			close(again);
+			close(second);
 			break;
 		case UNMAPPED:
 			ASSERT_EQ(0, munmap(map, buf.length));

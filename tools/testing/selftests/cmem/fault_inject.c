@@ -77,7 +77,7 @@ FIXTURE(fail)
 {
 	int nth;			/* of this task */
 	int fd;
-	int other;
+	int other_fd;
 	struct source src;
 	struct cmem_alloc own;		/* of fd */
 	struct cmem_alloc others;	/* of other */
@@ -109,15 +109,15 @@ FIXTURE_SETUP(fail)
 	self->nth = open(path, O_RDWR | O_CLOEXEC);
 	if (self->nth < 0 || !prepare_injection())
 		SKIP(return, "no fault injection in this kernel");
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	if (!(variant->heap ? find_heap_source(variant->kind, 16 * self->page, &self->src) :
 			      find_pool_source(variant->kind, 2 * self->page, 4, &self->src)))
 		SKIP(return, "no room for four buffers");
 	if (variant->heap)
 		self->src.length = 4 * self->page;
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &self->own));
-	ASSERT_EQ(0, source_alloc(self->other, &self->src, CMEM_ALLOC_CACHED, &self->others));
+	ASSERT_EQ(0, source_alloc(self->other_fd, &self->src, CMEM_ALLOC_CACHED, &self->others));
 	self->map = cmem_map(self->fd, &self->own);
 	ASSERT_MAPPED(self->map);
 }
@@ -126,7 +126,7 @@ FIXTURE_TEARDOWN(fail)
 {
 	munmap(self->map, self->own.length);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	close(self->nth);
 	expect_same(&self->before);
 }
@@ -242,10 +242,10 @@ TEST_F(fail, alloc_of_what_another_owner_left)
 	struct cmem_alloc buf;
 
 	for (int i = 0; i < 3; i++) {
-		ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr));
+		ASSERT_EQ(0, cmem_free(self->other_fd, self->others.phys_addr));
 		SWEEP(source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &buf),
 		      ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr)));
-		ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &self->others));
+		ASSERT_EQ(0, source_alloc(self->other_fd, &self->src, 0, &self->others));
 	}
 }
 
@@ -276,7 +276,7 @@ TEST_F(fail, free_loses_nothing)
 			ASSERT_EQ(0, cmem_free(self->fd, one.phys_addr));
 			SKIP(return, "no room for more buffers");
 		}
-		ASSERT_EQ(0, cmem_register(self->other, two.phys_addr));
+		ASSERT_EQ(0, cmem_register(self->other_fd, two.phys_addr));
 		three = two;
 		ASSERT_TRUE(arm(self->nth, n));
 		ret = cmem_free(self->fd, two.phys_addr);
@@ -289,11 +289,11 @@ TEST_F(fail, free_loses_nothing)
 		}
 		/* The last registration, which frees the memory. */
 		ASSERT_TRUE(arm(self->nth, n));
-		ret = cmem_free(self->other, three.phys_addr);
+		ret = cmem_free(self->other_fd, three.phys_addr);
 		injected |= disarm(self->nth);
 		ASSERT_TRUE(!ret || ret == -EFAULT) TH_LOG("n %u: %d", n, ret);
 		if (ret) {
-			ASSERT_EQ(0, cmem_free(self->other, three.phys_addr));
+			ASSERT_EQ(0, cmem_free(self->other_fd, three.phys_addr));
 		}
 		ASSERT_EQ(0, cmem_free(self->fd, one.phys_addr));
 		expect_same(&start);
@@ -540,15 +540,15 @@ TEST_F(fail, export)
 
 TEST_F(fail, register_by_a_DMA_BUF)
 {
-	int dmabuf = cmem_export(self->other, self->others.phys_addr, RDWR);
+	int dmabuf = cmem_export(self->other_fd, self->others.phys_addr, RDWR);
 
 	ASSERT_LE(0, dmabuf);
 	SWEEP_FDS(cmem_register_dmabuf(self->fd, dmabuf),
 		  ASSERT_EQ(0, cmem_free(self->fd, self->others.phys_addr)));
 	/* Nothing of the failed calls remains. */
 	EXPECT_EQ(-EPERM, cmem_free(self->fd, self->others.phys_addr));
-	SWEEP_FDS(cmem_register_dmabuf(self->other, dmabuf),
-		  ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr)));
+	SWEEP_FDS(cmem_register_dmabuf(self->other_fd, dmabuf),
+		  ASSERT_EQ(0, cmem_free(self->other_fd, self->others.phys_addr)));
 	close(dmabuf);
 }
 
@@ -594,9 +594,9 @@ TEST_F(fail, alloc_from_a_DMA_BUF_heap)
 	SWEEP_FDS(take_fd(dma_heap_alloc(heap, self->src.length), &dmabuf), close(dmabuf));
 	/* Memory that the call has to clean */
 	for (int i = 0; i < 3; i++) {
-		ASSERT_EQ(0, cmem_free(self->other, self->others.phys_addr));
+		ASSERT_EQ(0, cmem_free(self->other_fd, self->others.phys_addr));
 		SWEEP_FDS(take_fd(dma_heap_alloc(heap, self->src.length), &dmabuf), close(dmabuf));
-		ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &self->others));
+		ASSERT_EQ(0, source_alloc(self->other_fd, &self->src, 0, &self->others));
 	}
 	close(heap);
 }

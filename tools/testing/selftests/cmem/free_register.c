@@ -171,15 +171,15 @@ TEST_F(share, register_tells_what_the_buffer_is)
 
 TEST_F(share, the_buffer_lives_until_the_last_file_lets_go)
 {
-	__u64 taken = source_free(self->a, &self->src);
+	__u64 free_held = source_free(self->a, &self->src);
 
 	ASSERT_EQ(0, cmem_register(self->b, self->buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
-	EXPECT_EQ(taken, source_free(self->a, &self->src));
+	EXPECT_EQ(free_held, source_free(self->a, &self->src));
 	/* a, which allocated it, is a stranger now. */
 	EXPECT_REFUSED(EPERM, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->b, self->buf.phys_addr));
-	EXPECT_LT(taken, source_free(self->a, &self->src));
+	EXPECT_LT(free_held, source_free(self->a, &self->src));
 }
 
 TEST_F(share, registering_twice_wants_freeing_twice)
@@ -224,7 +224,7 @@ struct walk {
 	unsigned int count[3];
 	__u64 phys_addr;
 	struct source src;
-	__u64 taken;			/* free space while the buffer exists */
+	__u64 free_held;			/* free space while the buffer exists */
 	unsigned long steps;
 };
 
@@ -252,9 +252,9 @@ static void step(struct __test_metadata *_metadata, struct walk *w, int op, int 
 	holders = w->count[0] + w->count[1] + w->count[2];
 	room = source_free(w->fd[0], &w->src);
 	if (holders) {
-		ASSERT_EQ(w->taken, room);
+		ASSERT_EQ(w->free_held, room);
 	} else {
-		ASSERT_LT(w->taken, room);
+		ASSERT_LT(w->free_held, room);
 	}
 }
 
@@ -276,7 +276,7 @@ TEST_F(share, registrations_add_up_in_every_order)
 		ASSERT_EQ(0, source_alloc(w.fd[0], &w.src, 0, &buf));
 		w.phys_addr = buf.phys_addr;
 		w.count[0] = 1;
-		w.taken = source_free(w.fd[0], &w.src);
+		w.free_held = source_free(w.fd[0], &w.src);
 		for (unsigned int i = 0; i < depth; i++, rest /= OPERATIONS * 3)
 			step(_metadata, &w, rest % OPERATIONS, rest / OPERATIONS % 3);
 		/* Releases whatever remains. */
@@ -375,7 +375,7 @@ TEST_F(share, CAP_SYS_RAWIO_may_register_any_users_buffer_and_root_without_it_ma
 {
 	__u64 phys_addr = 0;
 	int address[2], done[2];
-	pid_t pid, other;
+	pid_t pid, other_pid;
 	char byte;
 
 	if (getuid() || anyone_may_share())
@@ -383,7 +383,7 @@ TEST_F(share, CAP_SYS_RAWIO_may_register_any_users_buffer_and_root_without_it_ma
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_EQ(0, pipe(address));
 	ASSERT_EQ(0, pipe(done));
-	IN_CHILD(other) {
+	IN_CHILD(other_pid) {
 		struct cmem_alloc buf;
 		int fd;
 
@@ -443,7 +443,7 @@ TEST_F(share, CAP_SYS_RAWIO_may_register_any_users_buffer_and_root_without_it_ma
 	join_child(pid);
 
 	close(done[1]);
-	join_child(other);
+	join_child(other_pid);
 }
 
 /*

@@ -121,28 +121,28 @@ FIXTURE_TEARDOWN(import)
 TEST_F(import, tells_where_a_buffer_of_ours_is)
 {
 	struct cmem_alloc buf;
-	struct cmem_import_dmabuf arg, again;
-	int dmabuf, other = cmem_open();
+	struct cmem_import_dmabuf arg, second;
+	int dmabuf, other_fd = cmem_open();
 
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_PRIVATE, &buf));
 	dmabuf = cmem_export(self->fd, buf.phys_addr, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dmabuf);
-	ASSERT_EQ(0, import(other, dmabuf, &arg));
+	ASSERT_EQ(0, import(other_fd, dmabuf, &arg));
 	EXPECT_EQ(buf.phys_addr, arg.phys_addr);
 	EXPECT_EQ(buf.length, arg.length);
 	EXPECT_EQ(FD_CLOEXEC, fcntl(arg.fd, F_GETFD));
 	EXPECT_EQ((long long)buf.phys_addr, told(arg.fd, "phys"));
 	EXPECT_EQ((long long)buf.length, told(arg.fd, "size"));
 	/* Each import has its own file. */
-	ASSERT_EQ(0, import_flags(self->fd, dmabuf, 0, &again));
-	EXPECT_EQ(arg.phys_addr, again.phys_addr);
-	EXPECT_NE(arg.fd, again.fd);
-	EXPECT_EQ(0, fcntl(again.fd, F_GETFD));
-	close(again.fd);
+	ASSERT_EQ(0, import_flags(self->fd, dmabuf, 0, &second));
+	EXPECT_EQ(arg.phys_addr, second.phys_addr);
+	EXPECT_NE(arg.fd, second.fd);
+	EXPECT_EQ(0, fcntl(second.fd, F_GETFD));
+	close(second.fd);
 	close(dmabuf);
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
-	close(other);
+	close(other_fd);
 
 	/* The file alone holds the memory: nobody else gets it. */
 	EXPECT_EQ((long long)arg.phys_addr, told(arg.fd, "phys"));
@@ -172,7 +172,7 @@ TEST_F(import, who_may_only_read_may_know_it)
 
 TEST_F(import, tells_where_another_exporters_buffer_is)
 {
-	struct cmem_import_dmabuf arg, again;
+	struct cmem_import_dmabuf arg, second;
 	int dmabuf = foreign_dmabuf();
 
 	if (dmabuf < 0)
@@ -181,9 +181,9 @@ TEST_F(import, tells_where_another_exporters_buffer_is)
 	EXPECT_NE(0, arg.phys_addr);
 	EXPECT_EQ(0, arg.phys_addr & (page_size() - 1));
 	EXPECT_EQ(page_size(), arg.length);
-	ASSERT_EQ(0, import(self->fd, dmabuf, &again));
-	EXPECT_EQ(arg.phys_addr, again.phys_addr);
-	close(again.fd);
+	ASSERT_EQ(0, import(self->fd, dmabuf, &second));
+	EXPECT_EQ(arg.phys_addr, second.phys_addr);
+	close(second.fd);
 	/* Its exporter knows our device, and maintains the CPU caches for it. */
 	EXPECT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW));
 	EXPECT_EQ(0, dmabuf_sync(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW));

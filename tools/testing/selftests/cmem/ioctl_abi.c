@@ -82,7 +82,7 @@ struct strict {
 FIXTURE(abi)
 {
 	int fd;
-	int other;			/* owns a buffer that @fd may register */
+	int other_fd;			/* owns a buffer that @fd may register */
 	struct cmem_alloc own;
 	struct cmem_alloc others;
 	int dmabuf;			/* of @others */
@@ -395,12 +395,12 @@ FIXTURE_SETUP(abi)
 		     variant->pools ? "pool" : "pool or heap");
 	if (self->src.pool == CMEM_POOL_HEAP)
 		self->src.length = self->page;
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &self->own));
-	ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &self->others));
+	ASSERT_EQ(0, source_alloc(self->other_fd, &self->src, 0, &self->others));
 	ASSERT_EQ(0, cmem_register(self->fd, self->others.phys_addr));
-	self->dmabuf = cmem_export(self->other, self->others.phys_addr, O_RDWR | O_CLOEXEC);
+	self->dmabuf = cmem_export(self->other_fd, self->others.phys_addr, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->dmabuf);
 	self->map = cmem_map(self->fd, &self->own);
 	ASSERT_MAPPED(self->map);
@@ -424,7 +424,7 @@ FIXTURE_TEARDOWN(abi)
 	}
 	close(self->dmabuf);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 

@@ -53,7 +53,7 @@ static void *read_only_page(void)
 FIXTURE(old)
 {
 	int fd;
-	int other;
+	int other_fd;
 	struct source src;
 	struct old_buf buf;
 	char *map;
@@ -70,8 +70,8 @@ FIXTURE_SETUP(old)
 	self->page = page_size();
 	OPEN_OR_SKIP(self->fd);
 	OLD_OR_SKIP(self->fd);
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (!find_source(variant->kind, variant->heap, PAGES * self->page, &self->src))
 		SKIP(return, "no such memory on this board");
@@ -85,7 +85,7 @@ FIXTURE_TEARDOWN(old)
 {
 	munmap(self->map, self->buf.size);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 
@@ -106,9 +106,9 @@ TEST_F(old, ALLOC_gives_a_zeroed_buffer_that_the_new_interface_knows)
 	EXPECT_EQ(self->src.block, res.block);
 	EXPECT_EQ(self->src.pool, res.pool);
 
-	ASSERT_EQ(0, cmem_register_info(self->other, self->buf.phys, &reg));
+	ASSERT_EQ(0, cmem_register_info(self->other_fd, self->buf.phys, &reg));
 	EXPECT_EQ(self->buf.size, reg.length);
-	EXPECT_EQ(0, cmem_free(self->other, self->buf.phys));
+	EXPECT_EQ(0, cmem_free(self->other_fd, self->buf.phys));
 	EXPECT_EQ(0, cmem_free(self->fd, self->buf.phys));
 	EXPECT_REFUSED(ENOENT, old_free(self->fd, self->map));
 }
@@ -127,9 +127,9 @@ TEST_F(old, a_buffer_of_the_new_interface_is_one_of_the_old)
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, old_getphys(self->fd, map + 5, &phys));
 	EXPECT_EQ(buf.phys_addr + 5, phys);
-	ASSERT_EQ(0, old_reguser(self->other, buf.phys_addr, &size));
+	ASSERT_EQ(0, old_reguser(self->other_fd, buf.phys_addr, &size));
 	EXPECT_EQ(buf.length, size);
-	EXPECT_EQ(0, old_freephys(self->other, buf.phys_addr));
+	EXPECT_EQ(0, old_freephys(self->other_fd, buf.phys_addr));
 	EXPECT_EQ(0, old_cache(self->fd, map, buf.length, OLD_WB));
 	EXPECT_EQ(0, old_free_out(self->fd, map, 0, &pool, &size));
 	EXPECT_EQ(buf.length, size);
@@ -148,7 +148,7 @@ TEST_F(old, GETPHYS_translates_each_byte)
 	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
 		ASSERT_EQ(0, old_getphys(self->fd, self->map + offsets[i], &phys));
 		EXPECT_EQ(self->buf.phys + offsets[i], phys);
-		ASSERT_EQ(0, old_getphys(self->other, self->map + offsets[i], &phys));
+		ASSERT_EQ(0, old_getphys(self->other_fd, self->map + offsets[i], &phys));
 		EXPECT_EQ(self->buf.phys + offsets[i], phys);
 	}
 }
@@ -156,18 +156,18 @@ TEST_F(old, GETPHYS_translates_each_byte)
 TEST_F(old, GETPHYS_of_a_part_and_of_a_second_mapping)
 {
 	char *part = map_part(self->fd, self->buf.phys + 3 * self->page, 2 * self->page);
-	char *again = map_buf(self->fd, &self->buf);
+	char *remapped = map_buf(self->fd, &self->buf);
 	__u64 phys;
 
 	ASSERT_MAPPED(part);
-	ASSERT_MAPPED(again);
+	ASSERT_MAPPED(remapped);
 	ASSERT_EQ(0, old_getphys(self->fd, part + 9, &phys));
 	EXPECT_EQ(self->buf.phys + 3 * self->page + 9, phys);
-	ASSERT_EQ(0, old_getphys(self->fd, again + 9, &phys));
+	ASSERT_EQ(0, old_getphys(self->fd, remapped + 9, &phys));
 	EXPECT_EQ(self->buf.phys + 9, phys);
 	ASSERT_EQ(0, munmap(part, 2 * self->page));
 	EXPECT_REFUSED(EFAULT, old_getphys(self->fd, part + 9, &phys));
-	ASSERT_EQ(0, munmap(again, self->buf.size));
+	ASSERT_EQ(0, munmap(remapped, self->buf.size));
 }
 
 /*
@@ -176,7 +176,7 @@ TEST_F(old, GETPHYS_of_a_part_and_of_a_second_mapping)
 
 TEST_F(old, FREE_then_munmap_as_the_library_does)
 {
-	__u64 taken = source_free(self->fd, &self->src);
+	__u64 free_held = source_free(self->fd, &self->src);
 	size_t size;
 	int pool;
 
@@ -186,12 +186,12 @@ TEST_F(old, FREE_then_munmap_as_the_library_does)
 	EXPECT_EQ(variant->heap ? -1 : self->src.pool, pool);
 	EXPECT_EQ(self->buf.size, size);
 	/* While it is mapped, nobody else gets it. */
-	EXPECT_EQ(taken, source_free(self->fd, &self->src));
+	EXPECT_EQ(free_held, source_free(self->fd, &self->src));
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.size, 2));
 	EXPECT_REFUSED(ENOENT, old_free(self->fd, self->map));
 	EXPECT_REFUSED(ENOENT, old_freephys(self->fd, self->buf.phys));
 	ASSERT_EQ(0, munmap(self->map, size));
-	EXPECT_LT(taken, source_free(self->fd, &self->src));
+	EXPECT_LT(free_held, source_free(self->fd, &self->src));
 	EXPECT_REFUSED(EFAULT, old_free(self->fd, self->map));
 	EXPECT_REFUSED(ENOENT, old_freephys(self->fd, self->buf.phys));
 	EXPECT_REFUSED(EINVAL, try_map(self->fd, self->buf.phys, self->page, MAP_SHARED));
@@ -241,8 +241,8 @@ TEST_F(old, FREE_of_the_middle_of_a_buffer_is_refused)
 
 TEST_F(old, FREE_by_a_file_that_is_not_registered_is_EPERM)
 {
-	EXPECT_REFUSED(EPERM, old_free(self->other, self->map));
-	EXPECT_REFUSED(EPERM, old_freephys(self->other, self->buf.phys));
+	EXPECT_REFUSED(EPERM, old_free(self->other_fd, self->map));
+	EXPECT_REFUSED(EPERM, old_freephys(self->other_fd, self->buf.phys));
 	EXPECT_EQ(0, old_free(self->fd, self->map));
 }
 
@@ -335,7 +335,7 @@ TEST_F(old, REGUSER_returns_the_size_with_all_of_its_bytes)
 
 	memset(&both, 0x5a, sizeof(both));
 	both.arg.phys = self->buf.phys;
-	ASSERT_EQ(0, cmem_ioctl(self->other, OLD_REGUSER, &both.arg));
+	ASSERT_EQ(0, cmem_ioctl(self->other_fd, OLD_REGUSER, &both.arg));
 	EXPECT_EQ(self->buf.size, both.arg.size);
 	EXPECT_EQ(0x5a5a5a5a5a5a5a5aULL, both.behind);
 	/* If a size_t is shorter than the address, half of the address remains. */
@@ -346,22 +346,22 @@ TEST_F(old, REGUSER_returns_the_size_with_all_of_its_bytes)
 
 TEST_F(old, a_buffer_lives_until_all_who_registered_let_go)
 {
-	__u64 taken = source_free(self->fd, &self->src);
+	__u64 free_held = source_free(self->fd, &self->src);
 	size_t size;
 	char *map;
 
-	ASSERT_EQ(0, old_reguser(self->other, self->buf.phys, &size));
-	map = map_buf(self->other, &self->buf);
+	ASSERT_EQ(0, old_reguser(self->other_fd, self->buf.phys, &size));
+	map = map_buf(self->other_fd, &self->buf);
 	ASSERT_MAPPED(map);
 	fill(map, size, 3);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.size, 3));
 	ASSERT_EQ(0, old_free(self->fd, self->map));
 	ASSERT_EQ(0, munmap(self->map, self->buf.size));
-	EXPECT_EQ(taken, source_free(self->fd, &self->src));
+	EXPECT_EQ(free_held, source_free(self->fd, &self->src));
 	EXPECT_EQ(-1, find_stranger(map, size, 3));
-	ASSERT_EQ(0, old_free(self->other, map));
+	ASSERT_EQ(0, old_free(self->other_fd, map));
 	ASSERT_EQ(0, munmap(map, size));
-	EXPECT_LT(taken, source_free(self->fd, &self->src));
+	EXPECT_LT(free_held, source_free(self->fd, &self->src));
 }
 
 TEST_F(old, registering_twice_wants_freeing_twice)
@@ -369,12 +369,12 @@ TEST_F(old, registering_twice_wants_freeing_twice)
 	size_t size;
 
 	for (int i = 0; i < 2; i++) {
-		ASSERT_EQ(0, old_reguser(self->other, self->buf.phys, &size));
+		ASSERT_EQ(0, old_reguser(self->other_fd, self->buf.phys, &size));
 	}
 	ASSERT_EQ(0, old_reguser(self->fd, self->buf.phys, &size));
-	EXPECT_EQ(0, old_freephys(self->other, self->buf.phys));
-	EXPECT_EQ(0, old_free(self->other, self->map));
-	EXPECT_REFUSED(EPERM, old_free(self->other, self->map));
+	EXPECT_EQ(0, old_freephys(self->other_fd, self->buf.phys));
+	EXPECT_EQ(0, old_free(self->other_fd, self->map));
+	EXPECT_REFUSED(EPERM, old_free(self->other_fd, self->map));
 	EXPECT_EQ(0, old_free(self->fd, self->map));
 	EXPECT_EQ(0, old_freephys(self->fd, self->buf.phys));
 	EXPECT_REFUSED(ENOENT, old_free(self->fd, self->map));
@@ -388,16 +388,16 @@ TEST_F(old, REGUSER_takes_first_addresses_of_live_buffers_only)
 	};
 	size_t size = 0;
 
-	EXPECT_REFUSED(EINVAL, old_reguser(self->other, self->buf.phys + 1, &size));
-	EXPECT_REFUSED(EINVAL, old_reguser(self->other, ~0ULL, &size));
-	EXPECT_REFUSED(ENOENT, old_reguser(self->other, self->buf.phys + self->page, &size));
+	EXPECT_REFUSED(EINVAL, old_reguser(self->other_fd, self->buf.phys + 1, &size));
+	EXPECT_REFUSED(EINVAL, old_reguser(self->other_fd, ~0ULL, &size));
+	EXPECT_REFUSED(ENOENT, old_reguser(self->other_fd, self->buf.phys + self->page, &size));
 	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
-		EXPECT_REFUSED(ENOENT, old_reguser(self->other, far[i], &size))
+		EXPECT_REFUSED(ENOENT, old_reguser(self->other_fd, far[i], &size))
 			TH_LOG("%#llx", far[i]);
 	}
 	/* Freed, but mapped: it gets no new owner. */
 	ASSERT_EQ(0, old_free(self->fd, self->map));
-	EXPECT_REFUSED(ENOENT, old_reguser(self->other, self->buf.phys, &size));
+	EXPECT_REFUSED(ENOENT, old_reguser(self->other_fd, self->buf.phys, &size));
 	EXPECT_REFUSED(ENOENT, old_reguser(self->fd, self->buf.phys, &size));
 	EXPECT_EQ(0, size);
 }
@@ -410,8 +410,8 @@ TEST_F(old, REGUSER_that_can_not_answer_registers_nobody)
 	ASSERT_EQ(0, mprotect(arg, self->page, RW));
 	arg->phys = self->buf.phys;
 	ASSERT_EQ(0, mprotect(arg, self->page, PROT_READ));
-	EXPECT_REFUSED(EFAULT, cmem_ioctl(self->other, OLD_REGUSER, arg));
-	EXPECT_REFUSED(EPERM, old_free(self->other, self->map));
+	EXPECT_REFUSED(EFAULT, cmem_ioctl(self->other_fd, OLD_REGUSER, arg));
+	EXPECT_REFUSED(EPERM, old_free(self->other_fd, self->map));
 }
 
 TEST_F(old, REGUSER_of_another_users_or_a_private_buffer_is_EPERM)
@@ -422,7 +422,7 @@ TEST_F(old, REGUSER_of_another_users_or_a_private_buffer_is_EPERM)
 	pid_t pid;
 
 	if (!source_alloc(self->fd, &self->src, CMEM_ALLOC_PRIVATE, &private)) {
-		EXPECT_REFUSED(EPERM, old_reguser(self->other, private.phys_addr, &size));
+		EXPECT_REFUSED(EPERM, old_reguser(self->other_fd, private.phys_addr, &size));
 		EXPECT_EQ(0, old_freephys(self->fd, private.phys_addr));
 	}
 	if (getuid() || parameter_read("share", rule, sizeof(rule)) || !strcmp(rule, "any"))
@@ -569,7 +569,7 @@ TEST_F(old, CACHE_calls_do_what_they_say_and_CACHEWBINVALL_is_for_ones_own)
 		SKIP(return, "no tracepoints");
 	}
 	ASSERT_TRUE(trace_enable("cmem/cmem_sync", getpid()));
-	EXPECT_EQ(0, cmem_ioctl(self->other, OLD_CACHEWBINVALL, NULL));
+	EXPECT_EQ(0, cmem_ioctl(self->other_fd, OLD_CACHEWBINVALL, NULL));
 	ASSERT_LE(0, trace_for_each(add_sync, &bytes));
 	EXPECT_EQ(0, bytes);
 	EXPECT_EQ(0, cmem_ioctl(self->fd, OLD_CACHEWBINVALL, NULL));
@@ -592,7 +592,7 @@ TEST_F(old, CACHE_calls_do_what_they_say_and_CACHEWBINVALL_is_for_ones_own)
 
 TEST_F(old, a_forked_child_is_the_same_owner)
 {
-	__u64 taken = source_free(self->fd, &self->src);
+	__u64 free_held = source_free(self->fd, &self->src);
 	struct old_buf next;
 	int pipes[2];
 	size_t size;
@@ -615,7 +615,7 @@ TEST_F(old, a_forked_child_is_the_same_owner)
 	ASSERT_EQ(0, old_reguser(self->fd, next.phys, &size));
 	EXPECT_EQ(0, old_freephys(self->fd, next.phys));
 	EXPECT_EQ(0, old_freephys(self->fd, next.phys));
-	EXPECT_EQ(taken, source_free(self->fd, &self->src));
+	EXPECT_EQ(free_held, source_free(self->fd, &self->src));
 	close(pipes[0]);
 	close(pipes[1]);
 }
@@ -628,19 +628,19 @@ TEST_F(old, the_last_close_frees_what_the_file_held)
 	char byte;
 
 	ASSERT_EQ(0, pipe(go));
-	ASSERT_EQ(0, old_source_alloc(self->other, &self->src, 0, &buf));
+	ASSERT_EQ(0, old_source_alloc(self->other_fd, &self->src, 0, &buf));
 	IN_CHILD(pid) {
 		close(go[1]);
 		/* Until the parent has looked, or died. */
 		ASSERT_LE(0, read(go[0], &byte, 1));
 	}
-	close(self->other);
-	self->other = cmem_open();
+	close(self->other_fd);
+	self->other_fd = cmem_open();
 	/* The child has the file open. */
-	EXPECT_REFUSED(EPERM, old_freephys(self->other, buf.phys));
+	EXPECT_REFUSED(EPERM, old_freephys(self->other_fd, buf.phys));
 	close(go[1]);
 	join_child(pid);
-	EXPECT_REFUSED(ENOENT, old_freephys(self->other, buf.phys));
+	EXPECT_REFUSED(ENOENT, old_freephys(self->other_fd, buf.phys));
 	close(go[0]);
 }
 
@@ -693,7 +693,7 @@ TEST_F(old, the_next_owner_gets_neither_the_bytes_nor_the_memory_under_a_mapping
 		bool seen = false;
 
 		for (count = 0; count < ARRAY_SIZE(all); count++) {
-			int ret = old_source_alloc(self->other, &self->src, 0, &all[count]);
+			int ret = old_source_alloc(self->other_fd, &self->src, 0, &all[count]);
 			char *map;
 
 			if (ret) {
@@ -701,7 +701,7 @@ TEST_F(old, the_next_owner_gets_neither_the_bytes_nor_the_memory_under_a_mapping
 				break;
 			}
 			seen |= all[count].phys == self->buf.phys;
-			map = map_buf(self->other, &all[count]);
+			map = map_buf(self->other_fd, &all[count]);
 			ASSERT_MAPPED(map);
 			EXPECT_EQ(0, *(volatile __u64 *)map);
 			EXPECT_EQ(0, *(volatile __u64 *)(map + all[count].size - 8));
@@ -715,7 +715,7 @@ TEST_F(old, the_next_owner_gets_neither_the_bytes_nor_the_memory_under_a_mapping
 			EXPECT_TRUE(seen);
 		}
 		while (count--)
-			ASSERT_EQ(0, old_freephys(self->other, all[count].phys));
+			ASSERT_EQ(0, old_freephys(self->other_fd, all[count].phys));
 	}
 }
 
@@ -760,7 +760,7 @@ TEST_F(old, a_negative_offset_is_understood_when_the_file_is_registered)
 	ASSERT_EQ(0, munmap(map + self->page, self->page));
 
 	/* A file that may register can map it, too */
-	map = map_page(self->other, shifted(self->buf.phys), self->page);
+	map = map_page(self->other_fd, shifted(self->buf.phys), self->page);
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, munmap(map, self->page));
 	EXPECT_REFUSED(EINVAL, try_map_page(self->fd, shifted(self->buf.phys),
@@ -778,12 +778,12 @@ TEST_F(old, no_other_offset_is_taken_for_a_negative_one)
 
 	/* If one of the sign bits is missing, the offset is invalid. */
 	for (int bit = 19; bit < 32; bit++) {
-		unsigned long other = (pgoff | 0xfff80000) ^ 1ul << bit;
+		unsigned long flipped = (pgoff | 0xfff80000) ^ 1ul << bit;
 
-		if (other == pgoff)
+		if (flipped == pgoff)
 			continue;
-		EXPECT_REFUSED(EINVAL, try_map_page(self->fd, other, self->page))
-			TH_LOG("%#lx", other);
+		EXPECT_REFUSED(EINVAL, try_map_page(self->fd, flipped, self->page))
+			TH_LOG("%#lx", flipped);
 	}
 }
 #endif
@@ -841,7 +841,7 @@ TEST_F(old, EXPORTDMABUF_makes_a_DMA_BUF_of_all_of_the_buffer)
 
 TEST_F(old, EXPORTDMABUF_keeps_the_buffer)
 {
-	__u64 taken = source_free(self->other, &self->src);
+	__u64 free_held = source_free(self->other_fd, &self->src);
 	int dmabuf = old_exportdmabuf(self->fd, self->map);
 	char *map;
 
@@ -850,24 +850,24 @@ TEST_F(old, EXPORTDMABUF_keeps_the_buffer)
 	ASSERT_EQ(0, old_free(self->fd, self->map));
 	ASSERT_EQ(0, munmap(self->map, self->buf.size));
 	close(self->fd);
-	EXPECT_EQ(taken, source_free(self->other, &self->src));
+	EXPECT_EQ(free_held, source_free(self->other_fd, &self->src));
 	map = dmabuf_map(dmabuf, 0, self->buf.size);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, find_stranger(map, self->buf.size, 6));
 	/* The old calls know a mapping of it, but a mapping is no registration. */
-	EXPECT_EQ(0, old_cache(self->other, map, self->buf.size, OLD_WB));
-	EXPECT_REFUSED(ENOENT, old_exportdmabuf(self->other, map));
-	EXPECT_REFUSED(ENOENT, old_free(self->other, map));
+	EXPECT_EQ(0, old_cache(self->other_fd, map, self->buf.size, OLD_WB));
+	EXPECT_REFUSED(ENOENT, old_exportdmabuf(self->other_fd, map));
+	EXPECT_REFUSED(ENOENT, old_free(self->other_fd, map));
 	/* A file can register through it, and pass the buffer on. */
-	ASSERT_EQ(0, cmem_register_dmabuf(self->other, dmabuf));
+	ASSERT_EQ(0, cmem_register_dmabuf(self->other_fd, dmabuf));
 	close(dmabuf);
-	dmabuf = old_exportdmabuf(self->other, map + 1);
+	dmabuf = old_exportdmabuf(self->other_fd, map + 1);
 	ASSERT_LE(0, dmabuf);
-	ASSERT_EQ(0, old_free(self->other, map));
+	ASSERT_EQ(0, old_free(self->other_fd, map));
 	ASSERT_EQ(0, munmap(map, self->buf.size));
-	EXPECT_EQ(taken, source_free(self->other, &self->src));
+	EXPECT_EQ(free_held, source_free(self->other_fd, &self->src));
 	close(dmabuf);
-	EXPECT_LT(taken, source_free(self->other, &self->src));
+	EXPECT_LT(free_held, source_free(self->other_fd, &self->src));
 	self->fd = cmem_open();
 	self->map = MAP_FAILED;
 }
@@ -887,7 +887,7 @@ TEST_F(old, EXPORTDMABUF_is_for_ones_own_buffers)
 	EXPECT_REFUSED(EFAULT, old_exportdmabuf(self->fd, (void *)-1L));
 	ASSERT_EQ(0, munmap(hole, self->page));
 	EXPECT_REFUSED(EFAULT, old_exportdmabuf(self->fd, hole));
-	EXPECT_REFUSED(EPERM, old_exportdmabuf(self->other, self->map));
+	EXPECT_REFUSED(EPERM, old_exportdmabuf(self->other_fd, self->map));
 	/* It is always for reading and writing, which not everybody may do. */
 	ASSERT_EQ(0, cmem_register(reader, self->buf.phys));
 	EXPECT_REFUSED(EPERM, old_exportdmabuf(reader, self->map));

@@ -14,7 +14,7 @@
 FIXTURE(off32)
 {
 	int fd;
-	int other;
+	int other_fd;
 	struct source src;
 	struct old_buf buf;
 	off_t phys;
@@ -67,8 +67,8 @@ FIXTURE_SETUP(off32)
 		SKIP(return, "off_t has 64 bits");
 	OPEN_OR_SKIP(self->fd);
 	OLD_OR_SKIP(self->fd);
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (!find_negative_source(variant->heap, &self->src))
 		SKIP(return, "no such memory between 2 and 4 GiB");
@@ -80,7 +80,7 @@ FIXTURE_SETUP(off32)
 FIXTURE_TEARDOWN(off32)
 {
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 
@@ -197,7 +197,7 @@ TEST_F(off32, FREE_ignores_what_is_behind_an_off_t)
 		EXPECT_EQ(self->phys, arg.phys);
 		EXPECT_EQ(junk[i], arg.behind);
 		/* It does not let other callers in, and finds no other buffer. */
-		EXPECT_REFUSED(EPERM, cmem_ioctl(self->other, OLD_FREE | OLD_PHYS, &arg));
+		EXPECT_REFUSED(EPERM, cmem_ioctl(self->other_fd, OLD_FREE | OLD_PHYS, &arg));
 		arg.phys += self->page;
 		EXPECT_REFUSED(ENOENT, cmem_ioctl(self->fd, OLD_FREE | OLD_PHYS, &arg));
 		arg.phys = self->phys;
@@ -231,13 +231,13 @@ TEST_F(off32, REGUSER_understands_an_off_t_that_became_64_bits)
 	size_t size;
 
 	ASSERT_EQ(~0u, extended >> 32);
-	ASSERT_EQ(0, old_reguser(self->other, extended, &size));
+	ASSERT_EQ(0, old_reguser(self->other_fd, extended, &size));
 	EXPECT_EQ(self->buf.size, size);
-	EXPECT_EQ(0, old_freephys(self->other, extended));
-	EXPECT_REFUSED(EPERM, old_freephys(self->other, extended));
+	EXPECT_EQ(0, old_freephys(self->other_fd, extended));
+	EXPECT_REFUSED(EPERM, old_freephys(self->other_fd, extended));
 	/* Only a full sign extension counts. */
 	for (int bit = 32; bit < 64; bit++) {
-		EXPECT_REFUSED(ENOENT, old_reguser(self->other, extended ^ 1ULL << bit, &size));
+		EXPECT_REFUSED(ENOENT, old_reguser(self->other_fd, extended ^ 1ULL << bit, &size));
 	}
 }
 
@@ -260,7 +260,7 @@ TEST_F(off32, EXPORTDMABUF_knows_such_mappings)
 		map = mmap(NULL, self->buf.size, PROT_READ, MAP_SHARED, fd, 0);
 		ASSERT_MAPPED(map);
 		EXPECT_EQ(-1, find_stranger(map, self->buf.size, i));
-		EXPECT_REFUSED(EPERM, old_exportdmabuf(self->other, map));
+		EXPECT_REFUSED(EPERM, old_exportdmabuf(self->other_fd, map));
 		ASSERT_EQ(0, munmap(map, self->buf.size));
 		ASSERT_EQ(0, munmap(maps[i], self->buf.size));
 		close(fd);
@@ -303,17 +303,17 @@ TEST_F(off32, the_whole_life_of_a_buffer)
 	ASSERT_MAPPED(map);
 	fill(map, self->buf.size, 7);
 	EXPECT_EQ(0, old_cache(self->fd, map, self->buf.size, OLD_WB));
-	ASSERT_EQ(0, old_reguser(self->other, (__u64)phys, &size));
+	ASSERT_EQ(0, old_reguser(self->other_fd, (__u64)phys, &size));
 	ASSERT_EQ(0, old_free_out(self->fd, map, 0, &pool, &size));
 	ASSERT_EQ(0, munmap(map, size));
 
-	map = map_off(self->other, phys, self->buf.size);
+	map = map_off(self->other_fd, phys, self->buf.size);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, find_stranger(map, self->buf.size, 7));
-	ASSERT_EQ(0, old_free_out(self->other, map, 0, &pool, &size));
+	ASSERT_EQ(0, old_free_out(self->other_fd, map, 0, &pool, &size));
 	EXPECT_EQ(self->buf.size, size);
 	ASSERT_EQ(0, munmap(map, size));
-	EXPECT_REFUSED(ENOENT, cmem_ioctl(self->other, OLD_FREE | OLD_PHYS, &phys));
+	EXPECT_REFUSED(ENOENT, cmem_ioctl(self->other_fd, OLD_FREE | OLD_PHYS, &phys));
 }
 
 TEST_HARNESS_MAIN

@@ -798,19 +798,19 @@ TEST_F(lib, a_mapping_that_the_program_moved_is_still_understood)
 TEST_F(lib, where_the_program_unmapped_by_itself_the_next_mapping_counts)
 {
 	CMEM_AllocParams heap = heap_params(0, 0);
-	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), *again;
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), *remapped;
 	CMEM_off64_t phys;
 
 	ASSERT_POINTER(buf);
 	phys = CMEM_getPhys64(buf);
 	ASSERT_EQ(0, munmap(buf, LENGTH));
 	/* The kernel reuses the same address. */
-	again = CMEM_alloc2(self->heap.block, LENGTH, &heap);
-	ASSERT_POINTER(again);
-	EXPECT_TRUE(again == buf) TH_LOG("this proves nothing");
-	EXPECT_NE(phys, CMEM_getPhys64(again));
-	EXPECT_EQ(phys_of(again), CMEM_getPhys64(again));
-	EXPECT_EQ(0, CMEM_free(again, NULL));
+	remapped = CMEM_alloc2(self->heap.block, LENGTH, &heap);
+	ASSERT_POINTER(remapped);
+	EXPECT_TRUE(remapped == buf) TH_LOG("this proves nothing");
+	EXPECT_NE(phys, CMEM_getPhys64(remapped));
+	EXPECT_EQ(phys_of(remapped), CMEM_getPhys64(remapped));
+	EXPECT_EQ(0, CMEM_free(remapped, NULL));
 	EXPECT_EQ(0, CMEM_freePhys64(phys, NULL));
 }
 
@@ -903,15 +903,15 @@ TEST_F(gone, the_library_believes_nothing_of_it)
 {
 	CMEM_AllocParams params = pool_params(CMEM_CACHED);
 	const int block = self->pool.block, pool = self->pool.pool;
-	char *buf = CMEM_allocPool2(block, pool, &params), *other, *own, *gone, *moved = NULL;
+	char *buf = CMEM_allocPool2(block, pool, &params), *second, *own, *gone, *moved = NULL;
 	const size_t length = self->pool.length;
 	CMEM_off64_t phys, other_phys;
 
-	other = CMEM_allocPool2(block, pool, &params);
+	second = CMEM_allocPool2(block, pool, &params);
 	ASSERT_POINTER(buf);
-	ASSERT_POINTER(other);
+	ASSERT_POINTER(second);
 	phys = CMEM_getPhys64(buf);
-	other_phys = CMEM_getPhys64(other);
+	other_phys = CMEM_getPhys64(second);
 	gone = buf;
 	switch (variant->how) {
 	case MUNMAP:
@@ -950,13 +950,13 @@ TEST_F(gone, the_library_believes_nothing_of_it)
 	if (moved) {
 		EXPECT_EQ(phys + length - 1, CMEM_getPhys64(moved + length - 1));
 	}
-	EXPECT_EQ(other_phys + 3, CMEM_getPhys64(other + 3));
-	EXPECT_EQ(0, CMEM_cacheWb(other, length));
-	EXPECT_EQ(0, CMEM_free(other, &params));
-	other = CMEM_allocPool2(block, pool, &params);
-	ASSERT_POINTER(other);
-	EXPECT_EQ(phys_of(other), CMEM_getPhys64(other));
-	EXPECT_EQ(0, CMEM_free(other, &params));
+	EXPECT_EQ(other_phys + 3, CMEM_getPhys64(second + 3));
+	EXPECT_EQ(0, CMEM_cacheWb(second, length));
+	EXPECT_EQ(0, CMEM_free(second, &params));
+	second = CMEM_allocPool2(block, pool, &params);
+	ASSERT_POINTER(second);
+	EXPECT_EQ(phys_of(second), CMEM_getPhys64(second));
+	EXPECT_EQ(0, CMEM_free(second, &params));
 
 	if (moved || gone != buf) {
 		EXPECT_EQ(0, CMEM_free(moved ?: buf, &params));
@@ -971,13 +971,13 @@ TEST_F(gone, a_child_that_has_not_got_it_knows_that)
 	CMEM_AllocParams params = pool_params(CMEM_CACHED);
 	const size_t length = self->pool.length;
 	char *buf = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
-	char *other = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
+	char *second = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
 	CMEM_off64_t phys;
 	pid_t pid;
 
 	ASSERT_POINTER(buf);
-	ASSERT_POINTER(other);
-	phys = CMEM_getPhys64(other);
+	ASSERT_POINTER(second);
+	phys = CMEM_getPhys64(second);
 	ASSERT_EQ(0, madvise(buf, length, MADV_DONTFORK));
 	IN_CHILD(pid) {
 		char *own = mmap(buf, length, PROT_READ | PROT_WRITE,
@@ -988,23 +988,23 @@ TEST_F(gone, a_child_that_has_not_got_it_knows_that)
 		EXPECT_NOT_OURS(own);
 		ASSERT_EQ(7, *own);
 		/* The child still has other mappings. It unmaps them for itself only. */
-		ASSERT_EQ(phys + 9, CMEM_getPhys64(other + 9));
-		ASSERT_EQ(0, CMEM_unmap(other, length));
-		EXPECT_NOT_OURS(other);
-		other = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
-		ASSERT_POINTER(other);
-		ASSERT_EQ(phys_of(other), CMEM_getPhys64(other));
-		ASSERT_EQ(0, CMEM_free(other, &params));
+		ASSERT_EQ(phys + 9, CMEM_getPhys64(second + 9));
+		ASSERT_EQ(0, CMEM_unmap(second, length));
+		EXPECT_NOT_OURS(second);
+		second = CMEM_allocPool2(self->pool.block, self->pool.pool, &params);
+		ASSERT_POINTER(second);
+		ASSERT_EQ(phys_of(second), CMEM_getPhys64(second));
+		ASSERT_EQ(0, CMEM_free(second, &params));
 		ASSERT_FALSE(has_failed(_metadata));
 	}
 	join_child(pid);
 	/* All of the parent's are there, without asking the kernel. */
 	ASSERT_LT(0, cut_off_kernel(-1));
-	EXPECT_EQ(phys, CMEM_getPhys64(other));
+	EXPECT_EQ(phys, CMEM_getPhys64(second));
 	EXPECT_NE(0, CMEM_getPhys64(buf + length - 1));
 	connect_kernel();
 	EXPECT_EQ(0, CMEM_free(buf, &params));
-	EXPECT_EQ(0, CMEM_free(other, &params));
+	EXPECT_EQ(0, CMEM_free(second, &params));
 }
 
 /* The library must not count what the kernel does not count. */
@@ -1053,21 +1053,21 @@ TEST_F(lib, a_mapping_in_pieces_is_freed_and_unmapped)
 
 	for (int forgotten = 0; forgotten < 2; forgotten++) {
 		char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap);
-		char *other = CMEM_alloc2(self->heap.block, LENGTH, &heap);
+		char *second = CMEM_alloc2(self->heap.block, LENGTH, &heap);
 
 		ASSERT_POINTER(buf);
-		ASSERT_POINTER(other);
+		ASSERT_POINTER(second);
 		ASSERT_EQ(0, mprotect(buf + page, page, PROT_READ));
 		if (forgotten) {
-			ASSERT_EQ(0, munmap(other + page, page));
+			ASSERT_EQ(0, munmap(second + page, page));
 		}
 		EXPECT_EQ(0, CMEM_free(buf, &heap));
 		for (size_t i = 0; i < LENGTH; i += page)
 			EXPECT_FALSE(mapped_by_us(buf + i));
 		if (forgotten) {
-			EXPECT_EQ(0, CMEM_unmap(other + 2 * page, 2 * page));
+			EXPECT_EQ(0, CMEM_unmap(second + 2 * page, 2 * page));
 		}
-		EXPECT_EQ(0, CMEM_free(other, &heap));
+		EXPECT_EQ(0, CMEM_free(second, &heap));
 	}
 }
 
@@ -1658,7 +1658,7 @@ static void *jostle(void *arg)
 	CMEM_AllocParams params = pool_params(CMEM_CACHED);
 
 	for (unsigned int i = 0; i < crowd->rounds; i++) {
-		char *mine = CMEM_alloc2(crowd->src.block, LENGTH, &params), *other;
+		char *mine = CMEM_alloc2(crowd->src.block, LENGTH, &params), *found;
 		CMEM_off64_t phys;
 
 		if (mine) {
@@ -1672,10 +1672,10 @@ static void *jostle(void *arg)
 		} else if (errno != ENOMEM) {
 			__atomic_add_fetch(&crowd->errors, 1, __ATOMIC_RELAXED);
 		}
-		other = __atomic_exchange_n(&crowd->shelf[rand_r(&seed) % SHELF], mine,
+		found = __atomic_exchange_n(&crowd->shelf[rand_r(&seed) % SHELF], mine,
 					    __ATOMIC_ACQ_REL);
-		if (other && (phys_of(other) != (__u64)CMEM_getPhys64(other) ||
-			      CMEM_free(other, &params)))
+		if (found && (phys_of(found) != (__u64)CMEM_getPhys64(found) ||
+			      CMEM_free(found, &params)))
 			__atomic_add_fetch(&crowd->errors, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;

@@ -14,7 +14,7 @@ FIXTURE(life)
 	struct source src;
 	struct cmem_alloc buf;		/* of a, filled with tag 1 */
 	char *map;			/* of the whole buffer */
-	__u64 taken;			/* free memory while it lives */
+	__u64 free_held;			/* free memory while it lives */
 	struct snapshot before;
 };
 
@@ -38,7 +38,7 @@ FIXTURE_SETUP(life)
 	self->map = cmem_map(self->a, &self->buf);
 	ASSERT_MAPPED(self->map);
 	fill(self->map, self->buf.length, 1);
-	self->taken = source_free(self->b, &self->src);
+	self->free_held = source_free(self->b, &self->src);
 }
 
 FIXTURE_TEARDOWN(life)
@@ -51,29 +51,29 @@ FIXTURE_TEARDOWN(life)
 TEST_F(life, a_buffer_freed_while_mapped_stays_with_its_mapping)
 {
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 1));
 	fill(self->map, self->buf.length, 2);
 	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 2));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	expect_same(&self->before);
 }
 
 TEST_F(life, a_buffer_that_is_only_mapped_has_no_owner_and_gets_none)
 {
 	struct cmem_resolve res;
-	void *again;
+	void *remapped;
 
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_free(self->a, self->buf.phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_free(self->b, self->buf.phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_register(self->a, self->buf.phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_register(self->b, self->buf.phys_addr));
-	again = cmem_map(self->a, &self->buf);
-	EXPECT_TRUE(again == MAP_FAILED);
+	remapped = cmem_map(self->a, &self->buf);
+	EXPECT_TRUE(remapped == MAP_FAILED);
 	EXPECT_EQ(EPERM, errno);
 	/* RESOLVE still works on it, and so does cache maintenance. */
 	EXPECT_EQ(0, cmem_resolve(self->b, self->map + page_size() + 1, &res));
@@ -88,10 +88,10 @@ TEST_F(life, one_page_that_is_mapped_holds_the_whole_buffer)
 
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_EQ(0, munmap(self->map, rest));
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	ASSERT_EQ(0, munmap(self->map + rest, page_size()));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 }
 
 TEST_F(life, a_mapping_in_pieces_holds_it_until_the_last_piece_goes)
@@ -102,12 +102,12 @@ TEST_F(life, a_mapping_in_pieces_holds_it_until_the_last_piece_goes)
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_EQ(0, munmap(pieces + page, page));
 	ASSERT_EQ(0, mprotect(pieces + 2 * page, page, PROT_READ));
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	ASSERT_EQ(0, munmap(pieces + 3 * page, self->buf.length - 3 * page));
 	ASSERT_EQ(0, munmap(pieces, page));
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	ASSERT_EQ(0, munmap(pieces + 2 * page, page));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 }
 
 TEST_F(life, a_mapping_that_is_replaced_lets_go)
@@ -115,7 +115,7 @@ TEST_F(life, a_mapping_that_is_replaced_lets_go)
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_TRUE(mmap(self->map, self->buf.length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS |
 			 MAP_FIXED, -1, 0) == self->map);
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	EXPECT_EQ(-1, find_nonzero(self->map, self->buf.length));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 }
@@ -129,24 +129,24 @@ TEST_F(life, a_mapping_that_moved_holds_it)
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
 	ASSERT_TRUE(mremap(self->map, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, place) ==
 		    place);
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(place, length, 1));
 	ASSERT_EQ(0, munmap(place, length));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 }
 
 TEST_F(life, a_mapping_holds_the_file_and_its_registration)
 {
 	close(self->a);
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 1));
 	/* A holder still exists, so others may register. */
 	EXPECT_EQ(0, cmem_register(self->b, self->buf.phys_addr));
 	EXPECT_EQ(0, cmem_free(self->b, self->buf.phys_addr));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	EXPECT_EQ(-ENOENT, cmem_register(self->b, self->buf.phys_addr));
 	self->a = cmem_open();
 }
@@ -158,14 +158,14 @@ TEST_F(life, a_registered_buffer_survives_the_mapping_and_the_file_of_who_alloca
 	ASSERT_EQ(0, cmem_register(self->b, self->buf.phys_addr));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	close(self->a);
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	map = cmem_map(self->b, &self->buf);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(-1, find_stranger(map, self->buf.length, 1));
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 	ASSERT_EQ(0, cmem_free(self->b, self->buf.phys_addr));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	self->a = cmem_open();
 }
 
@@ -176,9 +176,9 @@ TEST_F(life, a_duplicated_descriptor_is_the_same_file)
 	ASSERT_LE(0, twin);
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	close(self->a);
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	ASSERT_EQ(0, cmem_free(twin, self->buf.phys_addr));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	self->a = twin;
 }
 
@@ -186,7 +186,7 @@ TEST_F(life, a_file_that_is_opened_anew_is_another_owner)
 {
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	close(self->a);
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	self->a = cmem_open();
 	EXPECT_REFUSED(ENOENT, cmem_free(self->a, self->buf.phys_addr));
 }
@@ -206,10 +206,10 @@ TEST_F(life, fork_shares_the_owner)
 		close(self->a);
 	}
 	join_child(pid);
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	ASSERT_EQ(0, cmem_free(self->a, shared->phys_addr));
 	EXPECT_REFUSED(ENOENT, cmem_free(self->a, shared->phys_addr));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	ASSERT_EQ(0, munmap(shared, page_size()));
 }
 
@@ -234,11 +234,11 @@ TEST_F(life, an_inherited_mapping_holds_the_buffer)
 	ASSERT_EQ(1, read(gone[0], &byte, 1));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	ASSERT_EQ(0, cmem_free(self->a, self->buf.phys_addr));
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	expect_not_given_away(&self->src, &self->buf);
 	ASSERT_EQ(1, write(go[1], &byte, 1));
 	join_child(pid);
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 }
 
 TEST_F(life, a_file_sent_over_a_socket_is_the_same_owner_after_the_senders_death)
@@ -263,7 +263,7 @@ TEST_F(life, a_file_sent_over_a_socket_is_the_same_owner_after_the_senders_death
 		ASSERT_EQ(sizeof(buf), write(pair[1], &buf, sizeof(buf)));
 	}
 	join_child(pid);
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	fd = receive_fd(pair[0]);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(sizeof(buf), read(pair[0], &buf, sizeof(buf)));
@@ -272,7 +272,7 @@ TEST_F(life, a_file_sent_over_a_socket_is_the_same_owner_after_the_senders_death
 	EXPECT_EQ(-1, find_stranger(map, buf.length, 3));
 	ASSERT_EQ(0, munmap(map, buf.length));
 	EXPECT_EQ(0, cmem_free(fd, buf.phys_addr));
-	EXPECT_LT(self->taken, source_free(self->b, &self->src));
+	EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	close(fd);
 	close(pair[0]);
 	close(pair[1]);
@@ -295,7 +295,7 @@ TEST_F(life, a_file_lost_in_a_socket_gives_its_buffers_back)
 		ASSERT_EQ(0, send_fd(pair[1], mine));
 	}
 	join_child(pid);
-	EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+	EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 	close(pair[0]);
 	close(pair[1]);
 	/* The kernel collects file descriptors in flight whenever it wants. */
@@ -337,11 +337,11 @@ TEST_F(life, threads_share_the_owner)
 		ASSERT_EQ(0, pthread_join(thread, NULL));
 		ASSERT_EQ(0, baton.ret);
 		/* One thread is dead, but its buffer belongs to the file. */
-		EXPECT_EQ(self->taken, source_free(self->b, &self->src));
+		EXPECT_EQ(self->free_held, source_free(self->b, &self->src));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, free_in_thread, &baton));
 		ASSERT_EQ(0, pthread_join(thread, NULL));
 		ASSERT_EQ(0, baton.ret);
-		EXPECT_LT(self->taken, source_free(self->b, &self->src));
+		EXPECT_LT(self->free_held, source_free(self->b, &self->src));
 	}
 }
 

@@ -424,42 +424,42 @@ static int num_holders(__u64 phys_addr)
 TEST_F(map, who_may_register_may_map)
 {
 	__u64 phys = self->buf.phys_addr;
-	int other = cmem_open(), third = cmem_open();
+	int other_fd = cmem_open(), third = cmem_open();
 	char *map, *part;
 
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	ASSERT_LE(0, third);
-	EXPECT_REFUSED(EINVAL, try_map(other, phys, 2 * self->buf.length, RW, MAP_SHARED));
+	EXPECT_REFUSED(EINVAL, try_map(other_fd, phys, 2 * self->buf.length, RW, MAP_SHARED));
 	map = map_part(self->fd, phys, self->buf.length);
-	part = map_part(other, phys + self->page, self->page);
+	part = map_part(other_fd, phys + self->page, self->page);
 	ASSERT_MAPPED(map);
 	ASSERT_MAPPED(part);
 	fill(map, self->buf.length, 1);
 	EXPECT_EQ(0, memcmp(part, map + self->page, self->page));
 	/* There is no registration to drop, but it may export and sync. */
-	EXPECT_REFUSED(EPERM, cmem_free(other, phys));
-	EXPECT_EQ(0, cmem_sync(other, part, self->page, CMEM_SYNC_WRITE_BACK));
+	EXPECT_REFUSED(EPERM, cmem_free(other_fd, phys));
+	EXPECT_EQ(0, cmem_sync(other_fd, part, self->page, CMEM_SYNC_WRITE_BACK));
 	ASSERT_EQ(0, munmap(map, self->buf.length));
 
 	/* While it exists, it counts: a file that may register by address still may. */
 	ASSERT_EQ(0, cmem_free(self->fd, phys));
-	EXPECT_REFUSED(EPERM, cmem_free(other, phys));
+	EXPECT_REFUSED(EPERM, cmem_free(other_fd, phys));
 	ASSERT_EQ(0, cmem_register(third, phys));
 	ASSERT_EQ(0, cmem_free(third, phys));
 	EXPECT_EQ(fill_word(1, self->page / 8), *(volatile __u64 *)part);
 	ASSERT_EQ(0, munmap(part, self->page));
 	EXPECT_REFUSED(ENOENT, cmem_register(third, phys));
-	EXPECT_REFUSED(EINVAL, try_map(other, phys, self->page, RW, MAP_SHARED));
+	EXPECT_REFUSED(EINVAL, try_map(other_fd, phys, self->page, RW, MAP_SHARED));
 	expect_same(&self->before);
 	close(third);
-	close(other);
+	close(other_fd);
 }
 
 TEST_F(map, such_a_mapping_is_split_moved_and_inherited)
 {
 	__u64 phys = self->buf.phys_addr;
-	int other = cmem_open();
-	char *map = map_part(other, phys, self->buf.length), *moved;
+	int other_fd = cmem_open();
+	char *map = map_part(other_fd, phys, self->buf.length), *moved;
 	bool told = !access("/sys/kernel/debug/cmem", F_OK);
 	pid_t pid;
 
@@ -476,7 +476,7 @@ TEST_F(map, such_a_mapping_is_split_moved_and_inherited)
 			   MREMAP_MAYMOVE | MREMAP_FIXED, moved) == moved);
 	IN_CHILD(pid) {
 		ASSERT_EQ(0, munmap(map, self->buf.length));
-		ASSERT_EQ(-EPERM, cmem_free(other, phys));
+		ASSERT_EQ(-EPERM, cmem_free(other_fd, phys));
 		ASSERT_EQ(0, *moved);
 	}
 	join_child(pid);
@@ -491,36 +491,36 @@ TEST_F(map, such_a_mapping_is_split_moved_and_inherited)
 	ASSERT_EQ(0, munmap(moved, self->page));
 	EXPECT_REFUSED(ENOENT, cmem_register(self->fd, phys));
 	expect_same(&self->before);
-	close(other);
+	close(other_fd);
 }
 
 TEST_F(map, such_a_file_registers_as_well)
 {
 	__u64 phys = self->buf.phys_addr;
-	int other = cmem_open();
-	char *map = map_part(other, phys, self->page), *again;
+	int other_fd = cmem_open();
+	char *map = map_part(other_fd, phys, self->page), *remapped;
 
 	ASSERT_MAPPED(map);
-	ASSERT_EQ(0, cmem_register(other, phys));
+	ASSERT_EQ(0, cmem_register(other_fd, phys));
 	/* A registered file made this mapping: it only holds its own memory. */
-	again = map_part(other, phys, self->page);
-	ASSERT_MAPPED(again);
+	remapped = map_part(other_fd, phys, self->page);
+	ASSERT_MAPPED(remapped);
 	ASSERT_EQ(0, munmap(map, self->page));
 	ASSERT_EQ(0, cmem_free(self->fd, phys));
 	ASSERT_EQ(0, cmem_register(self->fd, phys));
 	ASSERT_EQ(0, cmem_free(self->fd, phys));
-	ASSERT_EQ(0, cmem_free(other, phys));
+	ASSERT_EQ(0, cmem_free(other_fd, phys));
 	EXPECT_REFUSED(ENOENT, cmem_register(self->fd, phys));
-	*again = 1;
-	ASSERT_EQ(0, munmap(again, self->page));
-	close(other);
+	*remapped = 1;
+	ASSERT_EQ(0, munmap(remapped, self->page));
+	close(other_fd);
 	expect_same(&self->before);
 }
 
 TEST_F(map, who_may_not_register_may_not_map)
 {
 	struct cmem_alloc private;
-	int reader = open(CMEM_DEVICE, O_RDONLY | O_CLOEXEC), other = cmem_open();
+	int reader = open(CMEM_DEVICE, O_RDONLY | O_CLOEXEC), other_fd = cmem_open();
 	struct source src;
 	void *map;
 	pid_t pid;
@@ -534,7 +534,7 @@ TEST_F(map, who_may_not_register_may_not_map)
 	EXPECT_REFUSED(EACCES, try_map(reader, self->buf.phys_addr, self->page, RW, MAP_SHARED));
 	if (find_source(ANY_KIND, variant->heap, self->page, &src)) {
 		ASSERT_EQ(0, source_alloc(self->fd, &src, CMEM_ALLOC_PRIVATE, &private));
-		EXPECT_REFUSED(EPERM, try_map(other, private.phys_addr, self->page, RW,
+		EXPECT_REFUSED(EPERM, try_map(other_fd, private.phys_addr, self->page, RW,
 					      MAP_SHARED));
 		ASSERT_EQ(0, cmem_free(self->fd, private.phys_addr));
 	}
@@ -553,7 +553,7 @@ TEST_F(map, who_may_not_register_may_not_map)
 	join_child(pid);
 out:
 	close(reader);
-	close(other);
+	close(other_fd);
 }
 
 TEST_F(map, no_more_files_than_may_register_map_a_buffer)
@@ -620,10 +620,10 @@ TEST_F(map, a_file_opened_for_reading_maps_for_reading_only)
 
 TEST_F(map, without_access_first_it_maps_the_same_memory_later)
 {
-	char *map, *other = cmem_map(self->fd, &self->buf);
+	char *map, *second = cmem_map(self->fd, &self->buf);
 
-	ASSERT_MAPPED(other);
-	fill(other, self->buf.length, 7);
+	ASSERT_MAPPED(second);
+	fill(second, self->buf.length, 7);
 	map = mmap(NULL, self->buf.length, PROT_NONE, MAP_SHARED, self->fd,
 		   self->buf.mmap_offset);
 	ASSERT_MAPPED(map);
@@ -631,9 +631,9 @@ TEST_F(map, without_access_first_it_maps_the_same_memory_later)
 	ASSERT_EQ(0, mprotect(map, self->buf.length, RW));
 	EXPECT_EQ(-1, find_stranger(map, self->buf.length, 7));
 	fill(map, self->buf.length, 8);
-	EXPECT_EQ(-1, find_stranger(other, self->buf.length, 8));
+	EXPECT_EQ(-1, find_stranger(second, self->buf.length, 8));
 	EXPECT_EQ(0, munmap(map, self->buf.length));
-	EXPECT_EQ(0, munmap(other, self->buf.length));
+	EXPECT_EQ(0, munmap(second, self->buf.length));
 }
 
 /* The "rwxs" of the mapping at @addr in /proc/self/maps; true if it exists. */

@@ -140,12 +140,12 @@ TEST_F(no_map, little_work_maps_no_more_than_it_needs)
 
 TEST_F(no_map, a_cached_buffer_is_mapped_while_it_is_there)
 {
-	struct cmem_alloc buf, other;
+	struct cmem_alloc buf, other_buf;
 	char *map;
 
 	ASSERT_TRUE(becomes_unmapped(self->fd, &self->block));
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &buf));
-	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &other));
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_CACHED, &other_buf));
 	map = cmem_map(self->fd, &buf);
 	ASSERT_MAPPED(map);
 	ASSERT_EQ(0, work_until_mapped(self->fd, self->src.block, map, buf.length));
@@ -157,7 +157,7 @@ TEST_F(no_map, a_cached_buffer_is_mapped_while_it_is_there)
 		EXPECT_EQ(1, count_mappings(&self->block));
 	}
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
-	ASSERT_EQ(0, cmem_free(self->fd, other.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->fd, other_buf.phys_addr));
 	/* A mapping of one buffer holds it. */
 	EXPECT_EQ(1, count_mappings(&self->block));
 	EXPECT_EQ(-1, find_stranger(map, buf.length, 2));

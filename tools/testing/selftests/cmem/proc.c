@@ -428,44 +428,44 @@ static void expect_held(struct __test_metadata *_metadata, int fd, unsigned long
 TEST_F(proc, fdinfo_counts_each_buffer_of_the_file_once)
 {
 	unsigned long page = page_size();
-	int other = cmem_open();
+	int other_fd = cmem_open();
 	struct cmem_alloc buf, heap;
 	struct source src;
 	char *map;
 
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	expect_held(_metadata, self->fd, 0, 0);
 	if (!find_source(ANY_KIND, false, 1, &src))
 		SKIP(return, "no pool");
 	ASSERT_EQ(0, source_alloc(self->fd, &src, 0, &buf));
 	expect_held(_metadata, self->fd, 1, buf.length);
-	expect_held(_metadata, other, 0, 0);
+	expect_held(_metadata, other_fd, 0, 0);
 	ASSERT_EQ(0, cmem_register(self->fd, buf.phys_addr));
 	expect_held(_metadata, self->fd, 1, buf.length);
-	ASSERT_EQ(0, cmem_register(other, buf.phys_addr));
-	ASSERT_EQ(0, cmem_register(other, buf.phys_addr));
-	expect_held(_metadata, other, 1, buf.length);
+	ASSERT_EQ(0, cmem_register(other_fd, buf.phys_addr));
+	ASSERT_EQ(0, cmem_register(other_fd, buf.phys_addr));
+	expect_held(_metadata, other_fd, 1, buf.length);
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	expect_held(_metadata, self->fd, 1, buf.length);
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	expect_held(_metadata, self->fd, 0, 0);
-	expect_held(_metadata, other, 1, buf.length);
+	expect_held(_metadata, other_fd, 1, buf.length);
 
 	if (find_source(ANY_KIND, true, 3 * page, &src)) {
-		ASSERT_EQ(0, cmem_alloc(other, src.block, src.pool, 3 * page, 0, &heap));
-		expect_held(_metadata, other, 2, buf.length + 3 * page);
+		ASSERT_EQ(0, cmem_alloc(other_fd, src.block, src.pool, 3 * page, 0, &heap));
+		expect_held(_metadata, other_fd, 2, buf.length + 3 * page);
 		/* A mapping is no registration. */
-		map = cmem_map(other, &heap);
+		map = cmem_map(other_fd, &heap);
 		ASSERT_MAPPED(map);
-		ASSERT_EQ(0, cmem_free(other, heap.phys_addr));
-		expect_held(_metadata, other, 1, buf.length);
+		ASSERT_EQ(0, cmem_free(other_fd, heap.phys_addr));
+		expect_held(_metadata, other_fd, 1, buf.length);
 		ASSERT_EQ(0, munmap(map, heap.length));
 	}
 	/* Failed calls do not count. */
 	ASSERT_EQ(-ENOENT, cmem_alloc(self->fd, src.block, 99, 1, 0, &heap));
 	ASSERT_EQ(-ENOENT, cmem_register(self->fd, 0));
 	expect_held(_metadata, self->fd, 0, 0);
-	close(other);
+	close(other_fd);
 }
 
 /* Writes zero for each address of a text. */

@@ -160,14 +160,14 @@ static void end_without_free(struct __test_metadata *_metadata, FIXTURE_DATA(qua
 static void expect_unreachable(struct __test_metadata *_metadata, FIXTURE_DATA(quarantine) *self)
 {
 	const struct cmem_alloc *buf = self->buf;
-	int other = cmem_open();
+	int other_fd = cmem_open();
 
-	EXPECT_EQ(-ENOENT, cmem_register(other, buf->phys_addr));
-	EXPECT_EQ(-ENOENT, cmem_free(other, buf->phys_addr));
-	EXPECT_EQ(-ENOENT, cmem_export(other, buf->phys_addr, O_RDWR | O_CLOEXEC));
-	EXPECT_TRUE(cmem_map(other, buf) == MAP_FAILED);
+	EXPECT_EQ(-ENOENT, cmem_register(other_fd, buf->phys_addr));
+	EXPECT_EQ(-ENOENT, cmem_free(other_fd, buf->phys_addr));
+	EXPECT_EQ(-ENOENT, cmem_export(other_fd, buf->phys_addr, O_RDWR | O_CLOEXEC));
+	EXPECT_TRUE(cmem_map(other_fd, buf) == MAP_FAILED);
 	EXPECT_EQ(EINVAL, errno);
-	close(other);
+	close(other_fd);
 	expect_not_given_away(&self->src, buf);
 	if (self->src.block >= 0)
 		EXPECT_EQ(-EBUSY, cmem_block_remove(self->fd, self->src.block));
@@ -1018,11 +1018,11 @@ TEST_F(rproc, a_supervisor_need_not_wait_for_them)
 /* A process that only maps it counts as a user: the end of its last mapping counts. */
 TEST_F(quarantine, who_only_maps_it_ends_too)
 {
-	int owner = cmem_open(), other = cmem_open();
+	int owner = cmem_open(), other_fd = cmem_open();
 	char *map = allocate(owner, self, variant), *part;
 	pid_t pid;
 
-	part = mmap(NULL, page_size(), PROT_READ, MAP_SHARED, other, self->buf->mmap_offset);
+	part = mmap(NULL, page_size(), PROT_READ, MAP_SHARED, other_fd, self->buf->mmap_offset);
 	ASSERT_MAPPED(part);
 	/* A child that does nothing ends: the parent's mapping still exists. */
 	IN_CHILD(pid) {
@@ -1048,7 +1048,7 @@ TEST_F(quarantine, who_only_maps_it_ends_too)
 	EXPECT_EQ(0, cmem_release(self->fd, self->src.block, CMEM_RELEASE_BUFFER,
 				  self->buf->phys_addr, NULL));
 	close(owner);
-	close(other);
+	close(other_fd);
 }
 
 TEST_HARNESS_MAIN

@@ -125,16 +125,16 @@ TEST_F(quota, more_than_it_is_enomem)
 	AS_USER(pid, OTHER_UID) {
 		struct cmem_block_info info;
 		struct cmem_alloc buf[4];
-		int fd = cmem_open(), other = cmem_open();
+		int fd = cmem_open(), other_fd = cmem_open();
 
 		ASSERT_LE(0, fd);
-		ASSERT_LE(0, other);
+		ASSERT_LE(0, other_fd);
 		for (int i = 0; i < 3; i++) {
-			ASSERT_EQ(0, source_alloc(i & 1 ? other : fd, &self->src, 0, &buf[i]));
+			ASSERT_EQ(0, source_alloc(i & 1 ? other_fd : fd, &self->src, 0, &buf[i]));
 			ASSERT_EQ((i + 1) * self->src.length, charged(fd, self->src.block));
 		}
 		EXPECT_REFUSED(ENOMEM, source_alloc(fd, &self->src, 0, &buf[3]));
-		EXPECT_REFUSED(ENOMEM, source_alloc(other, &self->src, 0, &buf[3]));
+		EXPECT_REFUSED(ENOMEM, source_alloc(other_fd, &self->src, 0, &buf[3]));
 		ASSERT_EQ(0, cmem_get_block(fd, self->src.block, &info));
 		ASSERT_EQ(3 * self->src.length, info.quota);
 		ASSERT_EQ(3 * self->src.length, info.charged);
@@ -144,7 +144,7 @@ TEST_F(quota, more_than_it_is_enomem)
 		ASSERT_EQ(2 * self->src.length, charged(fd, self->src.block));
 		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf[0]));
 		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf[3]));
-		close(other);
+		close(other_fd);
 		ASSERT_EQ(2 * self->src.length, charged(fd, self->src.block));
 		close(fd);
 		ASSERT_FALSE(has_failed(_metadata));
@@ -250,7 +250,7 @@ TEST_F(quota, a_mapping_keeps_the_charge)
 TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
 {
 	int sockets[2], dmabuf[3];
-	pid_t pid, other;
+	pid_t pid, other_pid;
 	char byte;
 
 	DMABUF_OR_SKIP(self->fd);
@@ -281,7 +281,7 @@ TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
 		dmabuf[i] = receive_fd(sockets[1]);
 		ASSERT_LE(0, dmabuf[i]);
 	}
-	AS_USER(other, THIRD_UID) {
+	AS_USER(other_pid, THIRD_UID) {
 		struct cmem_register reg = {
 			.size = sizeof(reg), .flags = CMEM_REGISTER_DMABUF, .dmabuf_fd = dmabuf[0],
 		};
@@ -294,7 +294,7 @@ TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
 		ASSERT_EQ(self->src.length, charged(fd, self->src.block));
 		close(fd);
 	}
-	join_child(other);
+	join_child(other_pid);
 	EXPECT_EQ(3 * self->src.length, users_say(self->src.block, OTHER_UID));
 	ASSERT_EQ(1, recv(sockets[1], &byte, 1, 0));
 	close(dmabuf[0]);

@@ -147,16 +147,16 @@ TEST_F(resolve, a_mapping_that_was_split_ends_at_the_hole)
 
 TEST_F(resolve, any_protection_and_any_open_file_will_do)
 {
-	int other = cmem_open();
+	int other_fd = cmem_open();
 	struct cmem_resolve res;
 
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	ASSERT_EQ(0, mprotect(self->map, self->buf.length, PROT_NONE));
-	ASSERT_EQ(0, cmem_resolve(other, self->map + self->page, &res));
+	ASSERT_EQ(0, cmem_resolve(other_fd, self->map + self->page, &res));
 	EXPECT_EQ(self->buf.phys_addr + self->page, res.phys_addr);
 	ASSERT_EQ(0, mprotect(self->map, self->buf.length, PROT_READ));
-	EXPECT_EQ(0, cmem_resolve(other, self->map, &res));
-	close(other);
+	EXPECT_EQ(0, cmem_resolve(other_fd, self->map, &res));
+	close(other_fd);
 }
 
 TEST_F(resolve, an_unmapped_address_is_EFAULT)
@@ -266,11 +266,11 @@ TEST_F(strange, bits_above_the_address_are_not_cut_off)
 	ASSERT_EQ(0, resolve_number(self->fd, (unsigned long)map));
 	/* Bits 56 to 63 may be a tag that the CPU ignores. */
 	for (int bit = 0; bit < 56; bit++) {
-		__u64 other = (unsigned long)map ^ 1ULL << bit;
+		__u64 flipped = (unsigned long)map ^ 1ULL << bit;
 
-		if (other >= (unsigned long)map && other < (unsigned long)map + buf.length)
+		if (flipped >= (unsigned long)map && flipped < (unsigned long)map + buf.length)
 			continue;
-		EXPECT_REFUSED(EFAULT, resolve_number(self->fd, other)) TH_LOG("bit %d", bit);
+		EXPECT_REFUSED(EFAULT, resolve_number(self->fd, flipped)) TH_LOG("bit %d", bit);
 	}
 	ASSERT_EQ(0, munmap(map, buf.length));
 }

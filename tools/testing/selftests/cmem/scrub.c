@@ -167,12 +167,12 @@ TEST_F(scrub, the_next_owner_after_a_kill_finds_zeros)
 
 TEST_F(scrub, with_another_attribute_the_same_owner_gets_zeros)
 {
-	__u32 other = variant->flags ^ CMEM_ALLOC_CACHED;
+	__u32 other_flags = variant->flags ^ CMEM_ALLOC_CACHED;
 	int count;
 
 	if (variant->kind == CMEM_KIND_SRAM)
 		SKIP(return, "it has only one: never cached");
-	count = fill_all(_metadata, self->a, &self->src, other, 0xabcd);
+	count = fill_all(_metadata, self->a, &self->src, other_flags, 0xabcd);
 	free_all(_metadata, self->a, count);
 	expect_all_zero(_metadata, self->a, &self->src, variant->flags);
 }

@@ -45,16 +45,16 @@ TEST_F(sram, who_asks_for_cached_is_told_that_it_is_not)
 {
 	struct cmem_register reg;
 	struct cmem_resolve res;
-	int other;
+	int other_fd;
 
 	ASSERT_EQ(0, cmem_resolve(self->fd, self->map, &res));
 	EXPECT_EQ(0, res.buffer_flags);
 
-	other = cmem_open();
-	ASSERT_LE(0, other);
-	ASSERT_EQ(0, cmem_register_info(other, self->buf.phys_addr, &reg));
+	other_fd = cmem_open();
+	ASSERT_LE(0, other_fd);
+	ASSERT_EQ(0, cmem_register_info(other_fd, self->buf.phys_addr, &reg));
 	EXPECT_EQ(0, reg.buffer_flags);
-	EXPECT_EQ(0, close(other));
+	EXPECT_EQ(0, close(other_fd));
 }
 
 TEST_F(sram, other_flags_are_kept)
@@ -145,24 +145,24 @@ TEST_F(sram, the_owner_gets_his_own_back_however_he_asks)
 TEST_F(sram, another_owner_gets_zeros)
 {
 	struct cmem_alloc bufs[256];
-	int count, other;
+	int count, other_fd;
 
 	fill(self->map, self->buf.length, 0x99);
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	ASSERT_EQ(0, cmem_free(self->fd, self->buf.phys_addr));
 
-	other = cmem_open();
-	ASSERT_LE(0, other);
-	count = drain(other, &self->src, CMEM_ALLOC_CACHED, bufs, ARRAY_SIZE(bufs));
+	other_fd = cmem_open();
+	ASSERT_LE(0, other_fd);
+	count = drain(other_fd, &self->src, CMEM_ALLOC_CACHED, bufs, ARRAY_SIZE(bufs));
 	ASSERT_LT(0, count);
 	for (int i = 0; i < count; i++) {
-		void *map = cmem_map(other, &bufs[i]);
+		void *map = cmem_map(other_fd, &bufs[i]);
 
 		ASSERT_MAPPED(map);
 		EXPECT_EQ(-1, find_nonzero(map, bufs[i].length));
 		ASSERT_EQ(0, munmap(map, bufs[i].length));
 	}
-	ASSERT_EQ(0, close(other));
+	ASSERT_EQ(0, close(other_fd));
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &self->buf));
 	self->map = cmem_map(self->fd, &self->buf);
 	ASSERT_MAPPED(self->map);

@@ -109,9 +109,9 @@ TEST_F(sync, physical_addresses_are_taken)
 		{ address_outside(), 1, EFAULT },
 		{ -1ULL << 20, 1, EFAULT },
 	};
-	int other = cmem_open();
+	int other_fd = cmem_open();
 
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		range.user_addr = cases[i].address;
 		range.length = cases[i].length;
@@ -128,10 +128,10 @@ TEST_F(sync, physical_addresses_are_taken)
 	}
 	/* Only for a caller that is registered for it */
 	range = (struct cmem_sync_range){ phys, length, CMEM_SYNC_WRITE_BACK, 0 };
-	EXPECT_REFUSED(EPERM, cmem_ioctl(other, CMEM_IOCTL_SYNC, &sync));
-	ASSERT_EQ(0, cmem_register(other, phys));
-	EXPECT_EQ(0, cmem_ioctl(other, CMEM_IOCTL_SYNC, &sync));
-	close(other);
+	EXPECT_REFUSED(EPERM, cmem_ioctl(other_fd, CMEM_IOCTL_SYNC, &sync));
+	ASSERT_EQ(0, cmem_register(other_fd, phys));
+	EXPECT_EQ(0, cmem_ioctl(other_fd, CMEM_IOCTL_SYNC, &sync));
+	close(other_fd);
 }
 
 /* Elements longer than the kernel's, and those of the first version */
@@ -253,23 +253,23 @@ TEST_F(sync, a_range_may_go_over_adjacent_mappings)
 
 TEST_F(sync, memory_that_is_not_ours_is_EFAULT)
 {
-	char *other = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
+	char *second = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	const __u64 addr[] = {
-		0, 4096, (unsigned long)other, (unsigned long)addr, (unsigned long)ops,
+		0, 4096, (unsigned long)second, (unsigned long)addr, (unsigned long)ops,
 		0xc0000000, 0xffffff00, (unsigned long)sync_number,
 		0xffff800000000000ULL, 1ULL << 63, ~0ULL - 4096,
 	};
 
-	ASSERT_MAPPED(other);
-	*other = 1;
+	ASSERT_MAPPED(second);
+	*second = 1;
 	for (size_t i = 0; i < ARRAY_SIZE(addr); i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
 			EXPECT_REFUSED(EFAULT, sync_number(self->fd, addr[i], 8, ops[k]))
 				TH_LOG("%#llx", addr[i]);
 		}
 	}
-	ASSERT_EQ(0, munmap(other, self->page));
+	ASSERT_EQ(0, munmap(second, self->page));
 	ASSERT_EQ(0, munmap(self->map, self->buf.length));
 	EXPECT_REFUSED(EFAULT, cmem_sync(self->fd, self->map, 1, CMEM_SYNC_WRITE_BACK));
 }
@@ -294,14 +294,14 @@ TEST_F(sync, bits_above_the_address_are_not_cut_off)
 
 TEST_F(sync, any_file_and_any_protection_will_do)
 {
-	int other = cmem_open();
+	int other_fd = cmem_open();
 
-	ASSERT_LE(0, other);
-	EXPECT_EQ(0, cmem_sync(other, self->map, self->page, CMEM_SYNC_WRITE_BACK));
+	ASSERT_LE(0, other_fd);
+	EXPECT_EQ(0, cmem_sync(other_fd, self->map, self->page, CMEM_SYNC_WRITE_BACK));
 	ASSERT_EQ(0, mprotect(self->map, self->buf.length, PROT_NONE));
 	EXPECT_EQ(0, cmem_sync(self->fd, self->map, self->page, CMEM_SYNC_WRITE_BACK));
 	ASSERT_EQ(0, mprotect(self->map, self->buf.length, PROT_READ | PROT_WRITE));
-	close(other);
+	close(other_fd);
 	EXPECT_EQ(-1, find_stranger(self->map, self->buf.length, 1));
 }
 
@@ -436,12 +436,12 @@ TEST_F(sync, all_is_written_back_or_written_back_and_invalidated)
 
 TEST_F(sync, all_of_nothing_is_served)
 {
-	int other = cmem_open();
+	int other_fd = cmem_open();
 
-	ASSERT_LE(0, other);
-	EXPECT_EQ(0, cmem_sync_all(other, CMEM_SYNC_WRITE_BACK));
-	EXPECT_EQ(0, cmem_sync_all(other, CMEM_SYNC_WRITE_BACK_INVALIDATE));
-	close(other);
+	ASSERT_LE(0, other_fd);
+	EXPECT_EQ(0, cmem_sync_all(other_fd, CMEM_SYNC_WRITE_BACK));
+	EXPECT_EQ(0, cmem_sync_all(other_fd, CMEM_SYNC_WRITE_BACK_INVALIDATE));
+	close(other_fd);
 }
 
 TEST_HARNESS_MAIN

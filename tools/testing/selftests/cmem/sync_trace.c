@@ -463,18 +463,18 @@ TEST_F(trace, a_range_over_several_mappings_follows_their_physical_addresses)
 
 TEST_F(trace, a_buffer_of_the_other_attribute_is_judged_by_its_own)
 {
-	struct cmem_alloc other;
+	struct cmem_alloc other_buf;
 	char *area;
 
 	if (!self->works)
 		SKIP(return, "the other way round is the same");
-	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &other));
+	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &other_buf));
 	area = mmap(NULL, 2 * self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_MAPPED(area);
 	ASSERT_MAPPED(mmap(area, self->page, PROT_READ, MAP_SHARED | MAP_FIXED, self->fd,
 			   self->buf.mmap_offset));
 	ASSERT_MAPPED(mmap(area + self->page, self->page, PROT_READ, MAP_SHARED | MAP_FIXED,
-			   self->fd, other.mmap_offset));
+			   self->fd, other_buf.mmap_offset));
 	read_trace();
 	/* One range over both: only the cached one's bytes. */
 	ASSERT_EQ(0, cmem_sync(self->fd, area + 1, 2 * self->page - 2, CMEM_SYNC_WRITE_BACK));
@@ -616,12 +616,12 @@ TEST_F(trace, SYNC_ALL_is_every_cached_buffer_of_the_file_once_and_no_other)
 {
 	const __u32 all_ops[] = { CMEM_SYNC_WRITE_BACK, CMEM_SYNC_WRITE_BACK_INVALIDATE };
 	struct cmem_alloc mine, others, unrelated, noncached;
-	int other = cmem_open();
+	int other_fd = cmem_open();
 
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, variant->flags, &mine));
-	ASSERT_EQ(0, source_alloc(other, &self->src, variant->flags, &others));
-	ASSERT_EQ(0, source_alloc(other, &self->src, variant->flags, &unrelated));
+	ASSERT_EQ(0, source_alloc(other_fd, &self->src, variant->flags, &others));
+	ASSERT_EQ(0, source_alloc(other_fd, &self->src, variant->flags, &unrelated));
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &noncached));
 	ASSERT_EQ(0, cmem_register(self->fd, others.phys_addr));
 	ASSERT_EQ(0, cmem_register(self->fd, others.phys_addr));
@@ -652,7 +652,7 @@ TEST_F(trace, SYNC_ALL_is_every_cached_buffer_of_the_file_once_and_no_other)
 	expected.count = 0;
 	add_run(&expected, self->buf.phys_addr, self->buf.length, CMEM_SYNC_WRITE_BACK);
 	EXPECT_EXECUTED();
-	close(other);
+	close(other_fd);
 }
 
 struct sync_all_caller {
@@ -875,11 +875,11 @@ TEST_F(trace, mapping_writing_and_unmapping_maintain_nothing)
 
 TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 {
-	static struct cmem_alloc held[2048], again[2048];
-	int other = cmem_open();
+	static struct cmem_alloc held[2048], refill[2048];
+	int other_fd = cmem_open();
 	int count;
 
-	ASSERT_LE(0, other);
+	ASSERT_LE(0, other_fd);
 	/*
 	 * On 32 bit, that is page by page. Of 6,000 consecutive kprobe events there, ten
 	 * were not recorded once, though the kernel counted none as missed or lost.
@@ -908,7 +908,7 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 		close(vgem);
 	}
 	/* Memory that an owner holds is not scrubbed. Now trace every scrubber. */
-	count = drain(other, &self->src, CMEM_ALLOC_CACHED, held, ARRAY_SIZE(held));
+	count = drain(other_fd, &self->src, CMEM_ALLOC_CACHED, held, ARRAY_SIZE(held));
 	ASSERT_LT(0, count);
 	ASSERT_TRUE(trace_enable("cmem/cmem_scrub", 0));
 	for (size_t i = 0; i < ARRAY_SIZE(primitives); i++) {
@@ -921,9 +921,9 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	only = held;
 	num_only = count;
 	for (int i = 0; i < count; i++) {
-		ASSERT_EQ(0, cmem_free(other, held[i].phys_addr));
+		ASSERT_EQ(0, cmem_free(other_fd, held[i].phys_addr));
 	}
-	ASSERT_LT(0, drain(self->fd, &self->src, variant->flags, again, ARRAY_SIZE(again)));
+	ASSERT_LT(0, drain(self->fd, &self->src, variant->flags, refill, ARRAY_SIZE(refill)));
 	ASSERT_LT(0, read_trace());
 	ASSERT_EQ(0, kprobes_missed());
 	ASSERT_LT(0, traced.count);
@@ -942,7 +942,7 @@ TEST_F(trace, scrubbing_writes_back_and_invalidates_what_it_zeroed)
 	expect_equal(_metadata, "primitive", &executed);
 	if (arch != X86)
 		EXPECT_EQ(expected.bytes, executed.bytes);
-	close(other);
+	close(other_fd);
 }
 
 TEST_HARNESS_MAIN

@@ -40,7 +40,7 @@ static int read_trace(void)
 FIXTURE(trace)
 {
 	int fd;
-	int other;
+	int other_fd;
 	struct source src;
 	unsigned long page;
 	struct snapshot before;
@@ -58,8 +58,8 @@ FIXTURE_SETUP(trace)
 {
 	self->page = page_size();
 	OPEN_OR_SKIP(self->fd);
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (!find_source(ANY_KIND, variant->heap, 4 * self->page, &self->src))
 		SKIP(return, "no %s with four pages free", variant->heap ? "heap" : "pool");
@@ -81,7 +81,7 @@ FIXTURE_TEARDOWN(trace)
 {
 	trace_end();
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 
@@ -146,19 +146,19 @@ TEST_F(trace, allocating_and_freeing)
 
 TEST_F(trace, registering)
 {
-	__u64 owner, other;
+	__u64 owner, other_owner;
 	struct cmem_alloc buf;
 
 	read_trace();
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, 0, &buf));
 	EXPECT_EVENTS("cmem_alloc");
 	owner = trace_field(seen[0].fields, "owner");
-	ASSERT_EQ(0, cmem_register(self->other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_register(self->other_fd, buf.phys_addr));
 	EXPECT_EVENTS("cmem_register");
 	EXPECT_EXTENT(0, &buf);
 	EXPECT_POOL(0, &buf);
-	other = trace_field(seen[0].fields, "owner");
-	EXPECT_NE(owner, other);
+	other_owner = trace_field(seen[0].fields, "owner");
+	EXPECT_NE(owner, other_owner);
 	ASSERT_EQ(0, cmem_register(self->fd, buf.phys_addr));
 	EXPECT_EVENTS("cmem_register");
 	EXPECT_FIELD(0, "owner", owner);
@@ -168,9 +168,9 @@ TEST_F(trace, registering)
 	EXPECT_FIELD(0, "owner", owner);
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	EXPECT_EVENTS("cmem_free");
-	ASSERT_EQ(0, cmem_free(self->other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->other_fd, buf.phys_addr));
 	EXPECT_EVENTS("cmem_free", "cmem_release");
-	EXPECT_FIELD(0, "owner", other);
+	EXPECT_FIELD(0, "owner", other_owner);
 	EXPECT_EXTENT(1, &buf);
 }
 
@@ -341,12 +341,12 @@ TEST_F(trace, a_DMA_BUF_is_mapped_and_releases_as_others_do)
 	EXPECT_FIELD(0, "address", (unsigned long)map);
 	EXPECT_FIELD(0, "phys", buf.phys_addr + self->page);
 	EXPECT_FIELD(0, "length", 2 * self->page);
-	ASSERT_EQ(0, cmem_register_dmabuf(self->other, dmabuf));
+	ASSERT_EQ(0, cmem_register_dmabuf(self->other_fd, dmabuf));
 	EXPECT_EVENTS("cmem_register");
 	EXPECT_EXTENT(0, &buf);
 	EXPECT_POOL(0, &buf);
 	EXPECT_TRUE(!!strstr(seen[0].fields, "shared")) TH_LOG("%s", seen[0].fields);
-	ASSERT_EQ(0, cmem_free(self->other, buf.phys_addr));
+	ASSERT_EQ(0, cmem_free(self->other_fd, buf.phys_addr));
 	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	EXPECT_EVENTS("cmem_free", "cmem_free");
 	ASSERT_EQ(0, munmap(map, 2 * self->page));
@@ -408,12 +408,12 @@ TEST_F(trace, what_is_refused_fires_nothing)
 
 	ASSERT_EQ(0, source_alloc(self->fd, &self->src, CMEM_ALLOC_PRIVATE, &buf));
 	read_trace();
-	EXPECT_EQ(-EPERM, cmem_free(self->other, buf.phys_addr));
+	EXPECT_EQ(-EPERM, cmem_free(self->other_fd, buf.phys_addr));
 	EXPECT_EQ(-ENOENT, cmem_free(self->fd, buf.phys_addr + self->page));
-	EXPECT_EQ(-ENOENT, cmem_register(self->other, buf.phys_addr + self->page));
+	EXPECT_EQ(-ENOENT, cmem_register(self->other_fd, buf.phys_addr + self->page));
 	EXPECT_EQ(-EINVAL, cmem_alloc(self->fd, self->src.block, self->src.pool, ~0ULL, 0, &none));
 	EXPECT_EQ(-EFAULT, cmem_sync(self->fd, &buf, 8, CMEM_SYNC_WRITE_BACK));
-	EXPECT_TRUE(cmem_map(self->other, &buf) == MAP_FAILED);
+	EXPECT_TRUE(cmem_map(self->other_fd, &buf) == MAP_FAILED);
 	EXPECT_EQ(0, read_trace());
 }
 

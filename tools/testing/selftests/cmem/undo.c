@@ -86,7 +86,7 @@ static int fail(struct call *call)
 FIXTURE(undo)
 {
 	int fd;
-	int other;
+	int other_fd;
 	struct source src;
 	struct call call;
 	struct snapshot before;
@@ -106,8 +106,8 @@ FIXTURE_VARIANT_ADD(undo, old_heap) { .heap = true, .old = true };
 FIXTURE_SETUP(undo)
 {
 	OPEN_OR_SKIP(self->fd);
-	self->other = cmem_open();
-	ASSERT_LE(0, self->other);
+	self->other_fd = cmem_open();
+	ASSERT_LE(0, self->other_fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	if (!prepare(&self->call))
 		SKIP(return, "no userfaultfd that write-protects");
@@ -121,7 +121,7 @@ FIXTURE_TEARDOWN(undo)
 {
 	close(self->call.uffd);
 	close(self->fd);
-	close(self->other);
+	close(self->other_fd);
 	expect_same(&self->before);
 }
 
@@ -162,9 +162,9 @@ TEST_F(undo, an_allocation_that_another_thread_freed_takes_nothing_from_it)
 
 	/* One buffer of the pool is left: the next allocation gets the freed buffer. */
 	if (!variant->heap)
-		count = drain(self->other, &self->src, 0, rest, ARRAY_SIZE(rest));
+		count = drain(self->other_fd, &self->src, 0, rest, ARRAY_SIZE(rest));
 	if (count > 0) {
-		ASSERT_EQ(0, cmem_free(self->other, rest[0].phys_addr));
+		ASSERT_EQ(0, cmem_free(self->other_fd, rest[0].phys_addr));
 	}
 
 	ASSERT_EQ(0, begin_alloc(&self->call, self->fd, &self->src, variant->old));
@@ -189,11 +189,11 @@ TEST_F(undo, an_allocation_that_fails_leaves_what_others_registered)
 	at = guess_and_free(self->fd, self->src.block);
 	EXPECT_NE(0, at);
 	/* It is freed and unowned, but not reused until the call finishes. */
-	EXPECT_EQ(-ENOENT, cmem_register_info(self->other, at, &reg));
-	ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &probe));
+	EXPECT_EQ(-ENOENT, cmem_register_info(self->other_fd, at, &reg));
+	ASSERT_EQ(0, source_alloc(self->other_fd, &self->src, 0, &probe));
 	EXPECT_NE(at, probe.phys_addr);
 	EXPECT_EQ(-EFAULT, fail(&self->call));
-	EXPECT_EQ(0, cmem_free(self->other, probe.phys_addr));
+	EXPECT_EQ(0, cmem_free(self->other_fd, probe.phys_addr));
 }
 
 TEST_F(undo, an_allocation_that_fails_is_freed)
@@ -210,7 +210,7 @@ TEST_F(undo, a_registration_that_fails_is_none)
 	struct cmem_alloc buf;
 	int ret;
 
-	ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &buf));
+	ASSERT_EQ(0, source_alloc(self->other_fd, &self->src, 0, &buf));
 	reg.phys_addr = buf.phys_addr;
 	old.phys = buf.phys_addr;
 	ret = variant->old ?
@@ -223,7 +223,7 @@ TEST_F(undo, a_registration_that_fails_is_none)
 	/* Only the registration of the other thread remains */
 	EXPECT_EQ(0, cmem_free(self->fd, buf.phys_addr));
 	EXPECT_EQ(-EPERM, cmem_free(self->fd, buf.phys_addr));
-	EXPECT_EQ(0, cmem_free(self->other, buf.phys_addr));
+	EXPECT_EQ(0, cmem_free(self->other_fd, buf.phys_addr));
 }
 
 TEST_F(undo, a_registration_is_none_if_the_buffer_has_gone_meanwhile)
@@ -233,10 +233,10 @@ TEST_F(undo, a_registration_is_none_if_the_buffer_has_gone_meanwhile)
 
 	if (variant->old)
 		SKIP(return, "as with the new interface");
-	ASSERT_EQ(0, source_alloc(self->other, &self->src, 0, &buf));
+	ASSERT_EQ(0, source_alloc(self->other_fd, &self->src, 0, &buf));
 	reg.phys_addr = buf.phys_addr;
 	ASSERT_EQ(0, begin(&self->call, self->fd, CMEM_IOCTL_REGISTER, &reg, sizeof(reg)));
-	EXPECT_EQ(0, cmem_free(self->other, buf.phys_addr));
+	EXPECT_EQ(0, cmem_free(self->other_fd, buf.phys_addr));
 	/* The answer gets through: there is no such buffer. */
 	ASSERT_EQ(0, protect(&self->call, 0));
 	pthread_join(self->call.thread, NULL);

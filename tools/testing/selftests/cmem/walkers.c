@@ -566,7 +566,7 @@ TEST_F(walk, pagemap_of_oneself)
 
 TEST_F(walk, clear_refs)
 {
-	char *other = aligned(self->area) + LENGTH + SZ_2M, *fresh;
+	char *second = aligned(self->area) + LENGTH + SZ_2M, *fresh;
 	char *own = map_own(self->page);
 	bool soft_dirty;
 	__u64 entry;
@@ -580,7 +580,7 @@ TEST_F(walk, clear_refs)
 	soft_dirty = entry & PM_SOFT_DIRTY;
 	for (char n = '1'; n <= '5'; n++) {
 		/* Nothing has touched that page yet. */
-		fresh = map_at(self, variant, other);
+		fresh = map_at(self, variant, second);
 		ASSERT_MAPPED(fresh);
 		ASSERT_TRUE(put("/proc/self/clear_refs", (char []){ n, 0 })) TH_LOG("%c", n);
 		/* 4: reports writes from now on. */
@@ -681,21 +681,21 @@ TEST_F(walk, userfaultfd)
 
 TEST_F(walk, mremap)
 {
-	char *other = aligned(self->area) + LENGTH + SZ_2M;
+	char *second = aligned(self->area) + LENGTH + SZ_2M;
 	char *here = self->map;
 
 	BE_A_USER();
 	/* At an aligned place, one page off, and in pieces */
-	ASSERT_TRUE(mremap(here, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
-	ASSERT_EQ(-1, find_unmarked(self, other, 'a'));
-	ASSERT_TRUE(mremap(other, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED,
+	ASSERT_TRUE(mremap(here, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED, second) == second);
+	ASSERT_EQ(-1, find_unmarked(self, second, 'a'));
+	ASSERT_TRUE(mremap(second, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED,
 			   aligned(self->area) + self->page) == aligned(self->area) + self->page);
 	ASSERT_EQ(-1, find_unmarked(self, aligned(self->area) + self->page, 'a'));
 	ASSERT_TRUE(mremap(aligned(self->area) + self->page, LENGTH, LENGTH,
-			   MREMAP_MAYMOVE | MREMAP_FIXED, other) == other);
-	mark(self, other, 'a');
+			   MREMAP_MAYMOVE | MREMAP_FIXED, second) == second);
+	mark(self, second, 'a');
 	for (size_t i = 0; i < LENGTH; i += SZ_2M / 2)
-		ASSERT_TRUE(mremap(other + i, SZ_2M / 2, SZ_2M / 2,
+		ASSERT_TRUE(mremap(second + i, SZ_2M / 2, SZ_2M / 2,
 				   MREMAP_MAYMOVE | MREMAP_FIXED, here + i) == here + i);
 	ASSERT_EQ(-1, find_unmarked(self, here, 'a'));
 	mark(self, here, 'a');
