@@ -123,7 +123,7 @@ static int cmem_dmabuf_test_init(struct kunit *test)
 	t->heap_buffer.pool = CMEM_POOL_HEAP;
 	t->heap_buffer.pages = t->block.num_pages;
 	t->heap_buffer.buffer.flags = CMEM_BUFFER_LIVE | CMEM_BUFFER_CACHED |
-			       CMEM_BUFFER_SHARED;
+				      CMEM_BUFFER_SHARED;
 	refcount_set(&t->heap_buffer.buffer.refs, 1);
 	cmem_dmabuf_test_wrap(test, t);
 
@@ -786,7 +786,7 @@ static void cmem_dmabuf_test_who_snoops(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
 		cmem_dmabuf_test_skip(test, "nobody sees it");
-	other_dev = kunit_device_register(test, "cmem-test-other_dev");
+	other_dev = kunit_device_register(test, "cmem-test-other");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(other_dev));
 	other_dev->dma_mask = &mask;
 	cmem_dmabuf_test_set_snoops(other_dev, true);

@@ -80,15 +80,15 @@ static const char *meant(const char *name, const char *const *names, size_t coun
 
 static void check_names(const struct node *node, bool is_block)
 {
-	const char *const *own = is_block ? block_properties : node_properties;
+	const char *const *own_names = is_block ? block_properties : node_properties;
 	const char *const *other_names = is_block ? node_properties : block_properties;
-	size_t owns = is_block ? ARRAY_SIZE(block_properties) : ARRAY_SIZE(node_properties);
+	size_t num_own = is_block ? ARRAY_SIZE(block_properties) : ARRAY_SIZE(node_properties);
 	size_t num_other = is_block ? ARRAY_SIZE(node_properties) : ARRAY_SIZE(block_properties);
 
 	for (unsigned int i = 0; i < node->properties; i++) {
 		const char *name = node->property[i].name, *right;
 
-		if (is_among(name, own, owns) || is_anybodys(name))
+		if (is_among(name, own_names, num_own) || is_anybodys(name))
 			continue;
 		if (is_among(name, other_names, num_other)) {
 			found(IS_WRONG, area, say("Put it into %s.", is_block ?
@@ -97,7 +97,7 @@ static void check_names(const struct node *node, bool is_block)
 			      "%s: %s is not read there", node->path, name);
 			continue;
 		}
-		right = meant(name, own, owns);
+		right = meant(name, own_names, num_own);
 		if (right)
 			found(IS_WRONG, area, say("Write %s.", right),
 			      "%s: %s is no property of the binding ti,cmem, and is not read: %s is",

@@ -21,7 +21,7 @@ FIXTURE(dmabuf)
 	struct source src;
 	struct cmem_alloc buf;
 	int dmabuf;			/* of that buffer */
-	__u64 free_held;			/* free memory while it lives */
+	__u64 free_held;		/* free memory while it lives */
 	unsigned long page;
 	struct snapshot before;
 };

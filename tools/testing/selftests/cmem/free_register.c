@@ -224,7 +224,7 @@ struct walk {
 	unsigned int count[3];
 	__u64 phys_addr;
 	struct source src;
-	__u64 free_held;			/* free space while the buffer exists */
+	__u64 free_held;		/* free space while the buffer exists */
 	unsigned long steps;
 };
 

@@ -798,19 +798,19 @@ TEST_F(lib, a_mapping_that_the_program_moved_is_still_understood)
 TEST_F(lib, where_the_program_unmapped_by_itself_the_next_mapping_counts)
 {
 	CMEM_AllocParams heap = heap_params(0, 0);
-	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), *remapped;
+	char *buf = CMEM_alloc2(self->heap.block, LENGTH, &heap), *reallocated;
 	CMEM_off64_t phys;
 
 	ASSERT_POINTER(buf);
 	phys = CMEM_getPhys64(buf);
 	ASSERT_EQ(0, munmap(buf, LENGTH));
 	/* The kernel reuses the same address. */
-	remapped = CMEM_alloc2(self->heap.block, LENGTH, &heap);
-	ASSERT_POINTER(remapped);
-	EXPECT_TRUE(remapped == buf) TH_LOG("this proves nothing");
-	EXPECT_NE(phys, CMEM_getPhys64(remapped));
-	EXPECT_EQ(phys_of(remapped), CMEM_getPhys64(remapped));
-	EXPECT_EQ(0, CMEM_free(remapped, NULL));
+	reallocated = CMEM_alloc2(self->heap.block, LENGTH, &heap);
+	ASSERT_POINTER(reallocated);
+	EXPECT_TRUE(reallocated == buf) TH_LOG("this proves nothing");
+	EXPECT_NE(phys, CMEM_getPhys64(reallocated));
+	EXPECT_EQ(phys_of(reallocated), CMEM_getPhys64(reallocated));
+	EXPECT_EQ(0, CMEM_free(reallocated, NULL));
 	EXPECT_EQ(0, CMEM_freePhys64(phys, NULL));
 }
 

@@ -14,7 +14,7 @@ FIXTURE(life)
 	struct source src;
 	struct cmem_alloc buf;		/* of a, filled with tag 1 */
 	char *map;			/* of the whole buffer */
-	__u64 free_held;			/* free memory while it lives */
+	__u64 free_held;		/* free memory while it lives */
 	struct snapshot before;
 };
 
