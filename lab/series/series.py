@@ -57,13 +57,14 @@ TOP = HERE.parent.parent
 OVERLAY = ("arch", "drivers", "include", "Documentation", "tools")
 SNIPPET = "MAINTAINERS.snippet"
 FIRST_DATE = datetime(2025, 1, 1, tzinfo=timezone.utc)
-MOST_COMMITS = 22
+MOST_COMMITS = 23
 LARGEST_MAIL = 300_000
 BASE_LINE = "Base: "
 COVER = "0000-cover-letter.txt"     # git am *.patch must not see it
 # What builds no driver, or repairs the core, and differs from tree to tree, and what the commits
 # that change it say
 SPARED = re.compile(r"^(Documentation/|MAINTAINERS$|arch/[^/]*/boot/dts/|(mm|include/linux)/mempolicy|"
+                    r"mm/gup\.c$|include/linux/mm\.h$|"
                     r"drivers/dma-buf/dma-heap\.c$)")
 # Where the placeholder of the maintainer's name stands
 NAMING = ("Documentation/", "tools/cmem/debian/")

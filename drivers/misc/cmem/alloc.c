@@ -3,8 +3,11 @@
  * Makes buffers from memory that was taken, and returns the memory of buffers without
  * references. The block's kind decides how memory is taken: carved.c, cma.c.
  */
-#include <linux/cred.h>
+#define pr_fmt(fmt) "cmem: " fmt
+
 #include <linux/mm.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
 
 #include "alias.h"
 #include "alloc.h"
@@ -13,7 +16,6 @@
 #include "dmem.h"
 #include "failure.h"
 #include "file.h"
-#include "quota.h"
 #include "trace.h"
 
 /* Free a buffer, and take the part that has failed out of use. */
@@ -44,6 +46,29 @@ void cmem_buffer_return(struct cmem_buffer *buffer, bool shared)
 	buffer->flags = 0;
 	cmem_dmem_uncharge(&buffer->dmem, cmem_buffer_length(buffer));
 	cmem_buffer_block(buffer)->ops->put(buffer, shared);
+}
+
+/* For cmem_request_check_pages(), if the request asks for struct pages */
+int __cmem_request_check_pages(const struct cmem_block *block,
+			       const struct cmem_request *request)
+{
+	if (!block->can_pages)
+		return -EOPNOTSUPP;
+	if (block->coherent || request->flags & CMEM_ALLOC_CACHED)
+		return 0;
+	pr_notice_ratelimited("block %d: a page-backed buffer must be cached, since the kernel accesses its pages through a cached mapping: %s[%d] must use CMEM_ALLOC_CACHED with CMEM_ALLOC_PAGES\n",
+			      block->id, current->comm, task_pid_nr(current));
+	return -EINVAL;
+}
+
+/* Whether to make a page-backed buffer. The request or the block may ask for it. */
+static bool cmem_request_pages(const struct cmem_block *block,
+			       const struct cmem_request *request)
+{
+	if (request->flags & CMEM_ALLOC_PAGES)
+		return true;
+	return block->pages &&
+	       (block->coherent || request->flags & CMEM_ALLOC_CACHED);
 }
 
 /* Whether to make a cached buffer. None in SRAM is cached: see sram.c. */
@@ -77,6 +102,8 @@ void cmem_buffer_admit(struct cmem_file *file, struct cmem_buffer *buffer,
 	if (request->flags & CMEM_ALLOC_QUARANTINE ||
 	    request->extent.block->quarantine_config.all)
 		flags |= CMEM_BUFFER_QUARANTINE;
+	if (cmem_request_pages(request->extent.block, request))
+		flags |= CMEM_BUFFER_PAGES;
 
 	refcount_set(&buffer->refs, file ? 2 : 1);
 	request->buffer = buffer;
@@ -90,6 +117,8 @@ void cmem_buffer_admit(struct cmem_file *file, struct cmem_buffer *buffer,
 		list_add(&buffer->first.in_file, &file->allocated);
 		file->num_allocated++;
 		file->num_pages += request->extent.pages;
+		if (flags & CMEM_BUFFER_PAGES)
+			file->num_page_backed += request->extent.pages;
 		spin_unlock(&file->lock);
 	}
 	buffer->flags = flags | cmem_alias_hold(request->extent.block, flags);
@@ -113,60 +142,4 @@ u64 cmem_request_tag(const struct cmem_file *file, const struct cmem_block *bloc
 	if (!file)
 		return CMEM_TAG_NOBODY;
 	return file->owner << 1 | cmem_request_cached(block, request);
-}
-
-/* Allocate a buffer, without owner if @file is NULL. Retry if its memory has failed. */
-static int cmem_buffer_alloc_from(struct cmem_file *file,
-				  struct cmem_block *block,
-				  struct cmem_request *request)
-{
-	int ret;
-
-	do {
-		ret = block->ops->alloc(file, block, request);
-	} while (ret == -EHWPOISON);
-	return ret;
-}
-
-/**
- * cmem_buffer_alloc - allocate a buffer
- * @file: the file to register for the buffer
- * @id: the number of the block
- * @request: the request; gets the result
- *
- * May sleep. Waits for memory that is being zeroed if there is no other. On success, the
- * caller holds a reference. It drops that after telling the user of the buffer, or after
- * cmem_buffer_undo_alloc().
- *
- * Return: 0 or an errno as documented for struct cmem_alloc in the UAPI header.
- */
-int cmem_buffer_alloc(struct cmem_file *file, s32 id,
-		      struct cmem_request *request)
-{
-	struct cmem_block *block = cmem_block_find(id);
-
-	request->cred = file->filp->f_cred;
-	request->user = file->user;
-	return block ? cmem_buffer_alloc_from(file, block, request) : -ENOENT;
-}
-
-/**
- * cmem_buffer_alloc_unowned - allocate a buffer that no file is registered for
- * @block: a block, which need not be present
- * @request: the request; gets the result
- *
- * Charges the user of the calling process. May sleep like cmem_buffer_alloc().
- *
- * Return: the buffer, clean, marked as shared and held by the caller; or an errno as
- * documented for struct cmem_alloc in the UAPI header.
- */
-struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
-					      struct cmem_request *request)
-{
-	int ret;
-
-	request->cred = current_cred();
-	request->user = cmem_quota_user(request->cred);
-	ret = cmem_buffer_alloc_from(NULL, block, request);
-	return ret ? ERR_PTR(ret) : request->buffer;
 }

@@ -17,7 +17,7 @@ struct cred;
 /**
  * struct cmem_request - an allocation request and its result
  * @pool: in: number of a pool, CMEM_POOL_BEST or CMEM_POOL_HEAP
- * @flags: in: bits of enum cmem_alloc_flags, and CMEM_REQUEST_EXACT
+ * @flags: in: bits of enum cmem_alloc_flags, CMEM_REQUEST_EXACT and CMEM_REQUEST_LOOKED
  * @length: in: bytes, or 0 for a whole buffer of the given pool
  * @alignment: in: 0 or a power of two, in bytes
  * @cred: the credentials with which the file was opened, or those of the caller
@@ -61,6 +61,23 @@ static inline bool cmem_try_again(int *ret, unsigned int *tries)
  */
 #define CMEM_REQUEST_EXACT	BIT(31)
 
+/*
+ * Another internal bit: pinned buffers were looked at for this request. Without it, a
+ * request whose first choice has no room because of pinned buffers is -EBUSY. It must not
+ * get a worse choice while the pins may have ended long ago.
+ */
+#define CMEM_REQUEST_LOOKED	BIT(30)
+
+/* Retries after pinned buffers became free, since others may take them */
+#define CMEM_PINS_TRIES	8
+
+/* Whether to return -EBUSY rather than fall back. @pinned is what the first choice has. */
+static inline bool cmem_request_waits(const struct cmem_request *request,
+				      unsigned long pinned)
+{
+	return pinned && !(request->flags & CMEM_REQUEST_LOOKED);
+}
+
 /* The tag of requests without a file. No owner has it, since owners start at 1. */
 #define CMEM_TAG_NOBODY	1
 
@@ -69,9 +86,25 @@ u64 cmem_request_tag(const struct cmem_file *file, const struct cmem_block *bloc
 void cmem_buffer_admit(struct cmem_file *file, struct cmem_buffer *buffer,
 		       struct cmem_request *request);
 void cmem_buffer_return(struct cmem_buffer *buffer, bool shared);
-int cmem_buffer_alloc(struct cmem_file *file, s32 id,
-		      struct cmem_request *request);
-struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
-					      struct cmem_request *request);
+int __cmem_request_check_pages(const struct cmem_block *block,
+			       const struct cmem_request *request);
+
+/**
+ * cmem_request_check_pages - check that a block can serve a request for struct pages
+ * @block: a block that is present
+ * @request: the request
+ *
+ * The kernel uses the pages through its linear map, which is cached.
+ *
+ * Return: 0 if so, or if the request does not ask for it; -EOPNOTSUPP if the block has
+ * no pages for that, -EINVAL if mappings would not be cached.
+ */
+static inline int cmem_request_check_pages(const struct cmem_block *block,
+					   const struct cmem_request *request)
+{
+	if (!(request->flags & CMEM_ALLOC_PAGES))
+		return 0;
+	return __cmem_request_check_pages(block, request);
+}
 
 #endif /* _CMEM_ALLOC_H */

@@ -17,6 +17,7 @@
 #include "cmem.h"
 #include "config.h"
 #include "memory.h"
+#include "pins.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "quota.h"
@@ -135,6 +136,7 @@ void cmem_block_prepare(struct cmem_block *block, s32 id,
 	mutex_init(&block->lock);
 	init_waitqueue_head(&block->scrub_wait);
 	cmem_quarantine_init(block);
+	cmem_pins_init(block);
 	INIT_WORK(&block->names_work, cmem_block_make_names);
 	init_completion(&block->named);
 	cmem_quota_init(block);
@@ -288,11 +290,13 @@ int cmem_block_create(struct device *dev, struct cmem_block_config *config,
  * Return: 0; -EINVAL for a range that can't be one block, -EEXIST when there is a block
  * of this number, -EBUSY when the memory is in use, -ENXIO when nothing says that there
  * is memory, -EPERM for memory that was not reserved when the kernel is locked down or
- * the caller lacks CAP_SYS_RAWIO, -ENOMEM, -EINTR. The reason is logged.
+ * the caller lacks CAP_SYS_RAWIO, -EOPNOTSUPP when the caller asks for page-backed buffers
+ * and the memory can't have them, -ENOMEM, -EINTR. The reason is logged.
  */
 int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 {
 	const struct cmem_region *region;
+	bool pages = config->pages;
 	bool coherent;
 	int ret;
 
@@ -317,6 +321,7 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 					   &config->quarantine);
 		/* Names from the device tree apply, unless the caller chose others. */
 		config->dma_heap.from_pools |= region->dma_heap.from_pools;
+		config->pages |= region->pages;
 		if (!*config->dma_heap.names) {
 			config->dma_heap.uncached = region->dma_heap.uncached;
 			strscpy(config->dma_heap.names, region->dma_heap.names,
@@ -331,6 +336,8 @@ int cmem_block_add(struct device *dev, struct cmem_block_config *config)
 	}
 
 	ret = cmem_memory_check(dev, config);
+	if (!ret && pages && !config->pages)
+		ret = -EOPNOTSUPP;
 	if (ret)
 		return ret;
 	return cmem_block_make(dev, config, coherent, true);
@@ -370,16 +377,21 @@ int cmem_block_remove(struct device *dev, s32 id)
 
 	guard(mutex)(&cmem_blocks_lock);
 
+	cmem_pins_look_in(id);
 	block = cmem_block_lock(id);
 	if (!block)
 		return -ENOENT;
 	if (!cmem_block_is_idle(block)) {
 		unsigned long quarantined = block->quarantined;
+		unsigned long pinned = block->num_pinned;
 
 		mutex_unlock(&block->lock);
 		if (quarantined)
 			dev_notice(dev, "block %d: it is not removed: %lu of its buffers are in quarantine: cmemctl release %d lets them go\n",
 				   id, quarantined, id);
+		if (pinned)
+			dev_notice(dev, "block %d: it is not removed: %lu of its buffers are pinned: the kernel still uses their pages for I/O\n",
+				   id, pinned);
 		return -EBUSY;
 	}
 	/* From here on, lookups fail, so the block stays idle. */

@@ -45,6 +45,8 @@ struct resource;
  * @requested: bytes in a buffer as configured
  * @quarantined: number of buffers in quarantine
  * @failed: number of buffers that are kept out of use
+ * @pinned: number of buffers that are pinned
+ * @pinned_pages: number of pages in use of these
  * @buffers: array, one for each slot
  */
 struct cmem_carved_pool {
@@ -56,6 +58,8 @@ struct cmem_carved_pool {
 	u64 requested;
 	u32 quarantined;
 	u32 failed;
+	u32 pinned;
+	unsigned long pinned_pages;
 	struct cmem_buffer *buffers;
 };
 
@@ -121,6 +125,13 @@ struct cmem_block_ops {
  *	cmem_buffer.in_block, oldest first
  * @quarantined: number of buffers in quarantine
  * @quarantine_work: releases them
+ * @pinned: page-backed buffers that have no user, but whose pages may be in use, by
+ *	cmem_buffer.in_block
+ * @num_pinned: number of buffers in @pinned
+ * @pins_lock: a mutex, taken before @lock. Its holder takes buffers from @pinned.
+ * @pins_work: looks at the pages in @pinned
+ * @pins_delay: milliseconds between its last look and the next
+ * @pins_due: when it looks next, in jiffies, if @pinned is not empty
  * @added: it is not from the device tree
  * @kind: kind of memory
  * @keep_contents: never zero this memory
@@ -129,6 +140,9 @@ struct cmem_block_ops {
  * @coherent: the devices that it is for snoop the caches: all mappings are cached. A
  *	buffer still needs maintenance while a device that does not snoop is attached.
  * @has_pages: all of it has struct pages
+ * @can_pages: a buffer of it can be page-backed: its pages are in the linear map, and
+ *	nobody else has references to them
+ * @pages: all cached buffers of it are page-backed
  * @shown_in_use: /proc/cmem shows it only while buffers of it are in use
  * @claimed: the range in /proc/iomem, NULL if the memory is claimed otherwise
  * @alias: the kernel's own mapping of all of it, or NULL. It is cached, except for SRAM.
@@ -163,7 +177,9 @@ struct cmem_block_ops {
  * @quarantine_config: what goes into quarantine, and for how long. Does not change
  *	while a buffer is in quarantine.
  * @rprocs: the remote processors that @quarantine_config names
- * @quarantined_pages: their pages
+ * @quarantined_pages: pages of the buffers in quarantine
+ * @pinned_length: pages of the buffers in @pinned
+ * @pinned_pages: those of them that are in use
  * @dma_heap_config: its configuration as DMA-BUF heaps
  *
  * A removed block keeps its struct, with @present off, and may become a block again
@@ -193,6 +209,12 @@ struct cmem_block {
 	struct list_head quarantine;
 	unsigned long quarantined;
 	struct delayed_work quarantine_work;
+	struct mutex pins_lock;
+	struct list_head pinned;
+	unsigned long num_pinned;
+	struct delayed_work pins_work;
+	unsigned int pins_delay;
+	unsigned long pins_due;
 
 	struct_group(content,
 
@@ -203,6 +225,8 @@ struct cmem_block {
 	bool is_ram;
 	bool coherent;
 	bool has_pages;
+	bool can_pages;
+	bool pages;
 	bool shown_in_use;
 	struct resource *claimed;
 	void *alias;
@@ -233,6 +257,8 @@ struct cmem_block {
 	struct cmem_quarantine_config quarantine_config;
 	struct cmem_rproc *rprocs[CMEM_MAX_RPROCS];
 	unsigned long quarantined_pages;
+	unsigned long pinned_length;
+	unsigned long pinned_pages;
 	struct cmem_dma_heap_config dma_heap_config;
 
 	);

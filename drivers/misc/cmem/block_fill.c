@@ -217,6 +217,8 @@ int cmem_block_fill(struct device *dev, struct cmem_block *block,
 	block->dma_heap_config = config->dma_heap;
 	block->coherent = coherent;
 	block->has_pages = config->has_pages;
+	block->can_pages = config->can_pages;
+	block->pages = config->pages;
 	WRITE_ONCE(block->base_pfn, PHYS_PFN(config->base));
 	WRITE_ONCE(block->num_pages,
 		   PHYS_PFN(config->base + config->length - 1) -

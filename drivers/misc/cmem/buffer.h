@@ -15,6 +15,8 @@
 
 #include "block.h"
 
+struct cmem_request;
+
 /**
  * struct cmem_registration - one file's hold on one buffer, which may count many times
  * @file: the file, under the block's lock. NULL for the registration in the buffer
@@ -39,8 +41,10 @@ struct cmem_registration {
  * @CMEM_BUFFER_SHARED: users other than the file that allocated the buffer could see
  *	it. It must be zeroed even before that file gets it back.
  * @CMEM_BUFFER_QUARANTINE: the buffer goes into quarantine if a user does not free it
- * @CMEM_BUFFER_FAILED: a page of the buffer has failed. Without CMEM_BUFFER_LIVE and
- *	CMEM_BUFFER_QUARANTINED, the buffer is kept out of use, or will be.
+ * @CMEM_BUFFER_FAILED: a page of the buffer has failed. Without CMEM_BUFFER_LIVE,
+ *	CMEM_BUFFER_QUARANTINED and CMEM_BUFFER_PINNED, the buffer is kept out of use, or
+ *	will be.
+ * @CMEM_BUFFER_PAGES: mappings are of struct pages, which the kernel can pin
  * @CMEM_BUFFER_ABANDONED: a user has not freed the buffer
  * @CMEM_BUFFER_QUARANTINED: the buffer is in quarantine: it has no user and can't be
  *	allocated. CMEM_BUFFER_LIVE is clear.
@@ -48,6 +52,8 @@ struct cmem_registration {
  * @CMEM_BUFFER_SNOOPED: an attached device snoops the caches
  * @CMEM_BUFFER_ALIASED: the buffer counts in cmem_block.alias_users. Fixed while live.
  * @CMEM_BUFFER_EXPORTED: a DMA-BUF of it is kept while any file is registered
+ * @CMEM_BUFFER_PINNED: the buffer has no user, but its pages may be in use: it can't be
+ *	allocated. CMEM_BUFFER_LIVE is clear.
  */
 enum cmem_buffer_flags {
 	CMEM_BUFFER_LIVE	= 1 << 0,
@@ -56,23 +62,27 @@ enum cmem_buffer_flags {
 	CMEM_BUFFER_SHARED	= 1 << 3,
 	CMEM_BUFFER_QUARANTINE	= CMEM_ALLOC_QUARANTINE * CMEM_BUFFER_OF_ABI,
 	CMEM_BUFFER_FAILED	= CMEM_ALLOC_FAILED * CMEM_BUFFER_OF_ABI,
-	CMEM_BUFFER_ABANDONED	= 1 << 6,
-	CMEM_BUFFER_QUARANTINED	= 1 << 7,
-	CMEM_BUFFER_UNSNOOPED	= 1 << 8,
-	CMEM_BUFFER_SNOOPED	= 1 << 9,
-	CMEM_BUFFER_ALIASED	= 1 << 10,
-	CMEM_BUFFER_EXPORTED	= 1 << 11,
+	CMEM_BUFFER_PAGES	= CMEM_ALLOC_PAGES * CMEM_BUFFER_OF_ABI,
+	CMEM_BUFFER_ABANDONED	= 1 << 7,
+	CMEM_BUFFER_QUARANTINED	= 1 << 8,
+	CMEM_BUFFER_UNSNOOPED	= 1 << 9,
+	CMEM_BUFFER_SNOOPED	= 1 << 10,
+	CMEM_BUFFER_ALIASED	= 1 << 11,
+	CMEM_BUFFER_EXPORTED	= 1 << 12,
+	CMEM_BUFFER_PINNED	= 1 << 13,
 };
 
 /* Flags that the UAPI reports. Each needs a bit of its own here. */
 #define CMEM_BUFFER_ABI (CMEM_BUFFER_CACHED | CMEM_BUFFER_PRIVATE | \
-			 CMEM_BUFFER_QUARANTINE | CMEM_BUFFER_FAILED)
+			 CMEM_BUFFER_QUARANTINE | CMEM_BUFFER_FAILED | \
+			 CMEM_BUFFER_PAGES)
 
 /* All others */
 #define CMEM_BUFFER_INTERNAL (CMEM_BUFFER_LIVE | CMEM_BUFFER_SHARED | \
 			      CMEM_BUFFER_ABANDONED | CMEM_BUFFER_QUARANTINED | \
 			      CMEM_BUFFER_UNSNOOPED | CMEM_BUFFER_SNOOPED | \
-			      CMEM_BUFFER_ALIASED | CMEM_BUFFER_EXPORTED)
+			      CMEM_BUFFER_ALIASED | CMEM_BUFFER_EXPORTED | \
+			      CMEM_BUFFER_PINNED)
 
 static_assert(!(CMEM_BUFFER_ABI & CMEM_BUFFER_INTERNAL));
 static_assert((CMEM_BUFFER_ABI | CMEM_BUFFER_INTERNAL) <= U16_MAX);
@@ -88,8 +98,11 @@ static_assert((CMEM_BUFFER_ABI | CMEM_BUFFER_INTERNAL) <= U16_MAX);
  *	A buffer from a DMA-BUF heap has no such file.
  * @since: in quarantine: when the quarantine began, in seconds since boot
  * @since_ms: in quarantine: the milliseconds in addition to @since
- * @in_block: in quarantine, or out of use: entry in the block's list of such buffers
+ * @in_block: in quarantine, pinned, or out of use: entry in the block's list of such
+ *	buffers
  * @stops: in quarantine: cmem_rproc_stops() when the quarantine began
+ * @grace: pinned, of CMA: the RCU grace period that must pass before it is freed
+ * @pinned: pinned: number of its pages that were in use when last counted
  * @dmem: the cgroup that is charged; empty without the dmem controller
  *
  * Each pool allocates these for all its buffers up front, so the struct is small: on
@@ -107,9 +120,15 @@ struct cmem_buffer {
 	union {
 		struct cmem_registration first;
 		struct {
-			unsigned long since;
+			union {
+				unsigned long since;
+				unsigned long grace;
+			};
 			struct list_head in_block;
-			unsigned long stops;
+			union {
+				unsigned long stops;
+				unsigned long pinned;
+			};
 		};
 	};
 	struct cmem_dmem_charge dmem;
@@ -157,6 +176,17 @@ static inline struct cmem_heap_buffer *
 cmem_heap_buffer(const struct cmem_buffer *buffer)
 {
 	return container_of(buffer, struct cmem_heap_buffer, buffer);
+}
+
+/* The pool of a buffer, also in the CMA block, or NULL for a buffer from a heap */
+static inline struct cmem_carved_pool *
+cmem_buffer_pool(const struct cmem_buffer *buffer)
+{
+	struct cmem_heap_buffer *heap_buffer = cmem_heap_buffer(buffer);
+
+	if (buffer->pool || heap_buffer->pool == CMEM_POOL_HEAP)
+		return buffer->pool;
+	return &heap_buffer->block->pools[heap_buffer->pool];
 }
 
 static inline struct cmem_block *
@@ -259,6 +289,10 @@ cmem_buffer_is_registered(const struct cmem_buffer *buffer)
 	return buffer->first.file || buffer->first.next;
 }
 
+int cmem_buffer_alloc(struct cmem_file *file, s32 id,
+		      struct cmem_request *request);
+struct cmem_buffer *cmem_buffer_alloc_unowned(struct cmem_block *block,
+					      struct cmem_request *request);
 u32 cmem_buffer_abi_flags(const struct cmem_buffer *buffer);
 void cmem_buffer_put(struct cmem_buffer *buffer);
 void cmem_buffer_release(struct cmem_buffer *buffer);

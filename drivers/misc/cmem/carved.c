@@ -74,6 +74,8 @@ static int cmem_carved_take_pool(struct cmem_carved_pool *pool,
 	ret = cmem_pool_take(&pool->slots, request->tag, &slot);
 	if (ret < 0) {
 		cmem_dmem_uncharge(&dmem, length);
+		if (ret == -ENOMEM && cmem_request_waits(request, pool->pinned))
+			return -EBUSY;
 		/* The caller freed this buffer last: it takes it back uncleaned. */
 		if (ret == -EAGAIN && block->scrubbing_pool == pool &&
 		    pool->slots.slots[block->scrubbing_slot].tag == request->tag)
@@ -181,6 +183,8 @@ static int cmem_carved_take(struct cmem_block *block,
 		return ret;
 
 	ret = cmem_carved_take_heap(block, request, align, heap_buffer);
+	if (ret == -ENOMEM && cmem_request_waits(request, block->num_pinned))
+		return -EBUSY;
 	if (ret == -ENOMEM && exact && block->dma_heap_config.from_pools)
 		return cmem_carved_take_best(block, request, align, false,
 					     buffer);
@@ -197,11 +201,15 @@ static int cmem_carved_check(const struct cmem_block *block,
 {
 	const struct cmem_carved_pool *pool;
 	u64 length;
+	int ret;
 
 	if (!block->present)
 		return -ENOENT;
 	if (request->alignment & (request->alignment - 1))
 		return -EINVAL;
+	ret = cmem_request_check_pages(block, request);
+	if (ret)
+		return ret;
 
 	if (request->pool < 0) {
 		if (request->pool < CMEM_POOL_HEAP)

@@ -363,9 +363,13 @@ static int cmem_cma_check(struct cmem_cma *cma,
 			  const struct cmem_request *request)
 {
 	u64 length;
+	int ret;
 
 	if (request->alignment & (request->alignment - 1))
 		return -EINVAL;
+	ret = cmem_request_check_pages(&cma->block, request);
+	if (ret)
+		return ret;
 	if (request->pool < CMEM_POOL_HEAP ||
 	    request->pool >= (s32)cma->block.num_pools)
 		return -ENOENT;
@@ -405,6 +409,9 @@ static int cmem_cma_take_chosen(struct cmem_block *block,
 	} else {
 		ret = number;
 	}
+	if (ret == -ENOMEM &&
+	    cmem_request_waits(request, READ_ONCE(block->num_pinned)))
+		return -EBUSY;
 	if (fallback && number != CMEM_PLACE_HEAP &&
 	    (ret == -ENOMEM || ret == -ENOENT))
 		ret = cmem_cma_take_from(cma, CMEM_PLACE_HEAP, request, heap_buffer);
@@ -425,7 +432,10 @@ static int cmem_cma_take(struct cmem_block *block, struct cmem_request *request,
 	    !block->dma_heap_config.from_pools)
 		return ret;
 	request->flags &= ~CMEM_REQUEST_EXACT;
-	return cmem_cma_take_chosen(block, request, heap_buffer);
+	ret = cmem_cma_take_chosen(block, request, heap_buffer);
+	/* If it is made again, an exact one comes first again. */
+	request->flags |= CMEM_REQUEST_EXACT;
+	return ret;
 }
 
 static int cmem_cma_alloc(struct cmem_file *file, struct cmem_block *block,

@@ -158,10 +158,17 @@ static bool cmem_cma_has_area(const struct cmem_cma *cma, const struct cma *area
 	return false;
 }
 
+/* Without the change to the core, a long-term pin of a page of CMA would never return. */
+#ifdef GUP_LONGTERM_FAILS_FOR_DRIVERS
+#define CMEM_CMA_CAN_PAGES	true
+#else
+#define CMEM_CMA_CAN_PAGES	false
+#endif
+
 /* Create the block from its areas, and make it visible. */
 static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 			     struct device *dev,
-			     const struct cmem_quarantine_config *quarantine)
+			     const struct cmem_block_config *config)
 {
 	struct cmem_cma_area *heap = &cma->areas[CMEM_PLACE_HEAP];
 	struct cma *global = dev_get_cma_area(NULL);
@@ -182,6 +189,11 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 	block->kind = CMEM_KIND_CMA;
 	block->coherent = coherent;
 	block->has_pages = true;
+	block->can_pages = CMEM_CMA_CAN_PAGES;
+	block->pages = config->pages && block->can_pages;
+	if (config->pages && !block->pages)
+		pr_err("block %d: its buffers can't be page-backed: this kernel lacks the patch of mm/gup.c\n",
+		       block->id);
 	block->shown_in_use = !block->num_pools && !cma->own_heap;
 	for (i = 0; i < ARRAY_SIZE(cma->areas); i++)
 		block->num_pages = max(block->num_pages, cma->areas[i].base_pfn +
@@ -189,7 +201,7 @@ static void cmem_cma_publish(struct cmem_cma *cma, bool coherent,
 	cmem_heap_init(&block->heap, 0, block->num_pages, &block->lock);
 	cmem_block_sort_pools(block);
 	/* If this fails, buffers in quarantine wait for time or a supervisor. */
-	if (cmem_quarantine_configure(dev, block, quarantine))
+	if (cmem_quarantine_configure(dev, block, &config->quarantine))
 		block->quarantine_config.num_rprocs = 0;
 	mutex_lock(&block->lock);
 	for (i = 0; i < block->num_pools; i++)
@@ -213,8 +225,12 @@ static char *cmem_cma_quarantine;
 module_param_named(quarantine_cma, cmem_cma_quarantine, charp, 0444);
 MODULE_PARM_DESC(quarantine_cma, "quarantine of what is not freed of block -1: milliseconds, decimal, 0 for ever");
 
+static bool cmem_cma_page_backed;
+module_param_named(page_backed_cma, cmem_cma_page_backed, bool, 0444);
+MODULE_PARM_DESC(page_backed_cma, "as page_backed, of block -1");
+
 static void __init cmem_cma_create_early(bool coherent,
-					 const struct cmem_quarantine_config *quarantine)
+					 const struct cmem_block_config *config)
 {
 	const struct cmem_early_pool *pool;
 	struct cmem_cma *cma;
@@ -230,7 +246,7 @@ static void __init cmem_cma_create_early(bool coherent,
 		cmem_cma_set_pool(cma, i, &pool->config, pool->cma);
 	}
 	cmem_cma_set_area(&cma->areas[CMEM_PLACE_HEAP], cmem_early_heap());
-	cmem_cma_publish(cma, coherent, NULL, quarantine);
+	cmem_cma_publish(cma, coherent, NULL, config);
 }
 
 /**
@@ -254,6 +270,9 @@ void __init cmem_cma_create(struct device *dev)
 		if (cmem_cma_quarantine)
 			dev_notice(dev, "block %d: it is in the device tree: quarantine_cma= is ignored, ti,quarantine of its node is what counts\n",
 				   CMEM_BLOCK_CMA);
+		if (cmem_cma_page_backed)
+			dev_notice(dev, "block %d: it is in the device tree: page_backed_cma= is ignored, ti,page-backed of its node is what counts\n",
+				   CMEM_BLOCK_CMA);
 		return;
 	}
 
@@ -261,9 +280,10 @@ void __init cmem_cma_create(struct device *dev)
 	if (!config)
 		return;
 	config->id = CMEM_BLOCK_CMA;
+	config->pages = cmem_cma_page_backed;
 	if (!cmem_cma_quarantine ||
 	    !cmem_config_param_quarantine(dev, cmem_cma_quarantine, config))
-		cmem_cma_create_early(coherent, &config->quarantine);
+		cmem_cma_create_early(coherent, config);
 	kfree(config);
 }
 
@@ -436,6 +456,7 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 	if (!config)
 		return -ENOMEM;
 	config->id = CMEM_BLOCK_CMA;
+	config->pages = of_property_read_bool(dev->of_node, "ti,page-backed");
 	ret = cmem_config_of_quota(dev, dev->of_node, pool_cells, config);
 	if (!ret)
 		ret = cmem_config_of_pools(dev, dev->of_node, pool_cells,
@@ -464,7 +485,7 @@ int cmem_cma_create_of(struct device *dev, int pool_cells, bool coherent)
 	if (ret)
 		cmem_cma_free(cma);
 	else
-		cmem_cma_publish(cma, coherent, dev, &config->quarantine);
+		cmem_cma_publish(cma, coherent, dev, config);
 out:
 	kfree(config);
 	return ret;

@@ -24,7 +24,8 @@
  * Buffers are made of memory. alloc.c begins and ends a buffer, buffer.c counts its
  * references. registration*.c tracks the files that hold it, file.c what an open file
  * holds. quarantine.c keeps a buffer that its owner did not free, remoteproc.c knows
- * whether a processor may still use it.
+ * whether a processor may still use it. pins.c keeps a buffer whose pages the kernel
+ * still uses.
  *
  * Programs and devices use buffers. vma.c maps one, space.c has the address space of all
  * mappings, changes.c tells a program when a mapping has ended. alias.c has the kernel's
@@ -47,6 +48,7 @@
  *	file  registration  exports
  *	buffer  carved  cma
  *	quarantine
+ *	pins
  *	alloc
  *	scrub  failure  quota  alias  remoteproc
  *	block_table  legacy_layout  memory  config  early
@@ -71,7 +73,8 @@
  * cache maintenance (but for power.c, with all programs frozen) or zeroing, and never
  * taken interruptibly. cmem_block.lock is held while the kernel maps or unmaps a
  * carveout. cmem_exports_lock (a spinlock, in exports.c) nests inside it.
- * cmem_quarantine_release_lock is taken before it, and cmem_rprocs_lock with
+ * cmem_quarantine_release_lock and cmem_block.pins_lock are taken before it. pins_lock is
+ * held while the counts of pages are read. cmem_rprocs_lock is taken with
  * cmem_blocks_lock at most.
  * cmem_dma_heaps_lock is held while a device is created, which may take long, and
  * cmem_dmabuf_phys.lock over mmap_lock and dma_resv: both are taken with no other lock

@@ -83,6 +83,8 @@ struct cmem_dma_heap_config {
  * @is_ram: the kernel or the firmware lists the memory as RAM. cmem_memory_check()
  *	sets this and @has_pages.
  * @has_pages: all of the memory has struct pages
+ * @can_pages: buffers can be page-backed. cmem_memory_check() sets this, too.
+ * @pages: all cached buffers are page-backed
  * @quarantine: what the block does with buffers that are not freed
  * @dma_heap: the DMA-BUF heaps of the block
  * @num_pools: number of entries in @pools
@@ -100,6 +102,8 @@ struct cmem_block_config {
 	bool is_ram;
 	struct cmem_amount quota;
 	bool has_pages;
+	bool can_pages;
+	bool pages;
 	struct cmem_quarantine_config quarantine;
 	struct cmem_dma_heap_config dma_heap;
 	unsigned int num_pools;
@@ -186,6 +190,7 @@ cmem_config_of_find_sram(const struct cmem_block_config *config)
  * @quarantine: milliseconds, in decimal, 0 for no time limit
  * @is_memory: there is memory, whatever the firmware and the device tree say
  * @dma_heap_pools: its DMA-BUF heaps fall back to longer pool buffers
+ * @page_backed: its cached buffers are page-backed
  *
  * A string is NULL if its parameter is not given.
  */
@@ -196,6 +201,7 @@ struct cmem_block_params {
 	char *quarantine;
 	bool is_memory;
 	bool dma_heap_pools;
+	bool page_backed;
 };
 
 /* From the kernel command line (params.c) */

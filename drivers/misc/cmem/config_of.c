@@ -353,6 +353,7 @@ int cmem_config_of_block(struct device *dev, const struct device_node *node,
 	config->keep_contents = of_property_read_bool(node, "ti,keep-contents");
 	config->is_memory = of_property_read_bool(node, "ti,is-memory");
 	config->shared = of_property_read_bool(node, "ti,shared-region");
+	config->pages = of_property_read_bool(node, "ti,page-backed");
 	ret = cmem_config_of_quota(dev, node, pool_cells, config);
 	if (ret)
 		return ret;

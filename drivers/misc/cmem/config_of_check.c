@@ -39,7 +39,7 @@ static const char * const cmem_config_node_names[] = {
 	"#pool-size-cells", "memory-region", "memory-region-names",
 	"cmem-buf-pools", "ti,quarantine", "ti,quarantine-ms", "ti,rprocs",
 	"ti,user-quota", "ti,user-quota-percent", "ti,dma-heap-names",
-	"ti,dma-heap-pools", "dma-coherent",
+	"ti,dma-heap-pools", "ti,page-backed", "dma-coherent",
 };
 
 static const char * const cmem_config_block_names[] = {
@@ -47,6 +47,7 @@ static const char * const cmem_config_block_names[] = {
 	"ti,is-memory", "ti,shared-region", "ti,quarantine",
 	"ti,quarantine-ms", "ti,rprocs", "ti,user-quota",
 	"ti,user-quota-percent", "ti,dma-heap-names", "ti,dma-heap-pools",
+	"ti,page-backed",
 };
 
 /* Any node may have these. */

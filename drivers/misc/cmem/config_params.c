@@ -245,6 +245,7 @@ int cmem_config_param_block(struct device *dev,
 	*config = (struct cmem_block_config) {
 		.id = id,
 		.is_memory = params->is_memory,
+		.pages = params->page_backed,
 		.dma_heap.from_pools = params->dma_heap_pools,
 	};
 

@@ -85,6 +85,7 @@ int cmem_config_user_block(struct device *dev, const struct cmem_block_add *add,
 		.length = add->length,
 		.keep_contents = add->flags & CMEM_BLOCK_KEEP_CONTENTS,
 		.is_memory = add->flags & CMEM_BLOCK_IS_MEMORY,
+		.pages = add->flags & CMEM_BLOCK_PAGES,
 		.quarantine = {
 			.all = add->flags & CMEM_BLOCK_QUARANTINE,
 			.ms = add->quarantine_ms,

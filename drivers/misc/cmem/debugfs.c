@@ -53,7 +53,7 @@ struct cmem_debugfs_reader {
  * @pool: number of the pool, or CMEM_POOL_HEAP
  * @start: page offset in the block
  * @pages: length
- * @buffer: the buffer if it is held or in quarantine, else NULL
+ * @buffer: the buffer if it is held, in quarantine or pinned, else NULL
  */
 struct cmem_debugfs_extent {
 	const char *state;
@@ -72,6 +72,9 @@ static void cmem_debugfs_used(struct cmem_debugfs_extent *extent,
 		extent->buffer = buffer;
 	} else if (buffer->flags & CMEM_BUFFER_QUARANTINED) {
 		extent->state = "quarantine";
+		extent->buffer = buffer;
+	} else if (buffer->flags & CMEM_BUFFER_PINNED) {
+		extent->state = "pinned";
 		extent->buffer = buffer;
 	} else if (buffer->flags & CMEM_BUFFER_FAILED) {
 		extent->state = "failed";
@@ -179,8 +182,13 @@ static void cmem_debugfs_print(struct seq_file *m,
 			seq_puts(m, " private");
 		if (buffer->flags & CMEM_BUFFER_FAILED)
 			seq_puts(m, " failed");
+		if (buffer->flags & CMEM_BUFFER_PAGES)
+			seq_puts(m, " pages");
 	}
-	if (buffer && buffer->flags & CMEM_BUFFER_QUARANTINED) {
+	if (buffer && buffer->flags & CMEM_BUFFER_PINNED) {
+		seq_printf(m, " last-owner=%llu in-use=%lu",
+			   cmem_buffer_last_owner(buffer), buffer->pinned);
+	} else if (buffer && buffer->flags & CMEM_BUFFER_QUARANTINED) {
 		u64 since = cmem_quarantine_since(buffer);
 		u32 ms = do_div(since, MSEC_PER_SEC);
 

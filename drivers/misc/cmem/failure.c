@@ -109,7 +109,8 @@ static void cmem_failure_tell(struct cmem_buffer *buffer, unsigned long page)
 		return;
 	/* An allocation in progress sees the flag, and gives the buffer back. */
 	buffer->flags |= CMEM_BUFFER_FAILED;
-	if (!(buffer->flags & (CMEM_BUFFER_LIVE | CMEM_BUFFER_QUARANTINED)))
+	if (!(buffer->flags & (CMEM_BUFFER_LIVE | CMEM_BUFFER_QUARANTINED |
+			       CMEM_BUFFER_PINNED)))
 		return;
 
 	cmem_buffer_locate(buffer, &extent);

@@ -44,6 +44,7 @@ void cmem_file_init(struct cmem_file *file, const struct file *filp)
 	file->num_allocated = 0;
 	file->num_shared = 0;
 	file->num_pages = 0;
+	file->num_page_backed = 0;
 	file->changes = NULL;
 	file->changes_mm = NULL;
 	file->changes_maps = 0;

@@ -30,6 +30,7 @@ struct page;
  * @num_allocated: buffers on @allocated
  * @num_shared: buffers on @shared
  * @num_pages: pages in the buffers of both lists
+ * @num_page_backed: those in page-backed buffers
  * @changes: the page that counts mappings that have ended, or NULL
  * @changes_mm: the mm whose mappings @changes counts, NULL if it does not map the page
  * @changes_maps: number of mappings of @changes in that mm
@@ -45,6 +46,7 @@ struct cmem_file {
 	unsigned long num_allocated;
 	unsigned long num_shared;
 	u64 num_pages;
+	u64 num_page_backed;
 	struct page *changes;
 	struct mm_struct *changes_mm;
 	unsigned int changes_maps;

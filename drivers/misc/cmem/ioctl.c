@@ -36,7 +36,8 @@ int cmem_respond(const struct cmem_command *command)
 }
 
 #define CMEM_ALLOC_FLAGS (CMEM_ALLOC_CACHED | CMEM_ALLOC_PRIVATE | \
-			  CMEM_ALLOC_HEAP_FALLBACK | CMEM_ALLOC_QUARANTINE)
+			  CMEM_ALLOC_HEAP_FALLBACK | CMEM_ALLOC_QUARANTINE | \
+			  CMEM_ALLOC_PAGES)
 
 static int cmem_alloc(struct cmem_command *command)
 {

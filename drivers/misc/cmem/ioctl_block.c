@@ -18,6 +18,7 @@
 #include "file.h"
 #include "heap.h"
 #include "ioctl.h"
+#include "pins.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "quota.h"
@@ -55,7 +56,8 @@ int cmem_get_info(struct cmem_command *command)
 	info->features = CMEM_FEATURE_SCRUB | CMEM_FEATURE_PRIVATE |
 			 CMEM_FEATURE_BLOCK_ADD | CMEM_FEATURE_DMABUF |
 			 CMEM_FEATURE_QUARANTINE | CMEM_FEATURE_ANY_ADDRESS |
-			 CMEM_FEATURE_IMPORT | CMEM_FEATURE_CHANGES;
+			 CMEM_FEATURE_IMPORT | CMEM_FEATURE_CHANGES |
+			 CMEM_FEATURE_PAGES;
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP))
 		info->features |= CMEM_FEATURE_PMD;
 	info->owner = command->file->owner;
@@ -90,6 +92,10 @@ int cmem_get_block(struct cmem_command *command)
 		info->out_flags |= CMEM_BLOCK_COHERENT;
 	if (block->dma_heap_config.from_pools)
 		info->out_flags |= CMEM_BLOCK_DMA_HEAP_POOLS;
+	if (block->pages)
+		info->out_flags |= CMEM_BLOCK_PAGES;
+	if (block->can_pages)
+		info->out_flags |= CMEM_BLOCK_CAN_PAGES;
 	info->kind = block->kind;
 	info->base = cmem_block_phys(block, 0);
 	info->length = cmem_block_length(block);
@@ -110,6 +116,9 @@ int cmem_get_block(struct cmem_command *command)
 	for (i = 0; i < block->num_pools; i++)
 		info->failed += (u64)block->pools[i].failed *
 				block->pools[i].pages << PAGE_SHIFT;
+	info->pinned = (u64)block->pinned_length << PAGE_SHIFT;
+	info->pinned_buffers = block->num_pinned;
+	info->pinned_pages = block->pinned_pages;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }
@@ -141,6 +150,8 @@ int cmem_get_pool(struct cmem_command *command)
 	info->scrubbing = pool->slots.num_scrubbing;
 	info->quarantined = pool->quarantined;
 	info->failed = pool->failed;
+	info->pinned = pool->pinned;
+	info->pinned_pages = pool->pinned_pages;
 	mutex_unlock(&block->lock);
 	return cmem_respond(command);
 }
@@ -154,6 +165,7 @@ int cmem_find_pool(struct cmem_command *command)
 		return -EOPNOTSUPP;
 	if (!find->length)
 		return -EINVAL;
+	cmem_pins_look_in(find->block);
 	block = cmem_block_lock(find->block);
 	if (!block)
 		return -ENOENT;
@@ -171,7 +183,8 @@ int cmem_add_block(struct cmem_command *command)
 	int ret;
 
 	if (add->flags & ~(CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
-			   CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS))
+			   CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS |
+			   CMEM_BLOCK_PAGES))
 		return -EOPNOTSUPP;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;

@@ -33,6 +33,7 @@
 #include "file.h"
 #include "legacy.h"
 #include "legacy_layout.h"
+#include "pins.h"
 #include "registration.h"
 #include "sync.h"
 #include "vma.h"
@@ -232,11 +233,13 @@ static int cmem_legacy_get_size(struct cmem_legacy_call *call)
 
 static int cmem_legacy_get_pool(struct cmem_legacy_call *call)
 {
-	struct cmem_block *block = cmem_block_lock(call->in[1]);
+	struct cmem_block *block;
 	u64 length = call->in[0];
 	u64 heap_free;
 	int pool;
 
+	cmem_pins_look_in(call->in[1]);
+	block = cmem_block_lock(call->in[1]);
 	if (!block)
 		return -ENOENT;
 	pool = length ? cmem_block_best_pool(block, length) : -EINVAL;

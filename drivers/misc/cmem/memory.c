@@ -32,6 +32,7 @@
 #include <linux/of_address.h>
 #include <linux/of_fdt.h>
 #include <linux/page-flags.h>
+#include <linux/page_ref.h>
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
@@ -300,6 +301,17 @@ unsigned long cmem_memory_next_page(unsigned long pfn)
 #endif
 }
 
+/*
+ * Whether the kernel can pin a reserved page, and the number of references tells when it
+ * no longer does. Others who use this memory may have references. The core refuses to pin
+ * pages of ZONE_MOVABLE for long. Those of a failed page do not count: it is never used.
+ */
+static bool cmem_memory_can_pin(struct page *page)
+{
+	return PageHWPoison(page) ||
+	       (page_ref_count(page) == 1 && !is_zone_movable_page(page));
+}
+
 static int cmem_memory_check_pages(struct device *dev,
 				   struct cmem_block_config *config)
 {
@@ -308,11 +320,15 @@ static int cmem_memory_check_pages(struct device *dev,
 	unsigned long steps = 0;
 
 	config->has_pages = true;
+	config->can_pages = config->kind == CMEM_KIND_RESERVED;
 	while (pfn <= last) {
 		if (!pfn_valid(pfn)) {
 			config->has_pages = false;
+			config->can_pages = false;
 			pfn = cmem_memory_next_page(pfn);
 		} else if (PageReserved(pfn_to_page(pfn))) {
+			if (!cmem_memory_can_pin(pfn_to_page(pfn)))
+				config->can_pages = false;
 			pfn++;
 		} else {
 			phys_addr_t phys = PFN_PHYS(pfn);
@@ -365,7 +381,8 @@ static int cmem_memory_check_efi(struct device *dev,
  * cmem_memory_check - check that memory can become a block
  * @dev: for messages
  * @config: has the range and the kind. The kind is corrected if the memory turns out to
- *	be something else. @is_ram and @has_pages are set.
+ *	be something else. @is_ram, @has_pages and @can_pages are set. @pages is cleared
+ *	if the memory can't have that, which is logged.
  *
  * The memory must exist, and the page allocator must not own it: the worst error of this
  * driver would be to allocate a page that the page allocator also allocates. May sleep.
@@ -416,7 +433,13 @@ int cmem_memory_check(struct device *dev, struct cmem_block_config *config)
 	/* The linear map contains only RAM, whether or not the node has no-map. */
 	if (!ram && config->kind == CMEM_KIND_RESERVED)
 		config->kind = CMEM_KIND_CARVEOUT;
-	return cmem_memory_check_pages(dev, config);
+	ret = cmem_memory_check_pages(dev, config);
+	if (!ret && config->pages && !config->can_pages) {
+		dev_err(dev, "block %d: its buffers can't be page-backed: %#llx bytes at %pa are not in the kernel's linear map, or others use their pages, or they are in ZONE_MOVABLE: must be reserved memory without no-map, cmem_carveout= or CMA\n",
+			config->id, config->length, &config->base);
+		config->pages = false;
+	}
+	return ret;
 }
 
 /* Firmware memory that is not RAM, and that drivers may claim later */

@@ -27,6 +27,7 @@ int cmem_memory_check_unknown(struct device *dev,
  * @placed_by_kernel: it had no address of its own
  * @quarantine: which of its buffers go into quarantine, and for how long
  * @dma_heap: the DMA-BUF heaps of a block in it
+ * @pages: its cached buffers are page-backed
  */
 struct cmem_region {
 	struct list_head in_regions;
@@ -39,6 +40,7 @@ struct cmem_region {
 	bool placed_by_kernel;
 	struct cmem_quarantine_config quarantine;
 	struct cmem_dma_heap_config dma_heap;
+	bool pages;
 };
 
 int cmem_region_remember(const struct cmem_block_config *config, bool coherent);

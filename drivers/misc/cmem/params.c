@@ -71,6 +71,14 @@ module_param_named(dma_heap_pools_2, cmem_params[2].dma_heap_pools, bool, 0444);
 MODULE_PARM_DESC(dma_heap_pools_2, "as dma_heap_pools, of block 2");
 module_param_named(dma_heap_pools_3, cmem_params[3].dma_heap_pools, bool, 0444);
 MODULE_PARM_DESC(dma_heap_pools_3, "as dma_heap_pools, of block 3");
+module_param_named(page_backed, cmem_params[0].page_backed, bool, 0444);
+MODULE_PARM_DESC(page_backed, "cached buffers are page-backed, for O_DIRECT and the like: block 0");
+module_param_named(page_backed_1, cmem_params[1].page_backed, bool, 0444);
+MODULE_PARM_DESC(page_backed_1, "as page_backed, of block 1");
+module_param_named(page_backed_2, cmem_params[2].page_backed, bool, 0444);
+MODULE_PARM_DESC(page_backed_2, "as page_backed, of block 2");
+module_param_named(page_backed_3, cmem_params[3].page_backed, bool, 0444);
+MODULE_PARM_DESC(page_backed_3, "as page_backed, of block 3");
 
 static char *cmem_dma_heap_names[CMEM_PARAM_BLOCKS];
 static char *cmem_dma_heap_names_cma;
@@ -174,7 +182,7 @@ void __init cmem_params_create_blocks(struct device *dev)
 		const char *suffix = cmem_param_suffix(id);
 
 		if (!cmem_params_have_range(id) && !params->pools &&
-		    !params->quarantine && !params->dma_heap_pools)
+		    !params->quarantine && !params->dma_heap_pools && !params->page_backed)
 			continue;
 		if (cmem_config_of_has_block(id)) {
 			if (cmem_params_have_range(id) || params->pools)
@@ -182,6 +190,9 @@ void __init cmem_params_create_blocks(struct device *dev)
 					   id, suffix, suffix, suffix);
 			if (params->quarantine)
 				dev_notice(dev, "block %d: it is in the device tree: quarantine%s= is ignored, ti,quarantine of its node is what counts\n",
+					   id, suffix);
+			if (params->page_backed)
+				dev_notice(dev, "block %d: it is in the device tree: page_backed%s= is ignored, ti,page-backed of its node is what counts\n",
 					   id, suffix);
 			if (params->dma_heap_pools)
 				dev_notice(dev, "block %d: it is in the device tree: dma_heap_pools%s= is ignored, ti,dma-heap-pools of its node is what counts\n",
@@ -255,6 +266,7 @@ int __init cmem_params_create_carveout(struct device *dev, phys_addr_t base,
 		.length = length,
 		.dma_heap.from_pools = id < CMEM_PARAM_BLOCKS &&
 				       cmem_params[id].dma_heap_pools,
+		.pages = id < CMEM_PARAM_BLOCKS && cmem_params[id].page_backed,
 	};
 	if (id < CMEM_PARAM_BLOCKS && cmem_params[id].pools) {
 		cmem_params_done[id] = true;

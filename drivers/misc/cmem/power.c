@@ -53,9 +53,15 @@ static bool cmem_power_is_lost(const struct cmem_block *block,
 	return !block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED);
 }
 
+/* Whether a program, a device or the kernel itself may still use the contents */
+static bool cmem_power_in_use(const struct cmem_buffer *buffer)
+{
+	return buffer->flags & (CMEM_BUFFER_LIVE | CMEM_BUFFER_PINNED);
+}
+
 /*
- * Visit the live buffers until @fn returns true, and return the buffer for which it does.
- * The block is locked.
+ * Visit the buffers in use until @fn returns true, and return the buffer for which it
+ * does. The block is locked.
  */
 static struct cmem_buffer *
 cmem_power_walk(struct cmem_block *block,
@@ -71,7 +77,7 @@ cmem_power_walk(struct cmem_block *block,
 		const struct cmem_carved_pool *pool = &block->pools[i];
 
 		for (slot = 0; slot < pool->slots.count; slot++)
-			if (pool->buffers[slot].flags & CMEM_BUFFER_LIVE &&
+			if (cmem_power_in_use(&pool->buffers[slot]) &&
 			    fn(block, &pool->buffers[slot]))
 				return &pool->buffers[slot];
 	}
@@ -80,7 +86,7 @@ cmem_power_walk(struct cmem_block *block,
 		heap_buffer = cmem_heap_next(&block->heap, &page, block->num_pages - 1);
 		if (!heap_buffer)
 			break;
-		if (heap_buffer->buffer.flags & CMEM_BUFFER_LIVE &&
+		if (cmem_power_in_use(&heap_buffer->buffer) &&
 		    fn(block, &heap_buffer->buffer))
 			return &heap_buffer->buffer;
 		page += heap_buffer->pages;

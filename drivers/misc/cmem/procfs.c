@@ -395,14 +395,16 @@ void cmem_show_fdinfo(struct seq_file *m, struct file *filp)
 {
 	struct cmem_file *file = cmem_file_of(filp);
 	unsigned long buffers;
-	u64 pages;
+	u64 pages, page_backed;
 
 	spin_lock(&file->lock);
 	buffers = file->num_allocated + file->num_shared;
 	pages = file->num_pages;
+	page_backed = file->num_page_backed;
 	spin_unlock(&file->lock);
 
 	seq_printf(m, "cmem-owner:\t%llu\n", file->owner);
 	seq_printf(m, "cmem-buffers:\t%lu\ncmem-bytes:\t%llu\n", buffers,
 		   pages << PAGE_SHIFT);
+	seq_printf(m, "cmem-page-backed-bytes:\t%llu\n", page_backed << PAGE_SHIFT);
 }

@@ -31,6 +31,7 @@
 #include "block.h"
 #include "buffer.h"
 #include "config.h"
+#include "pins.h"
 #include "quarantine.h"
 #include "remoteproc.h"
 #include "trace.h"
@@ -63,11 +64,8 @@ static unsigned long cmem_quarantine_count(const struct cmem_buffer *buffer,
 {
 	struct cmem_block *block = cmem_buffer_block(buffer);
 	unsigned long pages = cmem_buffer_length(buffer) >> PAGE_SHIFT;
-	struct cmem_carved_pool *pool = buffer->pool;
+	struct cmem_carved_pool *pool = cmem_buffer_pool(buffer);
 
-	/* The CMA block keeps its pools' buffers like those of a heap. */
-	if (!pool && cmem_heap_buffer(buffer)->pool >= 0)
-		pool = &block->pools[cmem_heap_buffer(buffer)->pool];
 	if (pool)
 		pool->quarantined += change;
 	/* The work item of a remote processor reads this without the lock. */
@@ -107,16 +105,24 @@ void cmem_quarantine_add(struct cmem_buffer *buffer)
 	cmem_rproc_look(block);
 }
 
-/* Take a buffer out of quarantine and free it. The block is locked. */
+/*
+ * Take a buffer out of quarantine and free it. The block is locked. The lock may be
+ * dropped meanwhile.
+ */
 static unsigned long cmem_quarantine_take(struct cmem_buffer *buffer)
 {
 	struct cmem_extent extent;
 	unsigned long pages;
 
 	cmem_buffer_locate(buffer, &extent);
-	trace_cmem_release(extent.block, extent.start, extent.pages);
 	list_del(&buffer->in_block);
 	pages = cmem_quarantine_count(buffer, -1);
+	if (buffer->flags & CMEM_BUFFER_PAGES) {
+		buffer->flags |= CMEM_BUFFER_SHARED;
+		cmem_pins_release(buffer);
+		return pages;
+	}
+	trace_cmem_release(extent.block, extent.start, extent.pages);
 	buffer->first.file = NULL;
 	buffer->first.next = NULL;
 	/* No owner may get it back uncleaned. */

@@ -41,6 +41,7 @@ int cmem_region_remember(const struct cmem_block_config *config, bool coherent)
 	region->placed_by_kernel = config->placed_by_kernel;
 	region->quarantine = config->quarantine;
 	region->dma_heap = config->dma_heap;
+	region->pages = config->pages;
 	/* If creating the block fails and is retried, the newest entry is found first. */
 	list_add(&region->in_regions, &cmem_regions);
 	return 0;

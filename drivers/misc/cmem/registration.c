@@ -183,6 +183,8 @@ static __always_inline void cmem_registration_end(struct cmem_buffer *buffer,
 	else
 		file->num_allocated--;
 	file->num_pages -= pages;
+	if (buffer->flags & CMEM_BUFFER_PAGES)
+		file->num_page_backed -= pages;
 	spin_unlock(&file->lock);
 
 	if (sharer) {
@@ -349,6 +351,8 @@ cmem_registration_add(struct cmem_file *file, struct cmem_buffer *buffer,
 	list_add(&registration->in_file, &file->shared);
 	file->num_shared++;
 	file->num_pages += pages;
+	if (buffer->flags & CMEM_BUFFER_PAGES)
+		file->num_page_backed += pages;
 	spin_unlock(&file->lock);
 
 	refcount_inc(&buffer->refs);

@@ -22,12 +22,14 @@ TRACE_DEFINE_ENUM(CMEM_BUFFER_PRIVATE);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_SHARED);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_QUARANTINE);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_FAILED);
+TRACE_DEFINE_ENUM(CMEM_BUFFER_PAGES);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_ABANDONED);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_QUARANTINED);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_UNSNOOPED);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_SNOOPED);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_ALIASED);
 TRACE_DEFINE_ENUM(CMEM_BUFFER_EXPORTED);
+TRACE_DEFINE_ENUM(CMEM_BUFFER_PINNED);
 TRACE_DEFINE_ENUM(CMEM_SYNC_WRITE_BACK);
 TRACE_DEFINE_ENUM(CMEM_SYNC_INVALIDATE);
 TRACE_DEFINE_ENUM(CMEM_SYNC_WRITE_BACK_INVALIDATE);
@@ -71,6 +73,13 @@ DEFINE_EVENT(cmem_pages, cmem_quarantine,
 	TP_ARGS(block, start, pages)
 );
 
+/* The last reference on a page-backed buffer has ended, but its pages may be in use. */
+DEFINE_EVENT(cmem_pages, cmem_pin,
+	TP_PROTO(const struct cmem_block *block, unsigned long start,
+		 unsigned long pages),
+	TP_ARGS(block, start, pages)
+);
+
 DECLARE_EVENT_CLASS(cmem_registration,
 	TP_PROTO(const struct cmem_file *file, const struct cmem_extent *extent,
 		 u16 flags),
@@ -101,12 +110,14 @@ DECLARE_EVENT_CLASS(cmem_registration,
 				{ CMEM_BUFFER_SHARED, "shared" },
 				{ CMEM_BUFFER_QUARANTINE, "quarantine" },
 				{ CMEM_BUFFER_FAILED, "failed" },
+				{ CMEM_BUFFER_PAGES, "pages" },
 				{ CMEM_BUFFER_ABANDONED, "abandoned" },
 				{ CMEM_BUFFER_QUARANTINED, "quarantined" },
 				{ CMEM_BUFFER_UNSNOOPED, "unsnooped" },
 				{ CMEM_BUFFER_SNOOPED, "snooped" },
 				{ CMEM_BUFFER_ALIASED, "aliased" },
-				{ CMEM_BUFFER_EXPORTED, "exported" }))
+				{ CMEM_BUFFER_EXPORTED, "exported" },
+				{ CMEM_BUFFER_PINNED, "pinned" }))
 );
 
 /* A file has allocated a buffer or, with owner 0, a DMA-BUF heap has. */

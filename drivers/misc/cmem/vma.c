@@ -11,6 +11,10 @@
  * the rest at once, which is cheaper than one fault per page: at most the two ends, if
  * there are huge pages. Faults map all of it again after a split or a move unmapped it.
  *
+ * A page-backed buffer is mapped with its struct pages (VM_MIXEDMAP), each by an entry of
+ * its own, so get_user_pages() finds them. The core counts each entry as a reference to
+ * its page. pins.c waits for the others.
+ *
  * x86 tracks the memory type of mappings of memory that is not RAM. The block's alias
  * reserves the type for its whole lifetime, and all mappings follow it.
  */
@@ -39,6 +43,9 @@
 
 /* Size that mmap() maps, page by page, before it may reschedule */
 #define CMEM_VMA_STEP		(512 * PAGE_SIZE)
+
+/* Struct pages that are mapped at once */
+#define CMEM_VMA_BATCH		32UL
 
 static unsigned long cmem_vma_pfn(const struct vm_area_struct *vma,
 				  unsigned long address)
@@ -96,6 +103,12 @@ static void cmem_vma_open(struct vm_area_struct *vma)
 	trace_cmem_map(vma);
 }
 
+/* Whether the entries are of struct pages. The buffer was allocated for that. */
+static bool cmem_vma_has_pages(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_MIXEDMAP;
+}
+
 static bool cmem_vma_is_dmabuf(const struct vm_area_struct *vma)
 {
 	return cmem_space_is_dmabuf(vma->vm_pgoff);
@@ -140,7 +153,7 @@ static void cmem_vma_holder_close(struct vm_area_struct *vma)
 static bool cmem_vma_allows_huge(const struct vm_area_struct *vma)
 {
 	return has_transparent_hugepage() &&
-	       !(vma->vm_flags & (VM_NOHUGEPAGE | VM_UFFD_WP));
+	       !(vma->vm_flags & (VM_MIXEDMAP | VM_NOHUGEPAGE | VM_UFFD_WP));
 }
 
 /*
@@ -195,6 +208,29 @@ static vm_fault_t cmem_vma_fault_huge(struct vm_fault *vmf)
 #endif
 
 /*
+ * mmap() has mapped all pages, so a fault is rare: after madvise(MADV_DONTNEED), or
+ * after a failure of other pages. It makes the entry itself: if the core made it, from
+ * vmf->page, the page could fail and be unmapped before that.
+ */
+static vm_fault_t cmem_vma_fault_page(struct vm_fault *vmf)
+{
+	struct page *page = pfn_to_page(cmem_vma_pfn(vmf->vma, vmf->address));
+	int ret;
+
+	if (cmem_vma_failed(vmf->vma, vmf->address, PAGE_SIZE))
+		return VM_FAULT_HWPOISON;
+	/* Only the core replaces the markers of userfaultfd. */
+	if (vmf->vma->vm_flags & VM_UFFD_WP) {
+		get_page(page);
+		vmf->page = page;
+		return 0;
+	}
+	ret = vm_insert_page(vmf->vma, vmf->address, page);
+	/* Another fault may have won the race. */
+	return ret && ret != -EBUSY ? vmf_error(ret) : VM_FAULT_NOPAGE;
+}
+
+/*
  * With PR_SET_THP_DISABLE, the core does not request huge pages, but this fault tries
  * one all the same. Another thread may still be in the huge fault of the same address,
  * with only the VMA's lock held. This fault holds the mmap_lock, so neither waits for
@@ -234,13 +270,17 @@ static vm_fault_t cmem_vma_fault_any(struct vm_fault *vmf)
 static vm_fault_t cmem_vma_fault(struct vm_fault *vmf)
 {
 	int idx = cmem_failure_fault_begin();
-	vm_fault_t ret = cmem_vma_fault_any(vmf);
+	vm_fault_t ret;
 
+	if (cmem_vma_has_pages(vmf->vma))
+		ret = cmem_vma_fault_page(vmf);
+	else
+		ret = cmem_vma_fault_any(vmf);
 	cmem_failure_fault_end(idx);
 	return ret;
 }
 
-/* For debuggers: the core can't access VM_PFNMAP memory. */
+/* For debuggers: the core can't access VM_PFNMAP memory. It can access struct pages. */
 static int cmem_vma_access(struct vm_area_struct *vma, unsigned long address,
 			   void *data, int length, int write)
 {
@@ -334,16 +374,44 @@ struct vm_area_struct *cmem_vma_lock(unsigned long address,
 	return ERR_PTR(-EFAULT);
 }
 
+/* Map struct pages. The VMA is new, so nobody else sees its changed protection. */
+static int cmem_vma_insert_pages(struct vm_area_struct *vma, unsigned long start,
+				 unsigned long end, unsigned long pfn)
+{
+	struct page *pages[CMEM_VMA_BATCH];
+	pgprot_t prot = vma->vm_page_prot;
+	unsigned long i, count, left;
+	int ret = 0;
+
+	vma->vm_page_prot = cmem_vma_prot(vma);
+	for (; start < end && !ret; start += count * PAGE_SIZE, pfn += count) {
+		count = min(PHYS_PFN(end - start), CMEM_VMA_BATCH);
+		for (i = 0; i < count; i++)
+			pages[i] = pfn_to_page(pfn + i);
+		left = count;
+		ret = vm_insert_pages(vma, start, pages, &left);
+	}
+	vma->vm_page_prot = prot;
+	return ret;
+}
+
+static int cmem_vma_map_range(struct vm_area_struct *vma, unsigned long start,
+			      unsigned long end, unsigned long pfn)
+{
+	if (cmem_vma_has_pages(vma))
+		return cmem_vma_insert_pages(vma, start, end, pfn);
+	return remap_pfn_range(vma, start, pfn, end - start, cmem_vma_prot(vma));
+}
+
 static int cmem_vma_map_pages(struct vm_area_struct *vma, unsigned long start,
 			      unsigned long end, unsigned long pfn)
 {
-	pgprot_t prot = cmem_vma_prot(vma);
 	unsigned long next;
 	int ret;
 
 	while (start < end) {
 		next = min(end, ALIGN(start + 1, CMEM_VMA_STEP));
-		ret = remap_pfn_range(vma, start, pfn, next - start, prot);
+		ret = cmem_vma_map_range(vma, start, next, pfn);
 		if (ret)
 			return ret;
 		pfn += PHYS_PFN(next - start);
@@ -415,17 +483,26 @@ static int cmem_vma_map(struct vm_area_struct *vma, struct cmem_buffer *buffer,
 
 	if (!block->coherent && !(buffer->flags & CMEM_BUFFER_CACHED))
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
-	pfnmap_setup_cachemode_pfn(cmem_vma_pfn(vma, vma->vm_start),
-				   &vma->vm_page_prot);
-	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
-		     VM_MAYEXEC);
+	if (buffer->flags & CMEM_BUFFER_PAGES) {
+		vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP,
+			     VM_MAYEXEC);
+	} else {
+		pfnmap_setup_cachemode_pfn(cmem_vma_pfn(vma, vma->vm_start),
+					   &vma->vm_page_prot);
+		vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
+			     VM_MAYEXEC);
+	}
 
 	vma->vm_private_data = buffer;
 	ret = cmem_vma_populate(vma);
 	if (ret) {
-		/* The core unmaps what was mapped, but only after the put. */
-		zap_special_vma_range(vma, vma->vm_start,
-				      vma->vm_end - vma->vm_start);
+		/*
+		 * The core unmaps what was mapped, but only after the put. Struct pages
+		 * have references until then, so their buffer becomes pinned.
+		 */
+		if (!cmem_vma_has_pages(vma))
+			zap_special_vma_range(vma, vma->vm_start,
+					      vma->vm_end - vma->vm_start);
 		cmem_buffer_put(buffer);
 		return ret;
 	}

@@ -90,8 +90,12 @@
  *    members of struct cmem_info and struct cmem_resolve, and struct cmem_changes
  *
  * Before version 4, mmap() required a registration.
+ *
+ * Version 5 added page-backed buffers: CMEM_ALLOC_PAGES, CMEM_BLOCK_PAGES,
+ * CMEM_BLOCK_CAN_PAGES, and the last members of struct cmem_block_info and struct
+ * cmem_pool_info.
  */
-#define CMEM_ABI_VERSION	4
+#define CMEM_ABI_VERSION	5
 
 /** CMEM_IOCTL_TYPE - the ioctl type, see ioctl-number.rst */
 #define CMEM_IOCTL_TYPE		0xC7
@@ -183,6 +187,7 @@ enum cmem_info_flags {
  * @CMEM_FEATURE_ANY_ADDRESS: CMEM_SYNC_BY_PHYS and CMEM_EXPORT_USER_ADDR are available
  * @CMEM_FEATURE_IMPORT: CMEM_IOCTL_IMPORT is available
  * @CMEM_FEATURE_CHANGES: struct cmem_changes is available
+ * @CMEM_FEATURE_PAGES: CMEM_ALLOC_PAGES is available, in blocks with CMEM_BLOCK_CAN_PAGES
  */
 enum cmem_features {
 	CMEM_FEATURE_SCRUB	= 1 << 0,
@@ -194,6 +199,7 @@ enum cmem_features {
 	CMEM_FEATURE_ANY_ADDRESS = 1 << 6,
 	CMEM_FEATURE_IMPORT	= 1 << 7,
 	CMEM_FEATURE_CHANGES	= 1 << 8,
+	CMEM_FEATURE_PAGES	= 1 << 9,
 };
 
 /**
@@ -280,6 +286,12 @@ enum cmem_block_kind {
  *     for other buffers.
  * @CMEM_BLOCK_DMA_HEAP_POOLS: since version 4: its DMA-BUF heaps use a longer buffer of a
  *     pool when neither a pool of the requested length nor the heap has room
+ * @CMEM_BLOCK_PAGES: since version 5: all cached buffers of the block are as with
+ *     CMEM_ALLOC_PAGES. With CMEM_BLOCK_COHERENT, these are all its buffers.
+ * @CMEM_BLOCK_CAN_PAGES: out only, since version 5: the block has memory for
+ *     CMEM_ALLOC_PAGES. The kernel uses it through its linear map: reserved memory
+ *     without no-map and cmem_carveout=, unless others use its pages or they are in
+ *     ZONE_MOVABLE; and CMA areas if the kernel refuses to pin these for long.
  */
 enum cmem_block_flags {
 	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
@@ -289,6 +301,8 @@ enum cmem_block_flags {
 	CMEM_BLOCK_IS_MEMORY		= 1 << 4,
 	CMEM_BLOCK_COHERENT		= 1 << 5,
 	CMEM_BLOCK_DMA_HEAP_POOLS	= 1 << 6,
+	CMEM_BLOCK_PAGES		= 1 << 7,
+	CMEM_BLOCK_CAN_PAGES		= 1 << 8,
 };
 
 /**
@@ -316,6 +330,11 @@ enum cmem_block_flags {
  * @failed: out: bytes of the block that are kept out of use because memory there has
  *     failed: in a pool, the whole buffer. They are not free. Always 0 for
  *     CMEM_BLOCK_CMA, where the kernel keeps such memory to itself.
+ * @pinned: out: bytes of the buffers that nobody holds any more, but whose pages may be
+ *     in use (CMEM_ALLOC_PAGES). They are not free.
+ * @pinned_buffers: out: number of these buffers
+ * @pinned_pages: out: number of their pages that were in use when the kernel last looked,
+ *     each of cmem_info.alignment bytes
  *
  * Describe a block. The heap of CMEM_BLOCK_CMA may be a share of the kernel's global area
  * (cmem.cma_share). What others have taken from that area is not known here, and counts
@@ -342,6 +361,9 @@ struct cmem_block_info {
 	__aligned_u64 quota;
 	__aligned_u64 charged;
 	__aligned_u64 failed;
+	__aligned_u64 pinned;
+	__aligned_u64 pinned_buffers;
+	__aligned_u64 pinned_pages;
 };
 #define CMEM_IOCTL_GET_BLOCK	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_BLOCK)
 
@@ -363,6 +385,10 @@ struct cmem_block_info {
  * @quarantined: out: number of buffers in quarantine. They are not free.
  * @failed: out: number of buffers that are kept out of use because memory there has
  *     failed. They are not free.
+ * @pinned: out: number of buffers that nobody holds any more, but whose pages may be in
+ *     use (CMEM_ALLOC_PAGES). They are not free.
+ * @pinned_pages: out: number of their pages that were in use when the kernel last looked,
+ *     each of cmem_info.alignment bytes
  *
  * Describe a pool. ENOENT: there is no such block, or no such pool in it.
  */
@@ -382,6 +408,8 @@ struct cmem_pool_info {
 	__u32 __reserved;
 	__u32 quarantined;
 	__u32 failed;
+	__aligned_u64 pinned;
+	__aligned_u64 pinned_pages;
 };
 #define CMEM_IOCTL_GET_POOL	_IO(CMEM_IOCTL_TYPE, CMEM_CMD_GET_POOL)
 
@@ -430,6 +458,18 @@ struct cmem_find_pool {
  *     mapped with, gets SIGBUS (BUS_MCEERR_AR). The page can no longer be mapped, and
  *     cache maintenance leaves it out. The rest of the buffer is as before. The buffer is
  *     never allocated again after it is freed.
+ * @CMEM_ALLOC_PAGES: since version 5: a page-backed buffer: its mappings are of struct
+ *     pages, so all system calls accept them that a mapping of a file or of malloc()'s
+ *     memory can be passed to: O_DIRECT, io_uring, MSG_ZEROCOPY, vmsplice(),
+ *     process_vm_readv(). V4L2's USERPTR, io_uring's registered buffers and all else that
+ *     pins pages for long is EFAULT in CMEM_BLOCK_CMA. Not for KVM's guests nor for VFIO,
+ *     which never give back pages of reserved memory: the buffer would stay pinned until
+ *     the machine is rebooted. Each page has a page table entry of its own. The
+ *     block must have CMEM_BLOCK_CAN_PAGES, and CMEM_ALLOC_CACHED is needed unless the
+ *     block has CMEM_BLOCK_COHERENT. I/O keeps using the pages after the buffer is freed,
+ *     unmapped and its program has ended. Until it has finished, the buffer is pinned: its
+ *     memory is not free, and its user stays charged. Reported for each cached buffer of
+ *     a block with CMEM_BLOCK_PAGES.
  */
 enum cmem_alloc_flags {
 	CMEM_ALLOC_CACHED		= 1 << 0,
@@ -437,6 +477,7 @@ enum cmem_alloc_flags {
 	CMEM_ALLOC_HEAP_FALLBACK	= 1 << 2,
 	CMEM_ALLOC_QUARANTINE		= 1 << 3,
 	CMEM_ALLOC_FAILED		= 1 << 4,
+	CMEM_ALLOC_PAGES		= 1 << 5,
 };
 
 /**
@@ -464,11 +505,12 @@ enum cmem_alloc_flags {
  * page from a heap start on a huge page boundary if a free one exists.
  *
  * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has buffers
- * of that length and alignment; ENOMEM: no room, or more than the user's quota, which
+ * of that length and alignment; EOPNOTSUPP: CMEM_ALLOC_PAGES and a block without
+ * CMEM_BLOCK_CAN_PAGES; ENOMEM: no room, or more than the user's quota, which
  * does not apply to files that were opened with CAP_SYS_RESOURCE, or more than the share
  * that CMEM_BLOCK_CMA has of the global area; EINVAL: @length is longer than the buffers
- * of the named pool or than the block, or @alignment is larger than the pool's;
- * EINTR: a fatal signal arrived.
+ * of the named pool or than the block, or @alignment is larger than the pool's, or
+ * CMEM_ALLOC_PAGES needs CMEM_ALLOC_CACHED; EINTR: a fatal signal arrived.
  */
 struct cmem_alloc {
 	__u32 size;
@@ -521,8 +563,8 @@ enum cmem_register_flags {
  * @mmap_offset: out: the offset to mmap() this buffer at
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
- * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and CMEM_ALLOC_QUARANTINE as
- *     allocated; CMEM_ALLOC_FAILED as it is now
+ * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE, CMEM_ALLOC_QUARANTINE and
+ *     CMEM_ALLOC_PAGES as allocated; CMEM_ALLOC_FAILED as it is now
  * @dmabuf_fd: in: with CMEM_REGISTER_DMABUF the file descriptor of a DMA-BUF, otherwise 0
  *
  * Register the calling file for a buffer that another file allocated. Each registration
@@ -562,8 +604,8 @@ struct cmem_register {
  * @contiguous: out: bytes from there to the end of the mapping, all physically contiguous
  * @buffer_addr: out: the physical address of the buffer's first byte
  * @buffer_length: out: the buffer's length
- * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE and CMEM_ALLOC_QUARANTINE as
- *     allocated; CMEM_ALLOC_FAILED as it is now
+ * @buffer_flags: out: CMEM_ALLOC_CACHED, CMEM_ALLOC_PRIVATE, CMEM_ALLOC_QUARANTINE and
+ *     CMEM_ALLOC_PAGES as allocated; CMEM_ALLOC_FAILED as it is now
  * @block: out: the number of its block
  * @pool: out: the number of its pool, or CMEM_POOL_HEAP
  * @__reserved: must be 0
@@ -743,7 +785,7 @@ struct cmem_block_pool {
  * @size: sizeof(struct cmem_block_add)
  * @block: in: the number for the block, 0 or more
  * @flags: in: CMEM_BLOCK_KEEP_CONTENTS, CMEM_BLOCK_QUARANTINE, CMEM_BLOCK_IS_MEMORY,
- *     CMEM_BLOCK_DMA_HEAP_POOLS
+ *     CMEM_BLOCK_DMA_HEAP_POOLS, CMEM_BLOCK_PAGES
  * @num_pools: in: number of pools, at most CMEM_MAX_POOLS
  * @base: in: physical address of its first byte, a multiple of the alignment
  * @length: in: in bytes, a multiple of the alignment
@@ -789,7 +831,8 @@ struct cmem_block_pool {
  * EOVERFLOW: more than CMEM_MAX_POOLS, more than CMEM_MAX_DMA_HEAP_NAMES, or pools that
  * are larger than any memory; ENOSPC: pools that are larger than the block; EEXIST: there
  * is a block of this number; EBUSY: the memory is System RAM, in another block, or in use
- * by something else; ENXIO: nothing says that there is memory; EFAULT: @pools or
+ * by something else; ENXIO: nothing says that there is memory; EOPNOTSUPP: an unknown
+ * flag, or CMEM_BLOCK_PAGES for memory that can't have it; EFAULT: @pools or
  * @dma_heap_names can't be read; ENOMEM: no kernel memory; EINTR: a fatal signal arrived.
  */
 struct cmem_block_add {

@@ -123,6 +123,7 @@ static void print(const struct cmem_alloc *buffers, unsigned int count, unsigned
 		json_bool("cached", flags & CMEM_ALLOC_CACHED);
 		json_bool("private", flags & CMEM_ALLOC_PRIVATE);
 		json_bool("quarantine", flags & CMEM_ALLOC_QUARANTINE);
+		json_bool("page_backed", flags & CMEM_ALLOC_PAGES);
 		json_close('}');
 	}
 	json_close(']');
@@ -275,6 +276,7 @@ static void parse(int argc, char **argv, struct wish *wish)
 		{ "private", no_argument, NULL, OPTION_OWN },
 		{ "or-heap", no_argument, NULL, OPTION_OWN + 1 },
 		{ "quarantine", no_argument, NULL, OPTION_OWN + 2 },
+		{ "pages", no_argument, NULL, OPTION_OWN + 3 },
 		COMMON_OPTIONS
 	};
 	int c;
@@ -320,6 +322,9 @@ static void parse(int argc, char **argv, struct wish *wish)
 			break;
 		case OPTION_OWN + 2:
 			wish->flags |= CMEM_ALLOC_QUARANTINE;
+			break;
+		case OPTION_OWN + 3:
+			wish->flags |= CMEM_ALLOC_PAGES | CMEM_ALLOC_CACHED;
 			break;
 		}
 	}
@@ -374,6 +379,7 @@ const struct command alloc_command = {
 "  -n, --count=N       so many buffers, or none: 1 by default\n"
 "  -c, --cached        mappings are cached\n"
 "      --private       nobody can register for it by its address\n"
+"      --pages         page-backed, and cached: for O_DIRECT, io_uring and the like\n"
 "      --quarantine    if this is killed, nobody gets it until cmemctl release\n"
 "  -x, --exec=COMMAND  hold as long as a shell runs COMMAND, with the addresses in\n"
 "                      CMEM_ADDRESSES and the length in CMEM_LENGTH, and return its\n"

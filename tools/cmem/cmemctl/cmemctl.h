@@ -197,8 +197,15 @@ int device_sync(int fd, volatile void *address, uint64_t length, unsigned int op
 /* extents.c: the use of each address of a block */
 
 enum extent_state {
-	FREE_CLEAN, FREE_DIRTY, FREE_UNKNOWN, SCRUBBING, HELD, QUARANTINE, FAILED, UNKNOWN, NUM_STATES
+	FREE_CLEAN, FREE_DIRTY, FREE_UNKNOWN, SCRUBBING, HELD, QUARANTINE, PINNED,
+	FAILED, UNKNOWN, NUM_STATES
 };
+
+/* Memory in these states is not free. Each such extent is one buffer. */
+static inline bool is_buffer(enum extent_state state)
+{
+	return state == HELD || state == QUARANTINE || state == PINNED;
+}
 
 struct registration {
 	uint64_t owner;
@@ -212,14 +219,16 @@ struct extent {
 	enum extent_state state;
 	bool cached;
 	bool private;
-	bool failed;		/* held or quarantined memory with failures */
+	bool failed;		/* held, quarantined or pinned memory with failures */
+	bool pages;		/* page-backed */
 	unsigned int mappings;
 	struct registration *owner;
 	unsigned int owners;
 	uint64_t *dmabuf;	/* inodes of its DMA-BUFs */
 	unsigned int dmabufs;
 	unsigned int share;	/* shares.c: the holder */
-	uint64_t last_owner;	/* of quarantined memory, or 0 */
+	uint64_t last_owner;	/* of quarantined or pinned memory, or 0 */
+	uint64_t in_use;	/* pages of pinned memory that are still in use */
 	double since;		/* seconds since boot */
 };
 

@@ -279,7 +279,7 @@ static const char *const parameters[] = {
 	"cmem.legacy_version", "cmem.useHeapIfPoolUnavailable", "cmem.scrub_delay_ms",
 	"cmem.share", "cmem.cma_share", "cmem.quarantine_cma", "cmem.dma_heap_names_cma",
 	"cmem.allowOverlap", "cmem.phys_start", "cmem.phys_end", "cmem.pools", "cmem.quarantine",
-	"cmem.is_memory", "cmem.dma_heap_pools", "cmem.dma_heap_names",
+	"cmem.is_memory", "cmem.dma_heap_pools", "cmem.page_backed", "cmem.page_backed_cma", "cmem.dma_heap_names",
 	"cmemk.phys_start", "cmemk.phys_end", "cmemk.pools", "cmemk.allowOverlap",
 	"cmemk.useHeapIfPoolUnavailable",
 };
@@ -288,7 +288,8 @@ static const char *const parameters[] = {
 static bool has_number(const char *name)
 {
 	return strstr(name, ".phys_") || strstr(name, ".pools") || strstr(name, ".is_memory") ||
-	       strstr(name, ".dma_heap_") || strstr(name, ".quarantine");
+	       strstr(name, ".dma_heap_") || strstr(name, ".quarantine") ||
+	       strstr(name, ".page_backed");
 }
 
 /* The kernel treats - and _ the same. */

@@ -29,13 +29,14 @@ static const char *const node_properties[] = {
 	"compatible", "#address-cells", "#size-cells", "#pool-size-cells", "memory-region",
 	"memory-region-names", "cmem-buf-pools", "ti,quarantine", "ti,quarantine-ms", "ti,rprocs",
 	"ti,user-quota", "ti,user-quota-percent", "ti,dma-heap-names", "ti,dma-heap-pools",
-	"dma-coherent", "status",
+	"ti,page-backed", "dma-coherent", "status",
 };
 
 static const char *const block_properties[] = {
 	"reg", "memory-region", "sram", "cmem-buf-pools", "ti,keep-contents", "ti,is-memory",
 	"ti,shared-region", "ti,quarantine", "ti,quarantine-ms", "ti,rprocs", "ti,user-quota",
-	"ti,user-quota-percent", "ti,dma-heap-names", "ti,dma-heap-pools", "status",
+	"ti,user-quota-percent", "ti,dma-heap-names", "ti,dma-heap-pools",
+	"ti,page-backed", "status",
 };
 
 static bool is_among(const char *name, const char *const *names, size_t count)

@@ -27,6 +27,7 @@ const char *state_name(enum extent_state state)
 		[SCRUBBING] = "scrubbing",
 		[HELD] = "held",
 		[QUARANTINE] = "quarantine",
+		[PINNED] = "pinned",
 		[FAILED] = "failed",
 		[UNKNOWN] = "unknown",
 	};
@@ -46,7 +47,7 @@ static void append(struct list *list, const struct extent *extent)
 	struct extent *last = to->count ? &to->extent[to->count - 1] : NULL;
 
 	if (last && last->state == extent->state && last->pool == extent->pool &&
-	    extent->state != HELD && extent->state != QUARANTINE && last->start + last->length == extent->start) {
+	    !is_buffer(extent->state) && last->start + last->length == extent->start) {
 		last->length += extent->length;
 		return;
 	}
@@ -85,6 +86,7 @@ static void parse_word(char *word, struct extent *extent)
 	    sscanf(word, "pool=%d", &extent->pool) == 1 ||
 	    sscanf(word, "mappings=%u", &extent->mappings) == 1 ||
 	    sscanf(word, "last-owner=%" SCNu64, &extent->last_owner) == 1 ||
+	    sscanf(word, "in-use=%" SCNu64, &extent->in_use) == 1 ||
 	    sscanf(word, "since=%lf", &extent->since) == 1)
 		return;
 	if (sscanf(word, "owner=%" SCNu64 ":%u", &owner, &count) == 2)
@@ -99,6 +101,8 @@ static void parse_word(char *word, struct extent *extent)
 		extent->private = true;
 	else if (!strcmp(word, "failed"))
 		extent->failed = true;
+	else if (!strcmp(word, "pages"))
+		extent->pages = true;
 }
 
 static bool read_debugfs(int block, struct list *list)
@@ -265,8 +269,8 @@ uint64_t extents_largest(const struct extents *extents, uint64_t *start)
 	for (unsigned int i = 0; i < extents->count; i++) {
 		const struct extent *e = &extents->extent[i];
 
-		if (e->pool != CMEM_POOL_HEAP || e->state == HELD || e->state == QUARANTINE ||
-		    e->state == FAILED || e->state == UNKNOWN)
+		if (e->pool != CMEM_POOL_HEAP || is_buffer(e->state) || e->state == FAILED ||
+		    e->state == UNKNOWN)
 			continue;
 		run = e->start == end ? run + e->length : e->length;
 		end = e->start + e->length;

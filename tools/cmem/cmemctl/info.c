@@ -18,6 +18,7 @@ static const struct {
 	{ CMEM_FEATURE_BLOCK_ADD, "block-add" },
 	{ CMEM_FEATURE_DMABUF, "dma-buf" },
 	{ CMEM_FEATURE_QUARANTINE, "quarantine" },
+	{ CMEM_FEATURE_PAGES, "pages" },
 	{ CMEM_FEATURE_ANY_ADDRESS, "any-address" },
 	{ CMEM_FEATURE_IMPORT, "import" },
 	{ CMEM_FEATURE_CHANGES, "changes" },
@@ -69,17 +70,35 @@ static void print_failed(const struct block *block)
 	puts("");
 }
 
+/* Buffers that are not free yet, and how many of which pools are among them */
+static void print_pinned(const struct block *block)
+{
+	const struct cmem_block_info *b = &block->info;
+
+	if (!b->pinned_buffers)
+		return;
+	printf("  pinned, since the kernel still uses pages for I/O: %" PRIu64 " buffer%s, %s, %" PRIu64 " pages in use",
+	       (uint64_t)b->pinned_buffers, b->pinned_buffers == 1 ? "" : "s", human(b->pinned),
+	       (uint64_t)b->pinned_pages);
+	for (unsigned int i = 0; i < b->num_pools; i++)
+		if (block->pool[i].pinned)
+			printf(", %" PRIu64 " of pool %u", (uint64_t)block->pool[i].pinned, i);
+	puts("");
+}
+
 static void print_block(const struct block *block, bool all_coherent)
 {
 	const struct cmem_block_info *b = &block->info;
 
-	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s%s%s%s\n", colour("1"), b->block, colour("0"),
+	printf("\n%sBlock %d%s  %s  %s  %s, %s free%s%s%s%s%s\n", colour("1"), b->block, colour("0"),
 	       kind_name(b->kind), block_range(block), human(b->length),
 	       human(blocks_free_bytes(block)),
 	       b->out_flags & CMEM_BLOCK_KEEP_CONTENTS ? ", keeps contents" : "",
 	       b->out_flags & CMEM_BLOCK_IS_MEMORY ? ", is-memory" : "",
 	       b->out_flags & CMEM_BLOCK_ADDED ? ", loaded" : "",
-	       b->out_flags & CMEM_BLOCK_COHERENT && !all_coherent ? ", coherent" : "");
+	       b->out_flags & CMEM_BLOCK_COHERENT && !all_coherent ? ", coherent" : "",
+	       b->out_flags & CMEM_BLOCK_PAGES ? ", page-backed" :
+	       b->out_flags & CMEM_BLOCK_CAN_PAGES ? ", can be page-backed" : "");
 	if (b->num_pools)
 		printf("  %4s %12s %12s %8s %8s %8s %8s %9s\n", "POOL", "BASE", "BUFFER", "COUNT",
 		       "FREE", "CLEAN", "DIRTY", "SCRUBBING");
@@ -96,6 +115,7 @@ static void print_block(const struct block *block, bool all_coherent)
 	else
 		puts("  no heap");
 	print_quarantine(b);
+	print_pinned(block);
 	print_failed(block);
 	if (b->quota != CMEM_NO_QUOTA)
 		printf("  quota %s a user, %s charged to you\n", human(b->quota),
@@ -117,6 +137,8 @@ static void json_block(const struct block *block)
 	json_bool("loaded", b->out_flags & CMEM_BLOCK_ADDED);
 	json_bool("coherent", b->out_flags & CMEM_BLOCK_COHERENT);
 	json_bool("dma_heap_pools", b->out_flags & CMEM_BLOCK_DMA_HEAP_POOLS);
+	json_bool("page_backed", b->out_flags & CMEM_BLOCK_PAGES);
+	json_bool("can_be_page_backed", b->out_flags & CMEM_BLOCK_CAN_PAGES);
 	json_open("pools", '[');
 	for (unsigned int i = 0; i < b->num_pools; i++) {
 		const struct cmem_pool_info *p = &block->pool[i];
@@ -132,6 +154,8 @@ static void json_block(const struct block *block)
 		json_number("dirty", p->dirty);
 		json_number("scrubbing", p->scrubbing);
 		json_number("quarantined", p->quarantined);
+		json_number("pinned", p->pinned);
+		json_number("pinned_pages", p->pinned_pages);
 		json_number("failed", p->failed);
 		json_close('}');
 	}
@@ -148,6 +172,11 @@ static void json_block(const struct block *block)
 	json_number("milliseconds", b->quarantine_ms);
 	json_number("buffers", b->quarantined_buffers);
 	json_number("bytes", b->quarantined);
+	json_close('}');
+	json_open("pinned", '{');
+	json_number("buffers", b->pinned_buffers);
+	json_number("bytes", b->pinned);
+	json_number("pages", b->pinned_pages);
 	json_close('}');
 	json_number("failed", b->failed);
 	json_quota(b->quota);

@@ -28,6 +28,7 @@
  * @quota: of quota
  * @dma_heap_names: of dma_heap_names
  * @dma_heap_pools: of dma_heap_pools
+ * @page_backed: of page_backed
  * @add: the request to the kernel
  * @pool: its pools
  */
@@ -41,6 +42,7 @@ struct wish {
 	const char *quota;
 	const char *dma_heap_names;
 	const char *dma_heap_pools;
+	const char *page_backed;
 	struct cmem_block_add add;
 	struct cmem_block_pool pool[CMEM_MAX_POOLS];
 };
@@ -125,6 +127,7 @@ static const char **parse_name(struct wishes *wishes, const char *name, size_t l
 		{ "quota", offsetof(struct wish, quota) },
 		{ "dma_heap_names", offsetof(struct wish, dma_heap_names) },
 		{ "dma_heap_pools", offsetof(struct wish, dma_heap_pools) },
+		{ "page_backed", offsetof(struct wish, page_backed) },
 	};
 	unsigned int i;
 	long number = 0;
@@ -170,7 +173,7 @@ static void parse_word(struct wishes *wishes, const char *word)
 	} else if (!strncmp(name, "allowOverlap=", equals + 1 - name)) {
 		wishes->overlap = parse_switch("allowOverlap", equals + 1);
 	} else {
-		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine, is_memory, quota, dma_heap_names, dma_heap_pools (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
+		usage("no parameter '%.*s': phys_start, phys_end, pools, quarantine, is_memory, quota, dma_heap_names, dma_heap_pools, page_backed (with _1, _2, ... for block 1, 2, ...), allowOverlap and useHeapIfPoolUnavailable are there",
 		      (int)(equals - name), name);
 	}
 }
@@ -312,6 +315,8 @@ static void parse_wish(struct wish *wish)
 		parse_dma_heap_names(wish);
 	if (wish->dma_heap_pools && parse_switch("dma_heap_pools", wish->dma_heap_pools))
 		wish->add.flags |= CMEM_BLOCK_DMA_HEAP_POOLS;
+	if (wish->page_backed && parse_switch("page_backed", wish->page_backed))
+		wish->add.flags |= CMEM_BLOCK_PAGES;
 	if (wish->pools)
 		parse_pools(wish);
 	if (wish->quarantine)
@@ -522,6 +527,8 @@ const struct command load_command = {
 "                          what has uncached in its name is not cached\n"
 "  dma_heap_pools=0|1      its DMA-BUF heaps take longer buffers of pools when neither a\n"
 "                          pool of that length nor the heap has one\n"
+"  page_backed=0|1         its cached buffers are page-backed: O_DIRECT, io_uring and\n"
+"                          the like take them\n"
 "  useHeapIfPoolUnavailable=0|1\n"
 "                          programs that name no pool get memory from the heap when\n"
 "                          no pool can serve\n"
@@ -541,7 +548,8 @@ static void remember(const struct block *block, struct wish *wish)
 	wish->add = (struct cmem_block_add){
 		.block = info->block, .base = info->base, .length = info->length,
 		.flags = info->out_flags & (CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
-					    CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS),
+					    CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS |
+					    CMEM_BLOCK_PAGES),
 		.quarantine_ms = info->quarantine_ms,
 		.num_pools = info->num_pools,
 		.quota = info->quota == CMEM_NO_QUOTA ? 0 : info->quota,

@@ -17,7 +17,7 @@
 
 static const char symbols[NUM_STATES] = {
 	[FREE_CLEAN] = '.', [FREE_DIRTY] = ':', [FREE_UNKNOWN] = '.', [SCRUBBING] = '~',
-	[QUARANTINE] = '%', [FAILED] = '!', [UNKNOWN] = '?',
+	[QUARANTINE] = '%', [PINNED] = '^', [FAILED] = '!', [UNKNOWN] = '?',
 };
 
 static const char *const descriptions[NUM_STATES] = {
@@ -26,6 +26,7 @@ static const char *const descriptions[NUM_STATES] = {
 	[FREE_UNKNOWN] = "free",
 	[SCRUBBING] = "being cleaned",
 	[QUARANTINE] = "in quarantine",
+	[PINNED] = "pinned: freed, but the kernel still uses pages of it",
 	[FAILED] = "out of use: the memory has failed",
 	[UNKNOWN] = "free, or held by others",
 };
@@ -41,8 +42,8 @@ void heap_use(const struct block *block, const struct extents *extents, struct h
 		for (unsigned int i = 0; i < extents->count; i++) {
 			const struct extent *e = &extents->extent[i];
 
-			if (e->pool == CMEM_POOL_HEAP && e->state != HELD &&
-			    e->state != QUARANTINE && e->state != FAILED)
+			if (e->pool == CMEM_POOL_HEAP && !is_buffer(e->state) &&
+			    e->state != FAILED)
 				use->free += e->length;
 		}
 		use->largest = extents_largest(extents, &use->largest_start);
@@ -118,7 +119,7 @@ static const char *group_colour(unsigned int group)
 static const char *state_colour(enum extent_state state)
 {
 	return colour(state == SCRUBBING ? "1" : state == FREE_DIRTY ? "33" :
-		      state == QUARANTINE || state == FAILED ? "1;31" : "2");
+		      state == QUARANTINE || state == PINNED || state == FAILED ? "1;31" : "2");
 }
 
 static void print_cell(const struct cell *cell, uint64_t size, bool *shown)
@@ -481,7 +482,13 @@ static void json_extent(const struct extent *e, const struct processes *processe
 		json_bool("cached", e->cached);
 		json_bool("private", e->private);
 		json_bool("failed", e->failed);
+		json_bool("page_backed", e->pages);
 		json_number("mappings", e->mappings);
+	}
+	if (e->state == PINNED) {
+		if (e->last_owner)
+			json_number("last_owner", e->last_owner);
+		json_number("pages_in_use", e->in_use);
 	}
 	if (e->state == QUARANTINE) {
 		json_bool("cached", e->cached);

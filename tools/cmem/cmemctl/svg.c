@@ -45,6 +45,7 @@ static const struct {
 	[FREE_UNKNOWN] = { "#eef3ee", "free" },
 	[SCRUBBING] = { "#a8d8f0", "being cleaned" },
 	[QUARANTINE] = { "#c03030", "in quarantine" },
+	[PINNED] = { "#d07000", "pinned: freed, but the kernel still uses pages" },
 	[FAILED] = { "#202020", "out of use: the memory has failed" },
 	[UNKNOWN] = { "#bbbbbb", "free, or held by others" },
 };
@@ -273,6 +274,7 @@ static void put_extents(const struct frame *frame, const struct extents *extents
 				box.paint.ink = "#7c8a7c";
 			snprintf(label, sizeof(label), "%s %s", human(box.length),
 				 first->state == QUARANTINE ? "in quarantine" :
+				 first->state == PINNED ? "pinned" :
 				 first->state == FAILED ? "out of use" :
 				 first->state == UNKNOWN ? "free or held" :
 				 first->state == SCRUBBING ? "being cleaned" : "free");

@@ -247,10 +247,13 @@ static void print_blocks(struct page *page, const struct blocks *blocks, unsigne
 		size_t used = 0;
 
 		/* This memory is not free, but has no holder. */
-		held -= info->quarantined + info->failed;
+		held -= info->quarantined + info->pinned + info->failed;
 		if (info->quarantined)
 			used = snprintf(more, sizeof(more), ", %s in quarantine",
 					human(info->quarantined));
+		if (info->pinned)
+			used += snprintf(more + used, sizeof(more) - used, ", %s pinned",
+					 human(info->pinned));
 		if (info->failed)
 			snprintf(more + used, sizeof(more) - used, ", %s out of use",
 				 human(info->failed));
@@ -382,6 +385,7 @@ static void print_json(const struct view *view)
 		json_number("length", blocks->block[i].info.length);
 		json_number("free", blocks_free_bytes(&blocks->block[i]));
 		json_number("quarantined", blocks->block[i].info.quarantined);
+		json_number("pinned", blocks->block[i].info.pinned);
 		json_number("failed", blocks->block[i].info.failed);
 		json_close('}');
 	}

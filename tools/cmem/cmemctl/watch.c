@@ -238,7 +238,7 @@ static int begin_trace(bool all)
 {
 	static const char *const places[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
 	static const char *const events[] = { "cmem_alloc", "cmem_register", "cmem_free",
-					      "cmem_quarantine", "cmem_release" };
+					      "cmem_quarantine", "cmem_pin", "cmem_release" };
 	char path[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(places) && trace_pipe < 0; i++) {
@@ -258,9 +258,9 @@ static int begin_trace(bool all)
 	if (all && !write_file("1", "%s/events/cmem/enable", instance))
 		goto fail;
 	for (size_t i = 0; !all && i < ARRAY_SIZE(events); i++) {
-		/* A kernel without quarantine has no event for it. */
+		/* A kernel without quarantine or pins has no events for them. */
 		if (!write_file("1", "%s/events/cmem/%s/enable", instance, events[i]) &&
-		    strcmp(events[i], "cmem_quarantine"))
+		    strcmp(events[i], "cmem_quarantine") && strcmp(events[i], "cmem_pin"))
 			goto fail;
 	}
 	return trace_pipe;
@@ -427,8 +427,8 @@ static bool is_same(const struct extent *old, const struct extent *new)
 {
 	if (old->start != new->start || old->length != new->length)
 		return false;
-	/* Quarantined memory never goes directly to a new owner. */
-	if (old->state == QUARANTINE && new->state == HELD)
+	/* Quarantined or pinned memory never goes directly to a new owner. */
+	if (old->state != HELD && new->state == HELD)
 		return false;
 	if (!old->owners || !new->owners)
 		return true;
@@ -449,11 +449,10 @@ static void compare_owners(const struct block *block, const struct extent *old,
 			print_change("register", block, new, new->owner[i].owner, processes);
 }
 
-/* Held or in quarantine: not free */
+/* Held, in quarantine or pinned: not free */
 static const struct extent *next_held(const struct extents *extents, unsigned int *at)
 {
-	while (*at < extents->count && extents->extent[*at].state != HELD &&
-	       extents->extent[*at].state != QUARANTINE)
+	while (*at < extents->count && !is_buffer(extents->extent[*at].state))
 		++*at;
 	return *at < extents->count ? &extents->extent[*at] : NULL;
 }
@@ -478,6 +477,8 @@ static void compare(const struct block *block, const struct extents *old,
 			compare_owners(block, a, b, processes);
 			if (a->state == HELD && b->state == QUARANTINE)
 				print_change("quarantine", block, b, b->last_owner, processes);
+			if (a->state != PINNED && b->state == PINNED)
+				print_change("pin", block, b, b->last_owner, processes);
 			i++;
 			j++;
 		} else if (a && (!b || a->start <= b->start)) {

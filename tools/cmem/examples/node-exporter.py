@@ -20,12 +20,14 @@ for block in info["blocks"]:
                         "heap_size": block["heap"]["size"], "heap_free": block["heap"]["free"],
                         "heap_largest_free": block["heap"]["largest"],
                         "quarantined": block["quarantine"]["bytes"],
+                        "pinned": block["pinned"]["bytes"],
                         "failed": block["failed"]}.items():
         metrics.setdefault(f"cmem_block_{name}_bytes", {})[of_block] = value
     for pool in block["pools"]:
         of_pool = f'{of_block},pool="{pool["pool"]}",buffer_bytes="{pool["length"]}"'
         for name, value in {"": pool["count"], "_free": pool["free"], "_failed": pool["failed"],
-                            "_quarantined": pool["quarantined"]}.items():
+                            "_quarantined": pool["quarantined"],
+                            "_pinned": pool["pinned"]}.items():
             metrics.setdefault(f"cmem_pool_buffers{name}", {})[of_pool] = value
 for name, samples in metrics.items():
     print(f"# TYPE {name} gauge", *(f"{name}{{{of}}} {n}" for of, n in samples.items()), sep="\n")

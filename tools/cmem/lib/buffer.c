@@ -116,7 +116,8 @@ static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *
 	*request = (struct cmem_alloc) {
 		.size = sizeof(*request), .block = block, .pool = pool,
 		.flags = (params->flags & CMEM_CACHED ? CMEM_ALLOC_CACHED : 0) |
-			 (params->flags & CMEM_PRIVATE ? CMEM_ALLOC_PRIVATE : 0),
+			 (params->flags & CMEM_PRIVATE ? CMEM_ALLOC_PRIVATE : 0) |
+			 (params->flags & CMEM_PAGES ? CMEM_ALLOC_PAGES : 0),
 		.length = size,
 		.alignment = aligned ? params->alignment : 0,
 	};
@@ -130,7 +131,7 @@ static int alloc_from(int block, int pool, size_t size, const CMEM_AllocParams *
  */
 static void note_ignored(int pool, const CMEM_AllocParams *params)
 {
-	const int flags = params->flags & ~(CMEM_CACHED | CMEM_PRIVATE);
+	const int flags = params->flags & ~(CMEM_CACHED | CMEM_PRIVATE | CMEM_PAGES);
 
 	if (flags)
 		TRACE(false, "flags %#x: %#x of it is ignored", params->flags, flags);

@@ -42,6 +42,7 @@ extern "C" {
 #define CMEM_CACHED		0x00080000
 #define CMEM_NONCACHED		0x00000000
 #define CMEM_PRIVATE		0x01000000	/* with one of these: see CMEM_alloc(3) */
+#define CMEM_PAGES		0x02000000	/* with CMEM_CACHED: see CMEM_alloc(3) */
 
 /*
  * The commands of the old driver, for programs that call ioctl() directly. The library
@@ -154,7 +155,8 @@ typedef long long CMEM_off64_t;
  * CMEM_AllocParams - what memory to allocate
  * @type: CMEM_HEAP or CMEM_POOL
  * @flags: CMEM_CACHED or CMEM_NONCACHED for the mapping; CMEM_PRIVATE prevents other
- *	processes from registering for the buffer by its address
+ *	processes from registering for the buffer by its address; CMEM_PAGES makes it
+ *	page-backed, for O_DIRECT and the like
  * @alignment: of a heap buffer's physical address in bytes, a power of two; at
  *	least a page, even for 0
  */

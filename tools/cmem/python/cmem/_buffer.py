@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
 from ._errors import Error
-from ._library import (CACHED, HEAP, MAX_INT, MAX_PHYS, MAX_SIZE, NONCACHED, POOL, PRIVATE,
+from ._library import (CACHED, HEAP, MAX_INT, MAX_PHYS, MAX_SIZE, NONCACHED, PAGES, POOL, PRIVATE,
                        AllocParams, block_number, call, integer, quietly)
 
 _SelfT = TypeVar("_SelfT", bound="DmaBuf")
@@ -270,8 +270,9 @@ def _sync(fd: int, flags: int) -> None:
             pass
 
 
-def _params(heap: bool, cached: bool, private: bool, alignment: int = 0) -> Any:
+def _params(heap: bool, cached: bool, private: bool, pages: bool, alignment: int = 0) -> Any:
     flags = (CACHED if cached else NONCACHED) | (PRIVATE if private else 0)
+    flags |= PAGES if pages else 0
     alignment = integer(alignment, "alignment", 0, MAX_SIZE)
     return ctypes.byref(AllocParams(HEAP if heap else POOL, flags, alignment))
 
@@ -287,7 +288,7 @@ def _mapped(phys_addr: int, size: int | None) -> Buffer:
 
 
 def alloc(size: int, *, block: int = 0, heap: bool = False, cached: bool = False,
-          private: bool = False, alignment: int = 0) -> Buffer:
+          private: bool = False, pages: bool = False, alignment: int = 0) -> Buffer:
     """Allocates a buffer.
 
     size: in bytes, from 1. len() of the buffer is that; its capacity may be more.
@@ -297,6 +298,8 @@ def alloc(size: int, *, block: int = 0, heap: bool = False, cached: bool = False
     cached: mapped as ordinary memory is, here and by all others; otherwise what the CPU
         writes goes to memory by itself, and reading is slow.
     private: no other process may register for it by its address, but by its DMA-BUF.
+    pages: page-backed, so that os.writev() to a file with O_DIRECT and the like take it. The
+        buffer must be cached, and its block reserved memory without no-map, or CMA.
     alignment: of the physical address of a buffer from a heap, a power of two; up to the
         page size is always granted.
 
@@ -307,20 +310,21 @@ def alloc(size: int, *, block: int = 0, heap: bool = False, cached: bool = False
     """
     size = integer(size, "size", 1, MAX_SIZE)
     phys_addr: int = call("CMEM_allocPhys64", block_number(block), size,
-                          _params(heap, cached, private, alignment),
+                          _params(heap, cached, private, pages, alignment),
                           what=f"block {block}, {size} bytes")
     return _mapped(phys_addr, size)
 
 
 def alloc_pool(pool: int, *, block: int = 0, cached: bool = False, private: bool = False,
-               ) -> Buffer:
+               pages: bool = False) -> Buffer:
     """Allocates a buffer of one pool, all of it.
 
     pool: the pool's number, from 0; the others are as for alloc(), and so are the errors.
     """
     pool = integer(pool, "pool", 0, MAX_INT)
     phys_addr: int = call("CMEM_allocPoolPhys64", block_number(block), pool,
-                          _params(False, cached, private), what=f"block {block}, pool {pool}")
+                          _params(False, cached, private, pages),
+                          what=f"block {block}, pool {pool}")
     return _mapped(phys_addr, None)
 
 

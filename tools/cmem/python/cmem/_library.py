@@ -21,7 +21,7 @@ CMA_BLOCK = -1
 """The number of the block of memory from CMA areas."""
 
 HEAP, POOL = 0x00040000, 0
-CACHED, NONCACHED, PRIVATE = 0x00080000, 0, 0x01000000
+CACHED, NONCACHED, PRIVATE, PAGES = 0x00080000, 0, 0x01000000, 0x02000000
 
 
 class AllocParams(ctypes.Structure):

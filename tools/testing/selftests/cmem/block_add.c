@@ -16,7 +16,8 @@
 #define IOMEM "/proc/iomem"
 
 /* Flags that the board sets for a block, whoever adds the block */
-#define BOARDS (CMEM_BLOCK_COHERENT | CMEM_BLOCK_DMA_HEAP_POOLS)
+#define BOARDS (CMEM_BLOCK_COHERENT | CMEM_BLOCK_DMA_HEAP_POOLS | \
+		CMEM_BLOCK_PAGES | CMEM_BLOCK_CAN_PAGES)
 
 FIXTURE(block)
 {

@@ -497,8 +497,8 @@ TEST_F(bug, no_15_32_bit_programs_speak_the_same_ABI)
 {
 	/* True for every program; with -m32 or for arm, this proves it. */
 	EXPECT_EQ(56, sizeof(struct cmem_info));
-	EXPECT_EQ(112, sizeof(struct cmem_block_info));
-	EXPECT_EQ(72, sizeof(struct cmem_pool_info));
+	EXPECT_EQ(136, sizeof(struct cmem_block_info));
+	EXPECT_EQ(88, sizeof(struct cmem_pool_info));
 	EXPECT_EQ(24, sizeof(struct cmem_find_pool));
 	EXPECT_EQ(48, sizeof(struct cmem_alloc));
 	EXPECT_EQ(16, sizeof(struct cmem_free));

@@ -122,12 +122,8 @@ FIXTURE_TEARDOWN(memcg)
 static long long struct_size(void)
 {
 	long long size = get("/sys/kernel/slab/cmem_heap_buffer", "slab_size", "");
-	unsigned int version = 0, patchlevel = 0;
-	struct utsname name;
 
-	if (!uname(&name))
-		sscanf(name.release, "%u.%u", &version, &patchlevel);
-	if (size < 0 || version > 6 || (version == 6 && patchlevel >= 18))
+	if (size < 0 || !kernel_is_before(6, 18))
 		return size;
 	return size + (long long)sizeof(void *);
 }
@@ -209,6 +205,38 @@ TEST_F(memcg, the_limit_of_the_group_is_enomem)
 		ASSERT_EQ(-ENOMEM, ret) TH_LOG("after %d buffers", count);
 		/* The heap has room, and others can allocate. */
 		ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf));
+		close(fd);
+	}
+	join_child(pid);
+}
+
+/* The group pays for structs, not for the pages of a buffer, in whatever way they are mapped. */
+TEST_F(memcg, the_pages_of_a_buffer_are_not_charged)
+{
+	const size_t length = MANY * page_size();
+	pid_t pid;
+
+	IN_CHILD(pid) {
+		int fd = join(self->group, &self->src);
+		struct cmem_alloc buf;
+		long long before;
+		char *map;
+		int ret;
+
+		ASSERT_LE(0, fd);
+		before = get(self->group, "memory.current", "");
+		ret = cmem_alloc(fd, self->src.block, CMEM_POOL_HEAP, length,
+				 CMEM_ALLOC_CACHED | CMEM_ALLOC_PAGES, &buf);
+		if (ret == -EOPNOTSUPP)
+			ret = cmem_alloc(fd, self->src.block, CMEM_POOL_HEAP, length,
+					 CMEM_ALLOC_CACHED, &buf);
+		ASSERT_EQ(0, ret);
+		map = cmem_map(fd, &buf);
+		ASSERT_MAPPED(map);
+		memset(map, 1, length);
+		ASSERT_GT((long long)length / 2, get(self->group, "memory.current", "") - before);
+		ASSERT_GT((long long)length / 2, get(self->group, "memory.stat", "file_mapped "));
+		ASSERT_EQ(0, munmap(map, length));
 		close(fd);
 	}
 	join_child(pid);

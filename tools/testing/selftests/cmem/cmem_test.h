@@ -56,6 +56,17 @@ static inline bool on_32_bit_kernel(void)
 	return !uname(&name) && !strstr(name.machine, "64") && strcmp(name.machine, "armv8l");
 }
 
+/* Whether the kernel's release is before "version.patchlevel", for what other parts of it do */
+static inline bool kernel_is_before(unsigned int version, unsigned int patchlevel)
+{
+	unsigned int v = 0, p = 0;
+	struct utsname name;
+
+	if (uname(&name) || sscanf(name.release, "%u.%u", &v, &p) != 2)
+		return false;
+	return v < version || (v == version && p < patchlevel);
+}
+
 /*
  * How many of @full repetitions to do: CMEM_TEST_SCALE percent of them. The default is
  * all, or a tenth with lockdep, which makes each lock ten times slower.
@@ -330,6 +341,19 @@ static inline __u64 address_outside(void)
 	return address;
 }
 
+/* Whether no more is pinned than before. CMA's is, for a grace period after its end. */
+static inline bool is_unpinned(const struct snapshot *before)
+{
+	static struct snapshot now;
+
+	if (take_snapshot(&now))
+		return false;
+	for (unsigned int i = 0; i < now.num_blocks; i++)
+		if (now.block[i].pinned > before->block[i].pinned)
+			return false;
+	return true;
+}
+
 /* All blocks are as full and as fragmented as before. */
 #define expect_same(before) __expect_same(_metadata, before)
 static inline void __expect_same(struct __test_metadata *_metadata,
@@ -337,6 +361,7 @@ static inline void __expect_same(struct __test_metadata *_metadata,
 {
 	static struct snapshot now;
 
+	EXPECT_TRUE(eventually(is_unpinned(before)));
 	ASSERT_EQ(0, take_snapshot(&now));
 	ASSERT_EQ(before->num_blocks, now.num_blocks);
 	for (unsigned int i = 0; i < now.num_blocks; i++) {

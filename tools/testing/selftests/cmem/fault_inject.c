@@ -12,6 +12,7 @@
 #include <sys/rseq.h>
 #endif
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "cmem_dmabuf.h"
 
@@ -352,6 +353,72 @@ TEST_F(fail, mmap)
 	      ASSERT_EQ(0, munmap(map, self->own.length)));
 	SWEEP(map_it(self->fd, &self->own, self->page, &map),
 	      ASSERT_EQ(0, munmap(map, self->page)));
+}
+
+static int alloc_pages(int fd, const struct source *src, struct cmem_alloc *buf)
+{
+	return source_alloc(fd, src, CMEM_ALLOC_CACHED | CMEM_ALLOC_PAGES, buf);
+}
+
+static int splice_it(int pipe_fd, void *map, size_t length)
+{
+	struct iovec iov = { .iov_base = map, .iov_len = length };
+	ssize_t ret = vmsplice(pipe_fd, &iov, 1, SPLICE_F_NONBLOCK);
+
+	return ret < 0 ? -errno : ret != (ssize_t)length;
+}
+
+/* Allocated, mapped, and put into a pipe */
+TEST_F(fail, a_page_backed_buffer)
+{
+	struct cmem_block_info info;
+	struct cmem_alloc buf;
+	int pipefd[2], ret;
+	char byte[2];
+	void *map;
+
+	ret = alloc_pages(self->fd, &self->src, &buf);
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "this memory can't have it");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, pipe(pipefd));
+	SWEEP(map_it(self->fd, &buf, buf.length, &map), ASSERT_EQ(0, munmap(map, buf.length)));
+	map = cmem_map(self->fd, &buf);
+	ASSERT_MAPPED(map);
+	for (unsigned int n = 1; n < 20; n++) {
+		ASSERT_EQ(0, madvise(map, buf.length, MADV_DONTNEED));
+		ASSERT_TRUE(arm(self->nth, n));
+		ret = splice_it(pipefd[1], map, sizeof(byte));
+		disarm(self->nth);
+		ASSERT_TRUE(!ret || ret == -ENOMEM || ret == -EFAULT);
+		if (!ret) {
+			ASSERT_EQ(2, read(pipefd[0], byte, sizeof(byte)));
+		}
+	}
+	ASSERT_EQ(0, munmap(map, buf.length));
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	ASSERT_TRUE(eventually(!alloc_pages(self->fd, &self->src, &buf)));
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+
+	/* The structs of a pinned buffer are there already: freeing it can't fail. */
+	ASSERT_EQ(0, alloc_pages(self->fd, &self->src, &buf));
+	map = cmem_map(self->fd, &buf);
+	ASSERT_MAPPED(map);
+	ASSERT_EQ(0, splice_it(pipefd[1], map, sizeof(byte)));
+	ASSERT_EQ(0, munmap(map, buf.length));
+	ASSERT_TRUE(arm(self->nth, 1));
+	ret = cmem_free(self->fd, buf.phys_addr);
+	disarm(self->nth);
+	ASSERT_TRUE(!ret || ret == -EFAULT);
+	if (ret) {
+		ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	}
+	ASSERT_EQ(2, read(pipefd[0], byte, sizeof(byte)));
+	close(pipefd[0]);
+	close(pipefd[1]);
+	/* The kernel may look later. */
+	ASSERT_TRUE(eventually(!cmem_get_block(self->fd, self->src.block, &info) &&
+			       !info.pinned_buffers));
 }
 
 /* Mapped page by page in steps of 512: if one fails, the earlier ones go as well. */

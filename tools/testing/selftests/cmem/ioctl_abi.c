@@ -12,14 +12,16 @@
 static_assert(sizeof(struct cmem_info) == 56, "layout");
 static_assert(offsetof(struct cmem_info, owner) == 40, "layout");
 static_assert(offsetof(struct cmem_info, features) == 32, "layout");
-static_assert(sizeof(struct cmem_block_info) == 112, "layout");
+static_assert(sizeof(struct cmem_block_info) == 136, "layout");
 static_assert(offsetof(struct cmem_block_info, base) == 16, "layout");
 static_assert(offsetof(struct cmem_block_info, heap_size) == 40, "layout");
 static_assert(offsetof(struct cmem_block_info, quarantined) == 72, "layout");
 static_assert(offsetof(struct cmem_block_info, failed) == 104, "layout");
-static_assert(sizeof(struct cmem_pool_info) == 72, "layout");
+static_assert(offsetof(struct cmem_block_info, pinned_pages) == 128, "layout");
+static_assert(sizeof(struct cmem_pool_info) == 88, "layout");
 static_assert(offsetof(struct cmem_pool_info, quarantined) == 64, "layout");
 static_assert(offsetof(struct cmem_pool_info, failed) == 68, "layout");
+static_assert(offsetof(struct cmem_pool_info, pinned_pages) == 80, "layout");
 static_assert(offsetof(struct cmem_pool_info, base) == 16, "layout");
 static_assert(offsetof(struct cmem_pool_info, count) == 40, "layout");
 static_assert(sizeof(struct cmem_find_pool) == 24, "layout");
@@ -305,7 +307,8 @@ FIXTURE_VARIANT_ADD(abi, find_pool) {
 FIXTURE_VARIANT_ADD(abi, alloc) {
 	.cmd = CMEM_IOCTL_ALLOC, .size = sizeof(struct cmem_alloc), .writes = true,
 	.strict = { FLAGS(cmem_alloc, CMEM_ALLOC_CACHED | CMEM_ALLOC_PRIVATE |
-				      CMEM_ALLOC_HEAP_FALLBACK | CMEM_ALLOC_QUARANTINE) },
+				      CMEM_ALLOC_HEAP_FALLBACK | CMEM_ALLOC_QUARANTINE |
+				      CMEM_ALLOC_PAGES) },
 	.prepare = prepare_alloc, .undo = undo_alloc,
 };
 
@@ -359,7 +362,8 @@ FIXTURE_VARIANT_ADD(abi, block_add) {
 	.first_size = offsetof(struct cmem_block_add, quarantine_ms),
 	.spare = true, .away = true,
 	.strict = { FLAGS(cmem_block_add, CMEM_BLOCK_KEEP_CONTENTS | CMEM_BLOCK_QUARANTINE |
-					   CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS) },
+					   CMEM_BLOCK_IS_MEMORY | CMEM_BLOCK_DMA_HEAP_POOLS |
+					   CMEM_BLOCK_PAGES) },
 	.prepare = prepare_block_add, .undo = undo_block_add,
 };
 
@@ -753,7 +757,7 @@ TEST_F(numbers, each_version_has_what_it_came_with)
 	struct cmem_block_info block = { .size = sizeof(block) };
 	struct cmem_info info;
 
-	EXPECT_EQ(4, CMEM_ABI_VERSION);
+	EXPECT_EQ(5, CMEM_ABI_VERSION);
 	ASSERT_EQ(0, cmem_get_info(self->fd, &info));
 	/* Version 4 introduced quotas: before it, nothing was written there. */
 	block.quota = 1;

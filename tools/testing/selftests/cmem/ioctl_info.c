@@ -60,7 +60,8 @@ TEST_F(info, get_info_describes_this_machine)
 						      CMEM_FEATURE_QUARANTINE |
 						      CMEM_FEATURE_ANY_ADDRESS |
 						      CMEM_FEATURE_IMPORT |
-						      CMEM_FEATURE_CHANGES));
+						      CMEM_FEATURE_CHANGES |
+						      CMEM_FEATURE_PAGES));
 	}
 }
 
@@ -129,7 +130,13 @@ TEST_F(info, a_block_is_its_pools_and_its_heap)
 					      CMEM_BLOCK_IS_MEMORY |
 					      CMEM_BLOCK_QUARANTINE | CMEM_BLOCK_RPROC |
 					      CMEM_BLOCK_COHERENT |
-					      CMEM_BLOCK_DMA_HEAP_POOLS));
+					      CMEM_BLOCK_DMA_HEAP_POOLS |
+					      CMEM_BLOCK_PAGES | CMEM_BLOCK_CAN_PAGES));
+		if (b->out_flags & CMEM_BLOCK_PAGES) {
+			EXPECT_TRUE(b->out_flags & CMEM_BLOCK_CAN_PAGES);
+		}
+		EXPECT_EQ(!b->pinned, !b->pinned_buffers);
+		EXPECT_LE(b->pinned_pages * page, b->pinned);
 		EXPECT_EQ(!b->quarantined, !b->quarantined_buffers);
 		EXPECT_LE(b->quarantined, b->length);
 		EXPECT_LE(b->failed, b->length);

@@ -9,6 +9,7 @@
  */
 #include <pthread.h>
 #include <stdarg.h>
+#include <sys/uio.h>
 
 #include "cmem_dmabuf.h"
 #include <ti/cmem.h>
@@ -1374,6 +1375,38 @@ TEST_F(lib, only_who_is_registered_exports)
 	fd = cmem_open();
 	close(self->fd);
 	self->fd = fd;
+}
+
+TEST_F(lib, a_page_backed_buffer_is_for_the_kernels_io)
+{
+	CMEM_AllocParams params = heap_params(CMEM_CACHED | CMEM_PAGES, 0);
+	struct iovec iov = { .iov_len = 8 };
+	struct cmem_block_info info;
+	int pipefd[2], kinds = 0;
+	char byte[8], *buf;
+
+	ASSERT_EQ(0, pipe(pipefd));
+	for (__s32 id = CMEM_BLOCK_CMA; id < MAX_BLOCKS; id++) {
+		if (cmem_get_block(self->fd, id, &info) || info.heap_free < LENGTH)
+			continue;
+		buf = CMEM_alloc2(id, LENGTH, &params);
+		if (!(info.out_flags & CMEM_BLOCK_CAN_PAGES)) {
+			EXPECT_TRUE(!buf && errno == EOPNOTSUPP);
+			continue;
+		}
+		ASSERT_POINTER(buf);
+		fill(buf, LENGTH, 9);
+		iov.iov_base = buf;
+		EXPECT_EQ(8, vmsplice(pipefd[1], &iov, 1, 0));
+		EXPECT_EQ(8, read(pipefd[0], byte, sizeof(byte)));
+		EXPECT_EQ(0, memcmp(byte, buf, sizeof(byte)));
+		EXPECT_EQ(0, CMEM_free(buf, &params));
+		kinds++;
+	}
+	close(pipefd[0]);
+	close(pipefd[1]);
+	if (!kinds)
+		SKIP(return, "no block can have page-backed buffers");
 }
 
 TEST_F(lib, a_private_buffer_is_passed_on_as_a_DMA_BUF)

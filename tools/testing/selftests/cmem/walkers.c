@@ -26,6 +26,24 @@
  * - code that goes by physical addresses (DAMON, page_idle, compaction, /proc/kpage*)
  *   only takes pages that are online and on an LRU list, which these never are;
  * - ptdump reads the kernel's own page tables, with a block's alias.
+ *
+ * The mappings of page-backed buffers are VM_MIXEDMAP | VM_DONTEXPAND, their entries
+ * normal PTEs. The pages are mapped, but on no LRU list, and in no page cache. What
+ * follows from that (6.1, 6.12 and 7.3):
+ *
+ * - walk_page_range() walks them: pagemap, PAGEMAP_SCAN, mincore and clear_refs tell what
+ *   they tell of any page of a file. smaps counts them. numa_maps counts them unless they
+ *   are PageReserved, which those of CMA areas are not;
+ * - GUP takes them. A shared futex is still EFAULT: its key is a place in a page cache;
+ * - KSM, khugepaged, MADV_COLLAPSE, guard regions, mlock(), the multi-generational LRU and
+ *   NUMA balancing do not take VM_SPECIAL or VM_MIXEDMAP. Neither does userfaultfd, except
+ *   that some kernels allow asynchronous write protection of any memory;
+ * - MADV_COLD and PAGEOUT walk them, and skip what is not on an LRU list. MADV_DONTNEED
+ *   unmaps them, and a fault maps them again;
+ * - mbind(), move_pages() and migrate_pages() walk them, but cannot isolate them: EIO and
+ *   EBUSY, where a page is not where it should be. mbind() skips PageReserved first;
+ * - MADV_HWPOISON really takes a page away. MADV_SOFT_OFFLINE does not, since it only
+ *   takes pages on LRU lists.
  */
 #include <limits.h>
 #include <dirent.h>
@@ -91,6 +109,7 @@ FIXTURE_VARIANT(walk)
 	enum memory memory;
 	enum mapped mapped;
 	bool dmabuf;
+	bool page_backed;
 };
 
 #define WALK_VARIANT(name, _memory, _mapped, _dmabuf)				\
@@ -105,6 +124,16 @@ WALK_VARIANT(pages_small, WITH_PAGES, SMALL, false);
 WALK_VARIANT(pages_dmabuf, WITH_PAGES, HUGE, true);
 WALK_VARIANT(cma_huge, OF_CMA, HUGE, false);
 WALK_VARIANT(cma_small, OF_CMA, SMALL, false);
+
+/* Whatever the place allows, they are mapped page by page. */
+#define WALK_PAGE_BACKED_VARIANT(name, _memory, _dmabuf)			\
+	FIXTURE_VARIANT_ADD(walk, name) {					\
+		.memory = _memory, .mapped = HUGE, .dmabuf = _dmabuf,		\
+		.page_backed = true }
+WALK_PAGE_BACKED_VARIANT(page_backed, WITH_PAGES, false);
+WALK_PAGE_BACKED_VARIANT(page_backed_dmabuf, WITH_PAGES, true);
+WALK_PAGE_BACKED_VARIANT(page_backed_cma, OF_CMA, false);
+WALK_PAGE_BACKED_VARIANT(page_backed_cma_dmabuf, OF_CMA, true);
 
 /* The number in a file, or -1 if there is none. */
 static long long number_in(const char *path)
@@ -199,10 +228,11 @@ static long long smaps(const char *map, const char *name)
 	return number_of(SMAPS, map, name);
 }
 
-/* A buffer of @memory, of LENGTH bytes, at a multiple of 2 MiB. */
-static bool alloc_of(int fd, enum memory memory, struct cmem_alloc *buf)
+/* A buffer for the variant, of LENGTH bytes, at a multiple of 2 MiB. */
+static bool alloc_for(int fd, const FIXTURE_VARIANT(walk) *variant, struct cmem_alloc *buf)
 {
 	static struct snapshot s;
+	__u32 flags;
 
 	if (take_snapshot(&s))
 		return false;
@@ -211,11 +241,17 @@ static bool alloc_of(int fd, enum memory memory, struct cmem_alloc *buf)
 		enum memory is = b->kind == CMEM_KIND_CMA ? OF_CMA :
 				 has_page(b->base) ? WITH_PAGES : WITHOUT_PAGES;
 
-		if (is != memory || b->heap_largest < LENGTH ||
+		if (is != variant->memory || b->heap_largest < LENGTH ||
 		    b->out_flags & CMEM_BLOCK_KEEP_CONTENTS)
 			continue;
-		if (!cmem_alloc_aligned(fd, b->block, CMEM_POOL_HEAP, LENGTH, SZ_2M,
-					b->kind == CMEM_KIND_SRAM ? 0 : CMEM_ALLOC_CACHED, buf))
+		/* Buffers of some blocks can't be page-backed, those of others always are. */
+		if (variant->page_backed ? !(b->out_flags & CMEM_BLOCK_CAN_PAGES) :
+					   b->out_flags & CMEM_BLOCK_PAGES)
+			continue;
+		flags = b->kind == CMEM_KIND_SRAM ? 0 : CMEM_ALLOC_CACHED;
+		if (variant->page_backed)
+			flags |= CMEM_ALLOC_PAGES;
+		if (!cmem_alloc_aligned(fd, b->block, CMEM_POOL_HEAP, LENGTH, SZ_2M, flags, buf))
 			return true;
 	}
 	return false;
@@ -272,7 +308,7 @@ FIXTURE_SETUP(walk)
 	self->taint = number_in("/proc/sys/kernel/tainted");
 	OPEN_OR_SKIP(self->fd);
 	ASSERT_EQ(0, take_snapshot(&self->before));
-	if (!alloc_of(self->fd, variant->memory, &self->buf))
+	if (!alloc_for(self->fd, variant, &self->buf))
 		SKIP(return, "no such memory on this board");
 	if (variant->dmabuf) {
 		self->dmabuf = cmem_export(self->fd, self->buf.phys_addr, O_RDWR | O_CLOEXEC);
@@ -295,6 +331,10 @@ FIXTURE_TEARDOWN(walk)
 	munmap(self->area, 2 * LENGTH + 2 * SZ_2M);
 	close(self->dmabuf);
 	close(self->fd);
+	/* The memory of a page-backed buffer may be free a moment later. */
+	if (variant->page_backed) {
+		EXPECT_TRUE(eventually(is_same(&self->before)));
+	}
 	expect_same(&self->before);
 }
 
@@ -314,8 +354,8 @@ TEST_F(walk, it_is_mapped_as_this_test_says)
 		SKIP(return, "no transparent huge pages in this kernel");
 	/* Unmapping a part splits a huge page. */
 	ASSERT_EQ(0, munmap(self->map + self->page, self->page));
-	if (variant->mapped != HUGE || !(info.features & CMEM_FEATURE_PMD) ||
-	    !huge_pages_are_2M()) {
+	if (variant->mapped != HUGE || variant->page_backed ||
+	    !(info.features & CMEM_FEATURE_PMD) || !huge_pages_are_2M()) {
 		EXPECT_EQ(before, vmstat("thp_split_pmd"));
 	} else {
 		/*
@@ -329,35 +369,67 @@ TEST_F(walk, it_is_mapped_as_this_test_says)
 	ASSERT_MAPPED(self->map);
 }
 
+/*
+ * mbind(): 0 or a negative errno. If @counts, the kernel counts the buffer's pages, which
+ * it cannot move. They are on @node.
+ */
+static int bind_to(char *map, int mode, unsigned long nodes, int flags, bool counts, int node,
+		   int *right)
+{
+	*right = counts && mode != DEFAULT && flags & STRICT && !(nodes & 1UL << node) ? -EIO : 0;
+	return syscall(SYS_mbind, map, LENGTH, mode, mode == DEFAULT ? NULL : &nodes,
+		       mode == DEFAULT ? 0 : 64, flags) ? -errno : 0;
+}
+
 TEST_F(walk, mbind)
 {
 	const int modes[] = { DEFAULT, PREFERRED, BIND, INTERLEAVE };
+	bool counts = variant->page_backed && variant->memory == OF_CMA;
 	unsigned long nodes = 1, far = 2;
-	int mode;
+	int mode, node = -1, ret, right;
 
 	BE_A_USER();
 	if (syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) && errno == ENOSYS)
 		SKIP(return, "no NUMA in this kernel");
+	ret = syscall(SYS_get_mempolicy, &node, NULL, 0, self->map, F_NODE | F_ADDR);
+	if (variant->page_backed) {
+		ASSERT_EQ(0, ret);
+		ASSERT_LE(0, node);
+		ASSERT_GT(64, node);
+	} else {
+		EXPECT_EQ(-1, ret);
+		EXPECT_EQ(EFAULT, errno);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		for (int flags = 0; flags <= (STRICT | MOVE); flags++) {
-			EXPECT_EQ(0, syscall(SYS_mbind, self->map, LENGTH, modes[i],
-					     modes[i] == DEFAULT ? NULL : &nodes,
-					     modes[i] == DEFAULT ? 0 : 64, flags))
-				TH_LOG("mode %d flags %d: %s", modes[i], flags, strerror(errno));
+			ret = bind_to(self->map, modes[i], nodes, flags, counts, node, &right);
+			EXPECT_EQ(right, ret)
+				TH_LOG("mode %d flags %d: %s", modes[i], flags, strerror(-ret));
 			/* A part of it, and more than the mapping */
 			syscall(SYS_mbind, self->map + self->page, self->page, modes[i], &nodes,
 				64, flags);
 			syscall(SYS_mbind, self->area, LENGTH + SZ_2M, modes[i], &nodes, 64,
 				flags);
-			/* Another node, if there is one, makes no difference. */
-			if (modes[i] == BIND && syscall(SYS_mbind, self->map, LENGTH, BIND, &far,
-							64, flags)) {
-				EXPECT_EQ(EINVAL, errno);
-			}
+			/*
+			 * Another node, if there is one, makes a difference only where the
+			 * kernel counts the pages.
+			 */
+			if (modes[i] != BIND)
+				continue;
+			ret = bind_to(self->map, BIND, far, flags, counts, node, &right);
+			EXPECT_TRUE(ret == right || ret == -EINVAL)
+				TH_LOG("flags %d: %s", flags, strerror(-ret));
 		}
 	}
-	EXPECT_EQ(-1, syscall(SYS_get_mempolicy, &mode, NULL, 0, self->map, F_NODE | F_ADDR));
-	EXPECT_EQ(EFAULT, errno);
+	/* No page has gone elsewhere. */
+	ret = syscall(SYS_get_mempolicy, &mode, NULL, 0, self->map, F_NODE | F_ADDR);
+	if (variant->page_backed) {
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(node, mode);
+	} else {
+		EXPECT_EQ(-1, ret);
+		EXPECT_EQ(EFAULT, errno);
+	}
 	EXPECT_EQ(0, syscall(SYS_get_mempolicy, &mode, &nodes, 64, self->map, F_ADDR));
 }
 
@@ -366,6 +438,7 @@ TEST_F(walk, migrate_pages_and_move_pages)
 	void *pages[] = { self->map, self->map + self->page, self->map + SZ_2M,
 			  self->map + LENGTH - self->page };
 	int to[ARRAY_SIZE(pages)] = { 0 }, status[ARRAY_SIZE(pages)] = { 0 };
+	int node[ARRAY_SIZE(pages)];
 	unsigned long nodes = 1;
 
 	BE_A_USER();
@@ -373,13 +446,34 @@ TEST_F(walk, migrate_pages_and_move_pages)
 	    errno == ENOSYS)
 		SKIP(return, "no NUMA or no migration in this kernel");
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
-		EXPECT_GT(0, status[i]) TH_LOG("page %zu is on a node", i);
+		EXPECT_EQ(variant->page_backed, status[i] >= 0)
+			TH_LOG("page %zu: %d", i, status[i]);
+		node[i] = status[i];
 	}
-	syscall(SYS_move_pages, 0, ARRAY_SIZE(pages), pages, to, status, MOVE);
-	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
-		EXPECT_GT(0, status[i]) TH_LOG("page %zu was moved", i);
+	/* To node 0, and to another one, if there is one */
+	for (int n = 0; n < 2; n++) {
+		for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+			to[i] = n;
+			status[i] = -EINVAL;
+		}
+		if (syscall(SYS_move_pages, 0, ARRAY_SIZE(pages), pages, to, status, MOVE) < 0 &&
+		    n)
+			break;
+		/* A page may be there already, but none was moved. */
+		for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+			if (variant->page_backed) {
+				EXPECT_EQ(node[i] == n ? n : -EBUSY, status[i])
+					TH_LOG("page %zu, from %d to %d", i, node[i], n);
+			} else {
+				EXPECT_GT(0, status[i]) TH_LOG("page %zu was moved", i);
+			}
+		}
 	}
 	EXPECT_LE(0, syscall(SYS_migrate_pages, 0, 64, &nodes, &nodes));
+	syscall(SYS_move_pages, 0, ARRAY_SIZE(pages), pages, NULL, status, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		EXPECT_EQ(node[i], status[i]) TH_LOG("page %zu", i);
+	}
 }
 
 TEST_F(walk, madvise)
@@ -392,9 +486,25 @@ TEST_F(walk, madvise)
 		MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_DONTNEED_LOCKED, GUARD_INSTALL,
 		GUARD_REMOVE,
 	};
+	/* What walks the pages of page-backed buffers, and what never does */
+	const int done[] = {
+		MADV_DONTNEED, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+		MADV_DONTNEED_LOCKED,
+	};
+	const int refused[] = {
+		MADV_FREE, MADV_REMOVE, MADV_COLLAPSE, MADV_WIPEONFORK, GUARD_INSTALL,
+	};
 
 	BE_A_USER();
-	/* The kernel decides which of them it refuses. */
+	for (size_t i = 0; variant->page_backed && i < ARRAY_SIZE(done); i++) {
+		EXPECT_EQ(0, madvise(self->map, LENGTH, done[i])) TH_LOG("advice %d", done[i]);
+		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a')) TH_LOG("advice %d", done[i]);
+	}
+	for (size_t i = 0; variant->page_backed && i < ARRAY_SIZE(refused); i++) {
+		EXPECT_EQ(-1, madvise(self->map, LENGTH, refused[i]))
+			TH_LOG("advice %d", refused[i]);
+	}
+	/* The kernel decides which of the others it refuses. */
 	for (size_t i = 0; i < ARRAY_SIZE(advice); i++) {
 		madvise(self->map, LENGTH, advice[i]);
 		madvise(self->map + self->page, SZ_2M, advice[i]);
@@ -441,16 +551,26 @@ struct scan_arg {
 #define SCAN_WP		1	/* PM_SCAN_WP_MATCHING */
 
 #define PRESENT		8	/* PAGE_IS_PRESENT */
+#define OF_FILE		4	/* PAGE_IS_FILE */
+/* PAGE_IS_WRITTEN and PAGE_IS_SOFT_DIRTY: what a kernel can track */
+#define MAYBE		(2ULL | 128)
+
+/* What pagemap has of a page of a file, and of one that is mapped once */
+#define PM_FILE		(1ULL << 61)
+#define PM_EXCLUSIVE	(1ULL << 56)
 
 TEST_F(walk, maps_of_oneself)
 {
-	static const char * const counted[] = {
-		"Rss", "Pss", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty",
-		"Referenced", "Anonymous", "AnonHugePages", "FilePmdMapped", "ShmemPmdMapped",
-		"Swap", "Locked",
+	/* What is counted of page-backed buffers: all of their pages have been written. */
+	static const struct { const char *name; bool page_backed; } counted[] = {
+		{ "Rss", true }, { "Pss", true }, { "Shared_Clean", false },
+		{ "Shared_Dirty", false }, { "Private_Clean", false }, { "Private_Dirty", true },
+		{ "Referenced", true }, { "Anonymous", false }, { "AnonHugePages", false },
+		{ "FilePmdMapped", false }, { "ShmemPmdMapped", false }, { "Swap", false },
+		{ "Locked", false },
 	};
 	const char *rollup = "/proc/self/smaps_rollup";
-	long long kb = LENGTH / 1024, rss;
+	long long kb = LENGTH / 1024, mapped = variant->page_backed ? kb : 0, rss, without;
 	char *own = map_own(LENGTH);
 
 	ASSERT_MAPPED(own);
@@ -460,20 +580,23 @@ TEST_F(walk, maps_of_oneself)
 		SKIP(return, "no " SMAPS " in this kernel");
 	EXPECT_EQ(kb, smaps(self->map, "Size"));
 	for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
-		long long n = smaps(self->map, counted[i]);
+		long long n = smaps(self->map, counted[i].name);
 
 		/* Some are newer than the oldest kernel. */
-		EXPECT_TRUE(!n || (i && n == -1)) TH_LOG("%s: %lld", counted[i], n);
+		EXPECT_TRUE(n == (counted[i].page_backed ? mapped : 0) || (i && n == -1))
+			TH_LOG("%s: %lld", counted[i].name, n);
 	}
 	/* The process's own pages all count. */
 	rss = number_of(rollup, NULL, "Rss");
 	memset(own, 1, LENGTH);
 	EXPECT_EQ(kb, smaps(own, "Rss"));
 	EXPECT_LE(rss + kb, number_of(rollup, NULL, "Rss"));
-	/* Without our mapping, the sum is no smaller. */
+	/* Without our mapping, the sum is smaller by what was counted, or hardly changes. */
 	rss = number_of(rollup, NULL, "Rss");
 	ASSERT_EQ(0, munmap(self->map, LENGTH));
-	EXPECT_LE(rss, number_of(rollup, NULL, "Rss"));
+	without = number_of(rollup, NULL, "Rss");
+	EXPECT_LE(rss - mapped, without);
+	EXPECT_GT(rss - mapped + kb / 2, without);
 	self->map = map_at(self, variant, aligned(self->area));
 	ASSERT_MAPPED(self->map);
 	EXPECT_EQ(0, munmap(own, LENGTH));
@@ -493,19 +616,32 @@ static void find_numa_maps(const char *map, char *line, size_t size)
 		fclose(file);
 }
 
+/* The sum of what a line of numa_maps has on nodes: N0=12 N1=34 */
+static unsigned long pages_on_nodes(const char *line)
+{
+	unsigned long sum = 0, pages;
+
+	for (; (line = strstr(line, " N")); line++)
+		if (sscanf(line, " N%*u=%lu", &pages) == 1)
+			sum += pages;
+	return sum;
+}
+
 TEST_F(walk, numa_maps_of_oneself)
 {
 	char *own = map_own(LENGTH), line[512];
+	bool counts = variant->page_backed && variant->memory == OF_CMA;
 
 	ASSERT_MAPPED(own);
 	memset(own, 1, LENGTH);
 	BE_A_USER();
 	if (access("/proc/self/numa_maps", F_OK))
 		SKIP(return, "no /proc/self/numa_maps in this kernel");
-	/* It shows the file, but no page of it on any node. */
+	/* It shows the file, but no page of it on any node. It skips PageReserved. */
 	find_numa_maps(self->map, line, sizeof(line));
 	EXPECT_TRUE(!!strstr(line, " file=")) TH_LOG("%s", line);
-	EXPECT_NO_POINTER(strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
+	EXPECT_EQ(counts ? LENGTH / self->page : 0, pages_on_nodes(line)) TH_LOG("%s", line);
+	EXPECT_EQ(counts, !!strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
 	find_numa_maps(own, line, sizeof(line));
 	EXPECT_TRUE(!!strstr(line, "kernelpagesize_kB=")) TH_LOG("%s", line);
 	EXPECT_EQ(0, munmap(own, LENGTH));
@@ -521,18 +657,28 @@ TEST_F(walk, pagemap_of_oneself)
 		.vec = (unsigned long)regions, .vec_len = 64, .return_mask = 0xff,
 	};
 	char *own = map_own(LENGTH);
-	int pagemap;
+	int pagemap, found;
+	__u64 right = 0;
 
 	ASSERT_MAPPED(own);
 	memset(own, 1, LENGTH);
+	/* Only root is told the page frame. */
+	if (variant->page_backed && read_pagemap(self->map, entries, LENGTH / self->page)) {
+		for (size_t i = 0; i < LENGTH / self->page; i++) {
+			ASSERT_EQ(self->buf.phys_addr / self->page + i, PM_PFN(entries[i]))
+				TH_LOG("page %zu", i);
+		}
+	}
 	BE_A_USER();
 	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (pagemap < 0)
 		SKIP(return, "no /proc/self/pagemap in this kernel");
-	/* pagemap shows nothing mapped. */
+	/* pagemap shows nothing mapped, or pages as of a file that is mapped once. */
+	if (variant->page_backed)
+		right = PM_PRESENT | PM_FILE | PM_EXCLUSIVE;
 	ASSERT_TRUE(read_pagemap(self->map, entries, LENGTH / self->page));
 	for (size_t i = 0; i < LENGTH / self->page; i++) {
-		ASSERT_EQ(0, entries[i] & ~PM_SOFT_DIRTY) TH_LOG("page %zu", i);
+		ASSERT_EQ(right, entries[i] & ~PM_SOFT_DIRTY) TH_LOG("page %zu", i);
 	}
 	/* A user sees that its own pages are present, but not where. */
 	ASSERT_TRUE(read_pagemap(own, entries, LENGTH / self->page));
@@ -543,11 +689,22 @@ TEST_F(walk, pagemap_of_oneself)
 	for (unsigned int mask = 1; mask < 1 << 8; mask <<= 1) {
 		scan.category_mask = mask;
 		for (scan.flags = 0; scan.flags <= SCAN_WP; scan.flags += SCAN_WP) {
-			if (ioctl(pagemap, SCAN, &scan)) {
+			found = ioctl(pagemap, SCAN, &scan);
+			if (found < 0) {
 				/* Before v6.7 */
 				ASSERT_EQ(ENOTTY, errno) TH_LOG("mask %u", mask);
-			} else {
-				ASSERT_EQ(scan.end, scan.walk_end);
+				continue;
+			}
+			ASSERT_EQ(scan.end, scan.walk_end);
+			if (!variant->page_backed || scan.flags) {
+				ASSERT_EQ(0, found) TH_LOG("mask %u", mask);
+			} else if (mask & (PRESENT | OF_FILE)) {
+				ASSERT_EQ(1, found) TH_LOG("mask %u", mask);
+				ASSERT_EQ(scan.start, regions[0][0]);
+				ASSERT_EQ(scan.end, regions[0][1]);
+				ASSERT_EQ(PRESENT | OF_FILE, regions[0][2] & ~MAYBE);
+			} else if (mask & ~MAYBE) {
+				ASSERT_EQ(0, found) TH_LOG("mask %u", mask);
 			}
 		}
 	}
@@ -583,12 +740,24 @@ TEST_F(walk, clear_refs)
 		fresh = map_at(self, variant, second);
 		ASSERT_MAPPED(fresh);
 		ASSERT_TRUE(put("/proc/self/clear_refs", (char []){ n, 0 })) TH_LOG("%c", n);
+		/* 1: all pages, 3: those of files */
+		if (variant->page_backed && (n == '1' || n == '3')) {
+			ASSERT_GT((long long)LENGTH / 1024, smaps(fresh, "Referenced"))
+				TH_LOG("%c", n);
+		}
 		/* 4: reports writes from now on. */
 		if (soft_dirty && n == '4') {
 			ASSERT_TRUE(read_pagemap(own, &entry, 1));
 			ASSERT_EQ(0, entry & PM_SOFT_DIRTY);
 			*own = 2;
 			ASSERT_TRUE(read_pagemap(own, &entry, 1));
+			ASSERT_EQ(PM_SOFT_DIRTY, entry & PM_SOFT_DIRTY);
+		}
+		if (soft_dirty && n == '4' && variant->page_backed) {
+			ASSERT_TRUE(read_pagemap(fresh, &entry, 1));
+			ASSERT_EQ(PM_PRESENT, entry & (PM_PRESENT | PM_SOFT_DIRTY));
+			fresh[1] = 'a';
+			ASSERT_TRUE(read_pagemap(fresh, &entry, 1));
 			ASSERT_EQ(PM_SOFT_DIRTY, entry & PM_SOFT_DIRTY);
 		}
 		ASSERT_EQ(-1, find_unmarked(self, self->map, 'a')) TH_LOG("%c", n);
@@ -606,25 +775,41 @@ TEST_F(walk, mincore)
 	unsigned char resident[LENGTH >> 12];
 
 	BE_A_USER();
-	EXPECT_EQ(0, mincore(self->map, LENGTH, resident));
 	EXPECT_EQ(0, mincore(self->map + self->page, SZ_2M, resident));
+	EXPECT_EQ(0, mincore(self->map, LENGTH, resident));
+	for (size_t i = 0; variant->page_backed && i < LENGTH / self->page; i++) {
+		ASSERT_EQ(1, resident[i] & 1) TH_LOG("page %zu", i);
+	}
 }
 
 TEST_F(walk, get_user_pages)
 {
 	char own[64] = "";
 	struct iovec local = { own, sizeof(own) }, remote = { self->map, sizeof(own) };
+	ssize_t right = variant->page_backed ? sizeof(own) : -EFAULT, got;
 	int pipes[2];
 
 	BE_A_USER();
 	ASSERT_EQ(0, pipe(pipes));
-	EXPECT_EQ(-1, vmsplice(pipes[1], &remote, 1, 0));
-	EXPECT_EQ(EFAULT, errno);
-	EXPECT_EQ(-1, process_vm_readv(getpid(), &local, 1, &remote, 1, 0));
-	EXPECT_TRUE(errno == EFAULT || errno == ENOSYS);
-	EXPECT_EQ(-1, process_vm_writev(getpid(), &local, 1, &remote, 1, 0));
-	EXPECT_TRUE(errno == EFAULT || errno == ENOSYS);
-	/* A shared futex is known by its page; a private one by its address. */
+	got = vmsplice(pipes[1], &remote, 1, 0);
+	EXPECT_EQ(right, got < 0 ? -errno : got);
+	if (got > 0) {
+		ASSERT_EQ(sizeof(own), read(pipes[0], own, sizeof(own)));
+		EXPECT_EQ(0, memcmp(own, self->map, sizeof(own)));
+		memset(own, 0, sizeof(own));
+	}
+	got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	EXPECT_TRUE(got < 0 ? -errno == right || errno == ENOSYS : got == right);
+	if (got > 0) {
+		EXPECT_EQ(0, memcmp(own, self->map, sizeof(own)));
+		own[2] = 'w';
+	}
+	got = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+	EXPECT_TRUE(got < 0 ? -errno == right || errno == ENOSYS : got == right);
+	if (got > 0) {
+		EXPECT_EQ('w', self->map[2]);
+	}
+	/* A shared futex is known by its page's place in a file; a private one by its address. */
 	EXPECT_EQ(-1, syscall(SYS_futex, self->map, FUTEX_WAKE, 1, NULL, NULL, 0));
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(0, syscall(SYS_futex, self->map, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL,
@@ -673,6 +858,14 @@ TEST_F(walk, userfaultfd)
 				continue;
 			ASSERT_TRUE(modes[m] == UFFDIO_REGISTER_MODE_WP && features[f]);
 			ioctl(uffd, UFFDIO_WRITEPROTECT, &protect);
+			/* Pages can be written, and lose their protection with that. */
+			if (variant->page_backed) {
+				mark(self, self->map, 'a');
+				ioctl(uffd, UFFDIO_WRITEPROTECT, &protect);
+				EXPECT_EQ(0, madvise(self->map, LENGTH, MADV_DONTNEED));
+				EXPECT_EQ(-1, find_unmarked(self, self->map, 'a'));
+				mark(self, self->map, 'a');
+			}
 			ioctl(uffd, UFFDIO_UNREGISTER, &reg.range);
 		}
 		close(uffd);
@@ -771,8 +964,13 @@ TEST_F(walk, PR_SET_THP_DISABLE)
 
 TEST_F(walk, memory_failure_by_address)
 {
-	/* A page that is really offlined does not come back, so a refusal counts. */
-	EXPECT_EQ(-1, madvise(self->map, self->page, MADV_HWPOISON));
+	/*
+	 * A page that is really offlined does not come back, so a refusal counts. The kernel
+	 * would find a page that has a struct page, and CMEM would lose it.
+	 */
+	if (!variant->page_backed) {
+		EXPECT_EQ(-1, madvise(self->map, self->page, MADV_HWPOISON));
+	}
 	EXPECT_EQ(-1, madvise(self->map + SZ_2M, self->page, MADV_SOFT_OFFLINE));
 }
 
@@ -1069,7 +1267,7 @@ static ssize_t words_of(const char *path, __u64 *words, size_t length, __u64 at)
 TEST_F(walk, by_physical_address)
 {
 	static __u64 words[LENGTH >> 12];
-	__u64 first = self->buf.phys_addr / self->page, pfn;
+	__u64 first = self->buf.phys_addr / self->page, pfn, right;
 	size_t pages = LENGTH / self->page, bit = first % 64, bytes = (bit + pages + 63) / 64 * 8;
 	char *own = map_own(self->page);
 	ssize_t got;
@@ -1084,12 +1282,15 @@ TEST_F(walk, by_physical_address)
 	pfn = PM_PFN(pfn);
 	ASSERT_LT(0, pfn);
 
-	/* To the kernel core, each page is unowned or absent. The file may end early. */
+	/* To the kernel core, each is unowned, absent or mapped. The file may end early. */
+	right = variant->memory == WITHOUT_PAGES ? KPF_NOPAGE : 0;
+	if (variant->page_backed)
+		right = KPF_MMAP;
 	got = words_of("/proc/kpageflags", words, pages * 8, first * 8);
 	EXPECT_TRUE(got == -1 || got == pages * 8 || variant->memory == WITHOUT_PAGES);
 	for (ssize_t i = 0; i < got / 8; i++) {
-		ASSERT_EQ(variant->memory == WITHOUT_PAGES ? KPF_NOPAGE : 0,
-			  words[i] & (KPF_LRU | KPF_BUDDY | KPF_MMAP | KPF_ANON | KPF_NOPAGE))
+		ASSERT_EQ(right, words[i] & (KPF_LRU | KPF_BUDDY | KPF_MMAP | KPF_ANON |
+					     KPF_NOPAGE))
 			TH_LOG("page %zd: %llx", i, (unsigned long long)words[i]);
 	}
 	if (words_of("/proc/kpageflags", words, 8, pfn * 8) >= 0) {
@@ -1097,7 +1298,7 @@ TEST_F(walk, by_physical_address)
 	}
 	got = words_of("/proc/kpagecount", words, pages * 8, first * 8);
 	for (ssize_t i = 0; i < got / 8; i++) {
-		ASSERT_EQ(0, words[i]) TH_LOG("page %zd", i);
+		ASSERT_EQ(variant->page_backed, words[i]) TH_LOG("page %zd", i);
 	}
 	if (words_of("/proc/kpagecount", words, 8, pfn * 8) >= 0) {
 		EXPECT_EQ(1, words[0]);
