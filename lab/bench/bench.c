@@ -10,7 +10,7 @@
  * lab/bench/limits.json has the limits.
  *
  *	instructions	of the whole machine while this thread worked, with RCU and
- *			timer ticks, but without those of
+ *			timer ticks, but without idling for a disk, and without those of
  *	worker		the kernel threads that zero freed buffers, counted until they
  *			catch up
  *	thread		of this thread alone, with the kernel's work for it
@@ -23,6 +23,8 @@
  *	bench memory		report the free memory (the difference between boots with
  *				and without a pool is the pool's cost); and measure the
  *				rows for a board whose devices snoop the caches
+ *	bench pages:SAMPLES	measure the rows of page-backed buffers, on a board with
+ *				pools for them and a disk
  *	bench ROW:COUNT		run one row's operation COUNT times, for lab/bench/profile
  */
 #define _GNU_SOURCE
@@ -31,6 +33,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +43,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +67,7 @@
 #define FRAGMENTS		4096
 #define LIBRARY_BUFFERS		10000
 #define ENOUGH_WORK		2048		/* SYNCs: for a block of 1 GiB, see cmem_alias_pays() */
+#define DISK			"/dev/vda"
 
 static int cmem;		/* owner of all buffers, except in two-owner rows */
 static int samples = 11;
@@ -89,27 +96,33 @@ static void *checked(void *memory)
 
 /* CMEM */
 
-struct source {		/* a source of buffers, and their length */
+struct source {		/* a source of buffers, their length, and how to allocate them */
 	int block;
 	int pool;
 	size_t length;
-	bool uncached;
+	uint32_t flags;
 };
 
-static uint64_t allocate(int owner, const struct source *source)
+/* Inline, here and below: each instruction of the benchmark's own counts. */
+static inline struct cmem_alloc allocate_buffer(int owner, const struct source *source)
 {
 	struct cmem_alloc request = {
 		.size = sizeof(request), .block = source->block, .pool = source->pool,
-		.flags = source->uncached ? 0 : CMEM_ALLOC_CACHED, .length = source->length,
+		.flags = source->flags, .length = source->length,
 	};
 
 	if (ioctl(owner, CMEM_IOCTL_ALLOC, &request))
 		fail("CMEM_IOCTL_ALLOC of %zu bytes from block %d, pool %d: %s",
 		     source->length, source->block, source->pool, strerror(errno));
-	return request.phys_addr;
+	return request;
 }
 
-static void release(int owner, uint64_t phys_addr)
+static uint64_t allocate(int owner, const struct source *source)
+{
+	return allocate_buffer(owner, source).phys_addr;
+}
+
+static inline void release(int owner, uint64_t phys_addr)
 {
 	struct cmem_free request = { .size = sizeof(request), .phys_addr = phys_addr };
 
@@ -149,15 +162,15 @@ static struct cmem_pool_info get_pool(int block, int number)
 	return pool;
 }
 
-/* The largest pool with buffers of this length. */
-static struct source find_pool(size_t length, uint32_t least)
+/* The largest pool with buffers of this length, in a block with all of these flags. */
+static struct source find_pool_in(size_t length, uint32_t least, uint32_t block_flags)
 {
-	struct source found = { .length = length };
+	struct source found = { .length = length, .flags = CMEM_ALLOC_CACHED };
 	struct cmem_block_info block;
 	uint32_t count = 0;
 
 	for (uint32_t b = 0; b < get_info().block_limit; b++) {
-		if (!get_block(b, &block))
+		if (!get_block(b, &block) || (block.out_flags & block_flags) != block_flags)
 			continue;
 		for (uint32_t p = 0; p < block.num_pools; p++) {
 			struct cmem_pool_info pool = get_pool(b, p);
@@ -175,9 +188,24 @@ static struct source find_pool(size_t length, uint32_t least)
 	return found;
 }
 
+static struct source find_pool(size_t length, uint32_t least)
+{
+	return find_pool_in(length, least, 0);
+}
+
+static struct source find_pages_pool(size_t length)
+{
+	struct source found = find_pool_in(length, 1, CMEM_BLOCK_CAN_PAGES);
+
+	found.flags |= CMEM_ALLOC_PAGES;
+	return found;
+}
+
 static struct source find_heap(size_t length)
 {
-	struct source found = { .pool = CMEM_POOL_HEAP, .length = length };
+	struct source found = {
+		.pool = CMEM_POOL_HEAP, .length = length, .flags = CMEM_ALLOC_CACHED,
+	};
 	struct cmem_block_info block;
 	uint64_t largest = 0;
 
@@ -305,6 +333,74 @@ static double read_workers(void)
 	return sum;
 }
 
+/*
+ * Under -icount the clock jumps ahead while the CPU is idle. So while an operation waits
+ * for a disk, a process without priority counts how often it can execute a loop of known
+ * length. It is the only one that gets CPU time without work to do, and that time is not
+ * the operation's.
+ */
+static volatile uint64_t *idle_turns;	/* NULL without such a process */
+static pid_t idler;
+
+#if defined(__aarch64__)
+#define IDLE_TURN	4	/* instructions */
+#else
+#define IDLE_TURN	2
+#endif
+
+static void __attribute__((noreturn)) idle(void)
+{
+#if defined(__aarch64__)
+	uint64_t turns;
+
+	__asm__ volatile("1: ldr %0, [%1]\n\tadd %0, %0, #1\n\tstr %0, [%1]\n\tb 1b"
+			 : "=&r" (turns) : "r" (idle_turns) : "memory");
+#else
+	__asm__ volatile("1: incq (%0)\n\tjmp 1b" : : "r" (idle_turns) : "memory");
+#endif
+	__builtin_unreachable();
+}
+
+static void start_idler(void)
+{
+	const struct sched_param none = { 0 };
+	pid_t parent = getpid();
+	void *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (shared == MAP_FAILED)
+		fail("mmap: %s", strerror(errno));
+	idle_turns = shared;
+	fflush(stdout);
+	idler = fork();
+	if (idler < 0)
+		fail("fork: %s", strerror(errno));
+	if (idler)
+		return;
+	/* It ends with its parent, however that ends. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent ||
+	    sched_setscheduler(0, SCHED_IDLE, &none))
+		_exit(EXIT_FAILURE);
+	idle();
+}
+
+static void stop_idler(void)
+{
+	int status;
+
+	kill(idler, SIGKILL);
+	if (waitpid(idler, &status, 0) != idler || !WIFSIGNALED(status))
+		fail("the process that counts idle time has ended: SCHED_IDLE is needed");
+	munmap((void *)idle_turns, PAGE);
+	idle_turns = NULL;
+}
+
+/* Instructions that nothing had work for */
+static double read_idle(void)
+{
+	return idle_turns ? *idle_turns * (double)IDLE_TURN : 0;
+}
+
 enum { INSTRUCTIONS, WORKER, THREAD, FAULTS, WAITS, NUM_COLUMNS };
 
 static const char * const column_names[NUM_COLUMNS] = {
@@ -325,12 +421,25 @@ static struct reading read_counters(void)
 	now.column[FAULTS] = usage.ru_minflt + usage.ru_majflt;
 	now.column[WAITS] = usage.ru_nvcsw;
 	now.column[THREAD] = read_clock(CLOCK_THREAD_CPUTIME_ID);
-	now.column[INSTRUCTIONS] = read_clock(CLOCK_MONOTONIC_RAW) - read_workers();
+	now.column[INSTRUCTIONS] = read_clock(CLOCK_MONOTONIC_RAW) - read_workers() - read_idle();
 	return now;
 }
 
 /* The cost of reading the counters, included in their values. */
 static struct reading own_cost;
+
+/* Sleeping must cost no more than the timer ticks in between. */
+static void check_idler(void)
+{
+	const struct timespec pause = { .tv_nsec = 16 * 1000000 };
+	double start = read_counters().column[INSTRUCTIONS], counted;
+
+	nanosleep(&pause, NULL);
+	counted = read_counters().column[INSTRUCTIONS] - start;
+	if (counted < 0 || counted > 0.01 * pause.tv_nsec)
+		fail("a sleep of %ld ns took %.0f instructions: idle time is counted", pause.tv_nsec,
+		     counted);
+}
 
 typedef void (*operation)(void *context);
 
@@ -499,15 +608,17 @@ static void touch_mapping(int fd, size_t length, uint64_t offset)
 static void cmem_cycle(void *context)
 {
 	const struct source *source = context;
-	struct cmem_alloc request = {
-		.size = sizeof(request), .block = source->block, .pool = source->pool,
-		.flags = CMEM_ALLOC_CACHED, .length = source->length,
-	};
+	struct cmem_alloc buffer = allocate_buffer(cmem, source);
 
-	if (ioctl(cmem, CMEM_IOCTL_ALLOC, &request))
-		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", source->length, strerror(errno));
-	touch_mapping(cmem, source->length, request.mmap_offset);
-	release(cmem, request.phys_addr);
+	touch_mapping(cmem, source->length, buffer.mmap_offset);
+	release(cmem, buffer.phys_addr);
+}
+
+static void cmem_use(void *context)
+{
+	const struct cmem_alloc *buffer = context;
+
+	touch_mapping(cmem, buffer->length, buffer->mmap_offset);
 }
 
 struct mapped {
@@ -541,6 +652,34 @@ static void write_back(void *context)
 		fail("CMEM_IOCTL_SYNC: %s", strerror(errno));
 }
 
+/* Writes to a disk */
+
+struct record {
+	int disk;
+	void *memory;
+	size_t length;
+	off_t offset;
+};
+
+static void write_record(void *context)
+{
+	const struct record *record = context;
+	ssize_t written = pwrite(record->disk, record->memory, record->length, record->offset);
+
+	if (written != (ssize_t)record->length)
+		fail("writing %zu bytes to " DISK ": %s", record->length,
+		     written < 0 ? strerror(errno) : "it took less");
+}
+
+static void write_record_through_cache(void *context)
+{
+	const struct record *record = context;
+
+	write_record(context);
+	if (fsync(record->disk))
+		fail("fsync of " DISK ": %s", strerror(errno));
+}
+
 /* The library, and the same with direct ioctls, from the best pool of a block */
 
 static CMEM_AllocParams cached_pool = { .type = CMEM_POOL, .flags = CMEM_CACHED };
@@ -550,6 +689,7 @@ static void map_bare(void *context)
 	const struct source *source = context;
 	struct source best = {
 		.block = source->block, .pool = CMEM_POOL_BEST, .length = source->length,
+		.flags = source->flags,
 	};
 	uint64_t phys_addr = allocate(cmem, &best);
 	void *mapping = mmap(NULL, source->length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
@@ -809,6 +949,80 @@ static void measure_pools(void)
 	measure("pool-best-4k", allocate_free, &source);
 }
 
+static int open_disk(int flags)
+{
+	int disk = open(DISK, O_RDWR | O_CLOEXEC | flags);
+
+	if (disk < 0)
+		fail(DISK ": %s: the board needs a disk", strerror(errno));
+	return disk;
+}
+
+static void *map_buffer(const struct cmem_alloc *buffer)
+{
+	void *mapping = mmap(NULL, buffer->length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
+			     buffer->mmap_offset);
+
+	if (mapping == MAP_FAILED)
+		fail("mmap of %llu bytes: %s", (unsigned long long)buffer->length,
+		     strerror(errno));
+	touch(mapping, buffer->length);
+	return mapping;
+}
+
+/* As malloc() returns it, but for the size of its pages */
+static void measure_write_of_malloc(const char *row, struct record *record, int advice)
+{
+	if (posix_memalign(&record->memory, 2 * MIB, record->length))
+		fail("the guest is out of memory: give it more with QEMU's -m");
+	if (madvise(record->memory, record->length, advice))
+		fail("madvise: %s", strerror(errno));
+	touch(record->memory, record->length);
+	measure(row, write_record, record);
+	free(record->memory);
+}
+
+static void measure_writes(const struct source *pages)
+{
+	struct source plain = find_pool(pages->length, 1);
+	struct cmem_alloc buffer = allocate_buffer(cmem, pages);
+	struct record record = { .disk = open_disk(O_DIRECT), .length = pages->length };
+
+	start_idler();
+	check_idler();
+	record.memory = map_buffer(&buffer);
+	measure("pages-write-64m", write_record, &record);
+	munmap(record.memory, record.length);
+	release(cmem, buffer.phys_addr);
+
+	measure_write_of_malloc("malloc-write-64m", &record, MADV_NOHUGEPAGE);
+	measure_write_of_malloc("malloc-huge-write-64m", &record, MADV_HUGEPAGE);
+	close(record.disk);
+
+	record.disk = open_disk(0);
+	buffer = allocate_buffer(cmem, &plain);
+	record.memory = map_buffer(&buffer);
+	measure("plain-write-64m", write_record_through_cache, &record);
+	munmap(record.memory, record.length);
+	release(cmem, buffer.phys_addr);
+	close(record.disk);
+	stop_idler();
+	settle();
+}
+
+static void measure_pages(void)
+{
+	struct source small = find_pages_pool(4 * KIB), large = find_pages_pool(64 * MIB);
+	struct cmem_alloc buffer;
+
+	measure("pages-cycle-4k", cmem_cycle, &small);
+	buffer = allocate_buffer(cmem, &large);
+	measure("pages-use-64m", cmem_use, &buffer);
+	release(cmem, buffer.phys_addr);
+	settle();
+	measure_writes(&large);
+}
+
 static int open_cmem(void)
 {
 	int fd = open("/dev/cmem", O_RDWR | O_CLOEXEC);
@@ -826,7 +1040,8 @@ static void measure_two_owners(const char *row, size_t length, bool uncached)
 	};
 	struct cmem_pool_info pool = get_pool(two.source.block, two.source.pool);
 
-	two.source.uncached = uncached;
+	if (uncached)
+		two.source.flags &= ~CMEM_ALLOC_CACHED;
 	/* Half of a pool at a time: one clean buffer always remains. */
 	measure_in_batches(row, take_turns, &two, pool.count / 2);
 	close(two.owner[0]);
@@ -874,19 +1089,9 @@ static void measure_heap(void)
 static void measure_mapped(void)
 {
 	struct source source = find_pool(64 * KIB, 1);
-	struct cmem_alloc request = {
-		.size = sizeof(request), .block = source.block, .pool = source.pool,
-		.flags = CMEM_ALLOC_CACHED, .length = source.length,
-	};
-	struct mapped buffer;
+	struct cmem_alloc request = allocate_buffer(cmem, &source);
+	struct mapped buffer = { .mapping = map_buffer(&request) };
 
-	if (ioctl(cmem, CMEM_IOCTL_ALLOC, &request))
-		fail("CMEM_IOCTL_ALLOC of %zu bytes: %s", source.length, strerror(errno));
-	buffer.mapping = mmap(NULL, source.length, PROT_READ | PROT_WRITE, MAP_SHARED, cmem,
-			      request.mmap_offset);
-	if (buffer.mapping == MAP_FAILED)
-		fail("mmap of %zu bytes: %s", source.length, strerror(errno));
-	touch(buffer.mapping, source.length);
 	/* The kernel maps the whole block after enough work. */
 	buffer.length = 64;
 	for (int i = 0; i < ENOUGH_WORK; i++)
@@ -1016,9 +1221,12 @@ int main(int argc, char **argv)
 {
 	struct source four_kib, sixty_four_mib;
 	bool memory_only = argc == 2 && !strcmp(argv[1], "memory");
+	bool pages_only = argc == 2 && !strncmp(argv[1], "pages:", 6);
 	char *colon = argc == 2 ? strchr(argv[1], ':') : NULL;
 
-	if (colon) {
+	if (pages_only) {
+		samples = atoi(colon + 1);
+	} else if (colon) {
 		*colon = '\0';
 		only_row = argv[1];
 		only_count = atol(colon + 1);
@@ -1026,13 +1234,13 @@ int main(int argc, char **argv)
 		samples = atoi(argv[1]);
 	}
 	if (argc > 2 || samples < 1 || samples > 1001 || only_count < 0)
-		fail("usage: bench [SAMPLES | memory | ROW:COUNT], with 1 to 1001 samples");
+		fail("usage: bench [SAMPLES | memory | pages:SAMPLES | ROW:COUNT], with 1 to 1001 samples");
 
 	cmem = open_cmem();
 	settle();
 	printf("{\"row\": \"memory-at-boot\", \"kib\": %ld}\n", free_kib());
 	/* First, before other code leaves kernel memory for reuse. */
-	if (!only_row && !memory_only) {
+	if (!only_row && !memory_only && !pages_only) {
 		weigh_live_buffers("memory-live", find_pool(4 * KIB, WEIGHED_BUFFERS),
 				   WEIGHED_BUFFERS);
 		weigh_live_buffers("memory-heap", find_heap(4 * KIB), 2 * FRAGMENTS);
@@ -1043,6 +1251,10 @@ int main(int argc, char **argv)
 	calibrate();
 	if (memory_only) {
 		measure_coherent();
+		return EXIT_SUCCESS;
+	}
+	if (pages_only) {
+		measure_pages();
 		return EXIT_SUCCESS;
 	}
 	measure("ioctl", empty_ioctl, NULL);
@@ -1060,7 +1272,10 @@ int main(int argc, char **argv)
 	measure_library();
 	measure_dma_heap();
 	measure_peers();
-	if (only_row)
+	/* lab/bench/profile boots with all of it. */
+	if (only_row) {
+		measure_pages();
 		fail("there is no row %s: lab/bench/limits.json lists them", only_row);
+	}
 	return EXIT_SUCCESS;
 }
