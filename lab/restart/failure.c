@@ -3,6 +3,7 @@
  * Memory failures, in buffers and in free memory: /sys and debugfs report them to the
  * kernel. Such memory is out of use until the next boot, so run this in a guest.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,6 +38,7 @@
 #define MAX_BUFFERS	64
 
 static int number, failed, device, kmsg;
+static int tested_block;
 
 /* The failed pages of the block under test */
 static uint64_t pages[64];
@@ -91,11 +94,12 @@ static int fails(uint64_t phys)
 }
 
 /* Makes it fail, and waits for the driver's message. Returns the message. */
-static const char *fails_in(uint64_t phys, const char *what)
+static const char *fails_in(int block, uint64_t phys, const char *what)
 {
 	const char *said;
 
-	pages[num_pages++] = phys;
+	if (block == tested_block)
+		pages[num_pages++] = phys;
 	fails(phys);
 	said = wait_for(what, phys);
 	write_to(TRACING "trace_marker", phys);
@@ -227,6 +231,20 @@ static struct cmem_block_info block_info(int block)
 	return arg;
 }
 
+/* The first block that can have page-backed buffers */
+static int page_backed_block(void)
+{
+	struct cmem_info info = { .size = sizeof(info) };
+	int block;
+
+	if (ioctl(device, CMEM_IOCTL_GET_INFO, &info))
+		return -1;
+	for (block = 0; block < (int)info.block_limit; block++)
+		if (block_info(block).out_flags & CMEM_BLOCK_CAN_PAGES)
+			return block;
+	return -1;
+}
+
 /* Whether no buffer of a pool contains an address */
 static int leaves_out(int block, int pool, uint64_t length, uint64_t phys, int *count)
 {
@@ -263,6 +281,16 @@ static int shown_as(int block, uint64_t phys, const char *state)
 	return good;
 }
 
+/* The same, now or soon */
+static int becomes(int block, uint64_t phys, const char *state)
+{
+	int i;
+
+	for (i = 0; i < 500 && !shown_as(block, phys, state); i++)
+		usleep(10000);
+	return i < 500;
+}
+
 /* How often the kernel's trace has an event of some pages after the message about them */
 static int traced(const char *event, uint64_t phys, uint64_t length, int after)
 {
@@ -295,7 +323,7 @@ static void trace(const char *event, int on)
 	write_to(path, on);
 }
 
-static void in_use(int block, int pool, uint64_t length, const char *what)
+static void in_use(int block, int pool, uint64_t length, uint32_t flags, const char *what)
 {
 	struct cmem_pool_info before = pool_info(block, pool);
 	struct cmem_block_info block_before = block_info(block);
@@ -304,19 +332,19 @@ static void in_use(int block, int pool, uint64_t length, const char *what)
 	const char *said;
 	char *p;
 
-	if (allocate(block, pool, length, &alloc) || !(p = map(&alloc))) {
+	if (allocate_for(device, block, pool, length, flags, &alloc) || !(p = map(&alloc))) {
 		result(0, "%s: no buffer", what);
 		return;
 	}
 	memset(p, 0x55, alloc.length);
 	result(!(flags_of(p) & CMEM_ALLOC_FAILED), "%s: is well", what);
-	said = fails_in(alloc.phys_addr + 3 * PAGE, "memory failure at");
-	num_pages -= cma;
+	said = fails_in(block, alloc.phys_addr + 3 * PAGE, "memory failure at");
 	result(said && strstr(said, "which is in use"), "%s: the log names block and address", what);
 	result(will_be_gone(p + 3 * PAGE + 17), "%s: who touches the page gets SIGBUS", what);
 	result(is_there(p) && is_there(p + 2 * PAGE) && is_there(p + 4 * PAGE),
 	       "%s: the rest is there", what);
-	result(flags_of(p) == (CMEM_ALLOC_CACHED | CMEM_ALLOC_FAILED), "%s: RESOLVE says so", what);
+	result(flags_of(p) == (int)(CMEM_ALLOC_CACHED | flags | CMEM_ALLOC_FAILED),
+	       "%s: RESOLVE says so", what);
 	result(!map(&alloc) && errno == EHWPOISON, "%s: it is not mapped again", what);
 	if (is_incoherent()) {
 		result(sync_range(p, alloc.length) == -EHWPOISON,
@@ -443,7 +471,7 @@ static void shared(int block)
 	pid = fork_toucher(p, at, &go);
 	usleep(100000);
 
-	result(!!fails_in(bad, "memory failure at"), "a shared buffer: the log names block and address");
+	result(!!fails_in(block, bad, "memory failure at"), "a shared buffer: the log names block and address");
 	for (i = 0; i < NUM_MAPPINGS; i++)
 		result(will_be_gone(p[i] + at), "a shared buffer: gone from what %s maps", mappings[i]);
 	result(write(go, "", 1) == 1 && exit_of(pid) == (1 << NUM_MAPPINGS) - 1,
@@ -508,13 +536,71 @@ static void quarantined(int block)
 
 	result(!allocate_for(fd, block, 1, 0, CMEM_ALLOC_QUARANTINE, &alloc) && !close(fd) &&
 	       block_info(block).quarantined_buffers == 1, "in quarantine: there is a buffer");
-	result(!!fails_in(alloc.phys_addr + PAGE, "which is in use"),
+	result(!!fails_in(block, alloc.phys_addr + PAGE, "which is in use"),
 	       "in quarantine: the log names block and address");
 	result(block_info(block).quarantined_buffers == 1 && pool_info(block, 1).failed == before.failed,
 	       "in quarantine: it stays there");
 	result(!ioctl(device, CMEM_IOCTL_RELEASE, &let_go) && let_go.buffers == 1 &&
 	       pool_info(block, 1).failed == before.failed + 1, "in quarantine: and then it is out of use");
 	result(leaves_out(block, 1, 0, alloc.phys_addr, &count), "in quarantine: nobody gets it");
+}
+
+/* A page fails that is mapped no more, but that a pipe still has. */
+static void pinned(int block)
+{
+	uint64_t length = 8 * PAGE;
+	struct cmem_alloc alloc;
+	struct iovec iov = { .iov_len = 1 };
+	int fds[2], count;
+	char *p, byte;
+
+	if (pipe(fds) || allocate_for(device, block, CMEM_POOL_HEAP, length, CMEM_ALLOC_PAGES, &alloc) ||
+	    !(p = map(&alloc))) {
+		result(0, "pinned: no buffer");
+		return;
+	}
+	iov.iov_base = p;
+	result(vmsplice(fds[1], &iov, 1, 0) == 1 && !munmap(p, alloc.length) &&
+	       !release(alloc.phys_addr) && block_info(block).pinned_buffers == 1,
+	       "pinned: there is a buffer");
+	result(!!fails_in(block, alloc.phys_addr + PAGE, "which is in use"),
+	       "pinned: the log names block and address");
+	result(shown_as(block, alloc.phys_addr + PAGE, "pinned"), "pinned: it stays there");
+	result(read(fds[0], &byte, 1) == 1 && becomes(block, alloc.phys_addr + PAGE, "failed"),
+	       "pinned: and then the page is out of use");
+	result(leaves_out(block, CMEM_POOL_HEAP, length, alloc.phys_addr + PAGE, &count),
+	       "pinned: nobody gets it");
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/*
+ * The page that a pipe has fails. CMA must not see it while the pipe, or the kernel's
+ * handling of the failure, has a reference: it would warn, and lab/boot would see that.
+ */
+static void pinned_itself(int block)
+{
+	uint64_t length = 8 * PAGE;
+	struct cmem_alloc alloc;
+	struct iovec iov = { .iov_len = 1 };
+	int fds[2], count;
+	char *p;
+
+	if (pipe(fds) || allocate_for(device, block, CMEM_POOL_HEAP, length, CMEM_ALLOC_PAGES, &alloc) ||
+	    !(p = map(&alloc))) {
+		result(0, "a pinned page of CMA: no buffer");
+		return;
+	}
+	iov.iov_base = p;
+	result(vmsplice(fds[1], &iov, 1, 0) == 1 && !munmap(p, alloc.length) &&
+	       fails_in(block, alloc.phys_addr, "which is in use"),
+	       "a pinned page of CMA: the log names block and address");
+	result(!release(alloc.phys_addr) && block_info(block).pinned_buffers == 1 &&
+	       shown_as(block, alloc.phys_addr, "pinned"), "a pinned page of CMA: it stays there");
+	close(fds[0]);
+	close(fds[1]);
+	result(leaves_out(block, CMEM_POOL_HEAP, length, alloc.phys_addr, &count),
+	       "a pinned page of CMA: nobody gets it");
 }
 
 static void free_in_pool(int block, int pool)
@@ -527,7 +613,7 @@ static void free_in_pool(int block, int pool)
 		result(0, "a free buffer: there is none");
 		return;
 	}
-	result(!!fails_in(alloc.phys_addr + PAGE, "memory failure at"),
+	result(!!fails_in(block, alloc.phys_addr + PAGE, "memory failure at"),
 	       "a free buffer: the log names block and address");
 	result(pool_info(block, pool).free == before.free - 1 &&
 	       pool_info(block, pool).failed == before.failed + 1,
@@ -555,7 +641,7 @@ static void free_in_heap(int block)
 		return;
 	}
 	phys = alloc.phys_addr + alloc.length / 2;
-	result(!!fails_in(phys, "memory failure at"),
+	result(!!fails_in(block, phys, "memory failure at"),
 	       "a free page of a heap: the log names block and address");
 	after = block_info(block);
 	result(after.heap_free == before.heap_free - PAGE && after.failed == before.failed + PAGE,
@@ -828,7 +914,7 @@ static void beside_a_vast_block(int block)
 		return;
 	}
 	before = system_time();
-	fails_in(alloc.phys_addr, "memory failure at");
+	fails_in(block, alloc.phys_addr, "memory failure at");
 	usleep(500000);
 	release(alloc.phys_addr);
 	seconds = remove_block(77) ? 1e9 : system_time() - before;
@@ -845,7 +931,7 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return 2;
-	block = atoi(argv[1]);
+	block = tested_block = atoi(argv[1]);
 	pageless = atoi(argv[2]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	sigaction(SIGBUS, &action, NULL);
@@ -857,12 +943,15 @@ int main(int argc, char **argv)
 	}
 	/* For a message that must not appear */
 	alarm(600);
-	printf("1..%d\n", is_incoherent() ? 105 : 96);
+	printf("1..%d\n", is_incoherent() ? 136 : 123);
 	trace("cmem_scrub", 1);
 	by_program(block);
 	without_pages(pageless);
-	in_use(block, 1, 0, "a buffer of a pool");
-	in_use(block, CMEM_POOL_HEAP, 8 * PAGE, "a buffer of a heap");
+	in_use(block, 1, 0, 0, "a buffer of a pool");
+	in_use(block, CMEM_POOL_HEAP, 8 * PAGE, 0, "a buffer of a heap");
+	in_use(page_backed_block(), CMEM_POOL_HEAP, 8 * PAGE, CMEM_ALLOC_PAGES,
+	       "a page-backed buffer");
+	pinned(page_backed_block());
 	shared(block);
 	quarantined(block);
 	beside_a_vast_block(block);
@@ -877,7 +966,9 @@ int main(int argc, char **argv)
 	result(!remove_block(block), "it can be removed again");
 	being_cleaned(block, &whole, 0);
 	being_cleaned(block, &whole, 1);
-	in_use(CMEM_BLOCK_CMA, 0, 0, "a buffer of CMA");
+	in_use(CMEM_BLOCK_CMA, 0, 0, 0, "a buffer of CMA");
+	in_use(CMEM_BLOCK_CMA, 0, 0, CMEM_ALLOC_PAGES, "a page-backed buffer of CMA");
+	pinned_itself(CMEM_BLOCK_CMA);
 	never_cleaned();
 	return failed;
 }

@@ -2,10 +2,12 @@
 /*
  * Buffers with a pattern: each word encodes its physical address.
  *
- *	pattern hold <block>[:cached][:heap-size] ... -- <command> ...
+ *	pattern hold <block>[:cached|:pinned][:heap-size] ... -- <command> ...
  *		allocates a buffer in each of these blocks (from pool 0, or that many bytes of
  *		the heap), fills it, runs the command with the physical addresses in
- *		$ADDRESSES, and then checks the pattern in the same mappings.
+ *		$ADDRESSES, and then checks the pattern in the same mappings. A pinned buffer
+ *		is page-backed: its pages are put into a pipe, it is unmapped and freed, and
+ *		the pattern is checked in what the pipe has.
  *	pattern look <address> ...
  *		checks it in unowned memory: /dev/mem
  *	pattern dump <address> ...
@@ -20,15 +22,18 @@
  * It fills and compares the first LENGTH bytes of a buffer. Exit status: 0 on success,
  * 1 on a mismatch, 2 on an earlier error.
  */
+#define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -204,12 +209,46 @@ static int zero(int block)
 	return wrong || !count;
 }
 
-static uint64_t *hold_one(int fd, const char *what, uint64_t *address)
+/* Puts the pages of a mapping into a pipe. Returns the end to read from, or -1. */
+static int put_into_pipe(void *words)
+{
+	struct iovec iov = { .iov_base = words, .iov_len = LENGTH };
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) || fcntl(fds[1], F_SETPIPE_SZ, LENGTH) < 0 ||
+	    vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK) != LENGTH) {
+		perror("pattern: vmsplice");
+		return -1;
+	}
+	close(fds[1]);
+	return fds[0];
+}
+
+/* Reads all that is in a pipe. */
+static uint64_t *read_pipe(int fd)
+{
+	char *words = malloc(LENGTH);
+	size_t done;
+	ssize_t got;
+
+	for (done = 0; words && done < LENGTH; done += got) {
+		got = read(fd, words + done, LENGTH - done);
+		if (got <= 0) {
+			perror("pattern: the pipe");
+			exit(2);
+		}
+	}
+	return (uint64_t *)words;
+}
+
+/* Returns the mapping, or NULL for an error. *pipe_fd is the pipe of a pinned buffer. */
+static uint64_t *hold_one(int fd, const char *what, uint64_t *address, int *pipe_fd)
 {
 	struct cmem_alloc alloc = {
 		.size = sizeof(alloc),
 		.length = LENGTH,
 	};
+	bool pinned = false;
 	unsigned int i;
 	uint64_t *words;
 	char *rest;
@@ -217,6 +256,10 @@ static uint64_t *hold_one(int fd, const char *what, uint64_t *address)
 	alloc.block = strtol(what, &rest, 0);
 	if (!strncmp(rest, ":cached", 7)) {
 		alloc.flags = CMEM_ALLOC_CACHED;
+		rest += 7;
+	} else if (!strncmp(rest, ":pinned", 7)) {
+		alloc.flags = CMEM_ALLOC_CACHED | CMEM_ALLOC_PAGES;
+		pinned = true;
 		rest += 7;
 	}
 	if (*rest == ':') {
@@ -239,6 +282,18 @@ static uint64_t *hold_one(int fd, const char *what, uint64_t *address)
 	for (i = 0; i < LENGTH / sizeof(*words); i++)
 		words[i] = word_at(alloc.phys_addr + i * sizeof(*words));
 	*address = alloc.phys_addr;
+	if (pinned) {
+		struct cmem_free free = { .size = sizeof(free), .phys_addr = alloc.phys_addr };
+
+		*pipe_fd = put_into_pipe(words);
+		if (*pipe_fd < 0)
+			return NULL;
+		munmap(words, alloc.length);
+		if (ioctl(fd, CMEM_IOCTL_FREE, &free)) {
+			perror("pattern: CMEM_IOCTL_FREE");
+			return NULL;
+		}
+	}
 	return words;
 }
 
@@ -247,6 +302,7 @@ static int hold(int argc, char **argv)
 	char addresses[MAX_BUFFERS * 20] = "";
 	uint64_t *words[MAX_BUFFERS];
 	uint64_t address[MAX_BUFFERS];
+	int pipe_fds[MAX_BUFFERS];
 	int fd, i, count, status, wrong = 0;
 	pid_t child;
 
@@ -258,7 +314,8 @@ static int hold(int argc, char **argv)
 	for (count = 0; count < argc && strcmp(argv[count], "--"); count++) {
 		if (count == MAX_BUFFERS)
 			return 2;
-		words[count] = hold_one(fd, argv[count], &address[count]);
+		pipe_fds[count] = -1;
+		words[count] = hold_one(fd, argv[count], &address[count], &pipe_fds[count]);
 		if (!words[count])
 			return 2;
 		sprintf(addresses + strlen(addresses), "%s%#llx", count ? " " : "",
@@ -284,8 +341,11 @@ static int hold(int argc, char **argv)
 		fprintf(stderr, "pattern: the command returned %#x\n", status);
 		return 2;
 	}
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
+		if (pipe_fds[i] >= 0)
+			words[i] = read_pipe(pipe_fds[i]);
 		wrong |= compare(argv[i], words[i], address[i]);
+	}
 	return wrong;
 }
 
@@ -301,7 +361,7 @@ int main(int argc, char **argv)
 		return find(atoi(argv[2]), argc - 3, argv + 3);
 	if (argc == 3 && !strcmp(argv[1], "zero"))
 		return zero(atoi(argv[2]));
-	fprintf(stderr, "usage: pattern hold BLOCK[:cached][:SIZE] ... -- COMMAND ...\n"
+	fprintf(stderr, "usage: pattern hold BLOCK[:cached|:pinned][:SIZE] ... -- COMMAND ...\n"
 		"       pattern look|dump ADDRESS ...\n"
 		"       pattern find BLOCK ADDRESS ...\n"
 		"       pattern zero BLOCK\n");
