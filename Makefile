@@ -6,7 +6,7 @@
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: ## a program and a "DSP" work on one picture in one buffer, then a camera and a display [PICTURE=file.png]
+demo: ## a program and a "DSP" work on one picture in one buffer, then a camera, a display and a disk [PICTURE=file.png]
 	@lab/run demo $${PICTURE:+"$$PICTURE"}
 
 check: ## everything that must hold before a change lands, within an hour

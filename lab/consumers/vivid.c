@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A camera that captures into CMEM buffers: V4L2's test driver vivid, with DMA-BUFs
- * (V4L2_MEMORY_DMABUF). Each frame must match the test pattern in every pixel, and
- * vivid must write nothing outside of the pixels.
+ * (V4L2_MEMORY_DMABUF), and with the addresses of page-backed buffers
+ * (V4L2_MEMORY_USERPTR). Each frame must match the test pattern in every pixel, and vivid
+ * must write nothing outside of the pixels.
  *
  *	vivid [picture]
  *
@@ -10,11 +11,10 @@
  *
  * The kernel was booted with vivid.n_devs=2 vivid.allocators=1,0: /dev/video0 attaches a
  * device to the DMA-BUF and maps it for DMA (dma-contig); for /dev/video1 the kernel
- * maps it for itself (vmalloc).
+ * maps it for itself (vmalloc), as it does with the pages behind an address.
  */
-#include <linux/videodev2.h>
-
 #include "consumers.h"
+#include "camera.h"
 
 #define WIDTH		640
 #define HEIGHT		360
@@ -38,6 +38,7 @@ static const struct kind kinds[] = {
 
 static const struct camera_case {
 	int kind, block, flags;
+	bool userptr;
 } cases[] = {
 	{ DMA_CONTIG,	0,		CMEM_CACHED },
 	{ DMA_CONTIG,	0,		CMEM_NONCACHED },
@@ -53,6 +54,18 @@ static const struct camera_case {
 	{ VMALLOC,	CMEM_BLOCK_CMA,	CMEM_NONCACHED },
 	/* In on-chip memory, without struct pages */
 	{ VMALLOC,	5,		CMEM_NONCACHED },
+	/* vivid takes addresses only without dma-contig. */
+	{ VMALLOC,	2,		CMEM_CACHED | CMEM_PAGES,	true },
+	/* A page-backed buffer works as a DMA-BUF as well. */
+	{ DMA_CONTIG,	2,		CMEM_CACHED | CMEM_PAGES },
+	{ VMALLOC,	2,		CMEM_CACHED | CMEM_PAGES },
+	{ DMA_CONTIG,	CMEM_BLOCK_CMA,	CMEM_CACHED | CMEM_PAGES },
+	{ VMALLOC,	CMEM_BLOCK_CMA,	CMEM_CACHED | CMEM_PAGES },
+};
+
+/* The camera would pin these for long, which CMA does not allow. */
+static const struct camera_case refused = {
+	VMALLOC,	CMEM_BLOCK_CMA,	CMEM_CACHED | CMEM_PAGES,	true
 };
 
 /* The 100 % colour bars, in full-range RGB: no rounding. */
@@ -62,28 +75,6 @@ static const uint8_t bars[BARS][BYTES_PER_PIXEL] = {
 };
 
 static const struct frame layout = { WIDTH, HEIGHT, PITCH, BYTES_PER_PIXEL, { 0, 1, 2 } };
-
-/* Set a menu control to the menu item with a given name. */
-static void set_menu(int video, const char *control, const char *entry)
-{
-	struct v4l2_queryctrl query = { .id = V4L2_CTRL_FLAG_NEXT_CTRL };
-
-	for (; !ioctl(video, VIDIOC_QUERYCTRL, &query); query.id |= V4L2_CTRL_FLAG_NEXT_CTRL) {
-		if (strcmp((char *)query.name, control))
-			continue;
-		for (int i = query.minimum; i <= query.maximum; i++) {
-			struct v4l2_querymenu menu = { .id = query.id, .index = i };
-			struct v4l2_control value = { .id = query.id, .value = i };
-
-			if (ioctl(video, VIDIOC_QUERYMENU, &menu) ||
-			    strcmp((char *)menu.name, entry))
-				continue;
-			must_ioctl(video, VIDIOC_S_CTRL, &value, control);
-			return;
-		}
-	}
-	fail("the camera has no \"%s\" in a control \"%s\"", entry, control);
-}
 
 static int open_camera(const struct kind *kind)
 {
@@ -119,14 +110,56 @@ static int open_camera(const struct kind *kind)
 	return video;
 }
 
-static void queue_buffer(int video, unsigned int index, int fd)
+static enum v4l2_memory memory_of(const struct camera_case *this)
 {
-	struct v4l2_buffer buffer = {
-		.index = index, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-		.memory = V4L2_MEMORY_DMABUF, .m.fd = fd,
+	return this->userptr ? V4L2_MEMORY_USERPTR : V4L2_MEMORY_DMABUF;
+}
+
+/* The buffer as the camera gets it: by its DMA-BUF, or by its address */
+static struct v4l2_buffer v4l2_buffer_of(const struct camera_case *this, unsigned int index,
+					 const struct buffer *buffer, int fd)
+{
+	struct v4l2_buffer v4l2_buffer = {
+		.index = index, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = memory_of(this),
 	};
 
-	must_ioctl(video, VIDIOC_QBUF, &buffer, "VIDIOC_QBUF");
+	if (this->userptr) {
+		v4l2_buffer.m.userptr = (unsigned long)buffer->mapping;
+		v4l2_buffer.length = buffer->length;
+	} else {
+		v4l2_buffer.m.fd = fd;
+	}
+	return v4l2_buffer;
+}
+
+static void queue_buffer(int video, const struct camera_case *this, unsigned int index,
+			 const struct buffer *buffer, int fd)
+{
+	struct v4l2_buffer v4l2_buffer = v4l2_buffer_of(this, index, buffer, fd);
+
+	must_ioctl(video, VIDIOC_QBUF, &v4l2_buffer, "VIDIOC_QBUF");
+}
+
+static const char *name_of(const struct camera_case *this)
+{
+	static char name[80];
+
+	snprintf(name, sizeof(name), "%s, %s, %s%s%s", kinds[this->kind].allocator,
+		 block_name(this->block), flags_name(this->flags),
+		 this->flags & CMEM_PAGES ? ", page-backed" : "",
+		 this->userptr ? ", by address" : "");
+	return name;
+}
+
+static void request_buffers(int video, const struct camera_case *this)
+{
+	struct v4l2_requestbuffers request = {
+		.count = BUFFERS, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = memory_of(this),
+	};
+
+	must_ioctl(video, VIDIOC_REQBUFS, &request, "VIDIOC_REQBUFS");
+	if (request.count != BUFFERS)
+		fail("%s takes %u buffers, not %u", kinds[this->kind].device, request.count, BUFFERS);
 }
 
 static bool is_test_pattern(const uint8_t *frame)
@@ -154,36 +187,28 @@ static void stream(int video, unsigned int command)
 
 static void capture(const struct camera_case *this, bool picture)
 {
-	const struct kind *kind = &kinds[this->kind];
-	struct v4l2_requestbuffers request = {
-		.count = BUFFERS, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_DMABUF,
-	};
+	const char *what = name_of(this);
 	bool pixels = true, margins = true;
 	uint8_t *mappings[BUFFERS];
 	struct hoard hoard;
 	int fds[BUFFERS];
-	char what[64];
 	int video;
 
-	snprintf(what, sizeof(what), "%s, %s, %s", kind->allocator, block_name(this->block),
-		 flags_name(this->flags));
-	video = open_camera(kind);
+	video = open_camera(&kinds[this->kind]);
 	take_pool(&hoard, this->block, PITCH * HEIGHT, this->flags, 2 * BUFFERS + 1);
-	must_ioctl(video, VIDIOC_REQBUFS, &request, "VIDIOC_REQBUFS");
-	if (request.count != BUFFERS)
-		fail("%s takes %u buffers, not %u", kind->device, request.count, BUFFERS);
+	request_buffers(video, this);
 	for (int i = 0; i < BUFFERS; i++) {
 		const struct buffer *buffer = &hoard.buffers[2 * i + 1];
 
 		fds[i] = export_buffer(buffer);
 		mappings[i] = map_dmabuf(fds[i], buffer->length);
-		queue_buffer(video, i, fds[i]);
+		queue_buffer(video, this, i, buffer, fds[i]);
 	}
 
 	stream(video, VIDIOC_STREAMON);
 	for (int n = 0; n < FRAMES; n++) {
 		struct v4l2_buffer done = {
-			.type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_DMABUF,
+			.type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = memory_of(this),
 		};
 		const struct buffer *buffer;
 		int i;
@@ -205,7 +230,7 @@ static void capture(const struct camera_case *this, bool picture)
 		end_access(fds[i], DMA_BUF_SYNC_READ);
 		if (n + BUFFERS < FRAMES) {
 			fill(buffer);
-			queue_buffer(video, i, fds[i]);
+			queue_buffer(video, this, i, buffer, fds[i]);
 		}
 	}
 	check(pixels, "%s: %d frames are the test pattern, each pixel of them", what, FRAMES);
@@ -225,14 +250,35 @@ static void capture(const struct camera_case *this, bool picture)
 	check(in_use(&hoard, 0), "%s: all of the pool is free when the camera is closed", what);
 }
 
+/* The camera says at once that it can't have the buffer, and does not keep it. */
+static void refuse(const struct camera_case *this)
+{
+	struct v4l2_buffer v4l2_buffer;
+	struct hoard hoard;
+	int video, ret;
+
+	video = open_camera(&kinds[this->kind]);
+	take_pool(&hoard, this->block, PITCH * HEIGHT, this->flags, 1);
+	request_buffers(video, this);
+	v4l2_buffer = v4l2_buffer_of(this, 0, &hoard.buffers[0], -1);
+	ret = ioctl(video, VIDIOC_QBUF, &v4l2_buffer);
+	check(ret && errno == EFAULT, "%s: the camera refuses it: %s", name_of(this),
+	      ret ? strerror(errno) : "no");
+	free_pool(&hoard);
+	check(in_use(&hoard, 0), "%s: all of the pool is free again", name_of(this));
+	close(video);
+}
+
 int main(int argc, char **argv)
 {
 	(void)argv;
-	plan(argc > 1 ? CHECKS : ARRAY_SIZE(cases) * CHECKS);
+	plan(argc > 1 ? CHECKS : ARRAY_SIZE(cases) * CHECKS + 2);
 	if (CMEM_init())
 		fail("CMEM_init: %s", strerror(errno));
 	for (size_t i = 0; i < (argc > 1 ? 1 : ARRAY_SIZE(cases)); i++)
 		capture(&cases[i], i == 0);
+	if (argc == 1)
+		refuse(&refused);
 	CMEM_exit();
 	return verdict();
 }
