@@ -346,33 +346,72 @@ static inline void end_access(int fd, uint64_t direction)
 	must_ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync, "DMA_BUF_IOCTL_SYNC");
 }
 
+/* What sysfs tells */
+
+/* Whether the first word of a file there is this one. Some pad what they tell. */
+static inline bool sysfs_has(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "r");
+	char text[64] = "";
+
+	if (!file)
+		return false;
+	if (fscanf(file, "%63s", text) != 1)
+		text[0] = '\0';
+	fclose(file);
+	return !strcmp(text, word);
+}
+
+/*
+ * Finds the entry of a directory there of which a file has this word, and copies its name.
+ * There are more names of the file than one.
+ */
+static inline bool sysfs_find(const char *directory, const char *const *files, size_t count,
+			      const char *word, char *name)
+{
+	DIR *all = opendir(directory);
+	struct dirent *entry;
+	char path[PATH_MAX];
+	bool found = false;
+
+	while (all && !found && (entry = readdir(all))) {
+		for (size_t i = 0; i < count && !found; i++) {
+			snprintf(path, sizeof(path), "%s/%s/%s", directory, entry->d_name, files[i]);
+			found = sysfs_has(path, word);
+		}
+		strcpy(name, entry->d_name);
+	}
+	if (all)
+		closedir(all);
+	return found;
+}
+
+/* The block device of the disk that lab/consumers/check gave this serial number */
+static inline void find_disk(const char *serial, char *path)
+{
+	static const char *const files[] = { "serial", "device/serial" };
+	char name[NAME_MAX + 1];
+
+	if (!sysfs_find("/sys/block", files, ARRAY_SIZE(files), serial, name))
+		fail("there is no disk %s: lab/consumers/check makes it", serial);
+	sprintf(path, "/dev/%s", name);
+}
+
 /* Pictures go to the host over the virtio-serial port org.ti-cmem.pictures. */
 
 static inline FILE *open_pictures(void)
 {
-	DIR *ports = opendir("/sys/class/virtio-ports");
-	char path[PATH_MAX], name[64];
-	struct dirent *entry;
+	static const char *const files[] = { "name" };
+	char path[PATH_MAX], name[NAME_MAX + 1];
 	FILE *file;
 
-	while (ports && (entry = readdir(ports))) {
-		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", entry->d_name);
-		file = fopen(path, "r");
-		if (!file)
-			continue;
-		if (!fgets(name, sizeof(name), file))
-			name[0] = '\0';
-		fclose(file);
-		if (strcmp(name, "org.ti-cmem.pictures\n"))
-			continue;
-		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
-		closedir(ports);
-		file = fopen(path, "w");
-		if (!file)
-			fail("%s: %s", path, strerror(errno));
-		return file;
-	}
-	fail("there is no virtio-serial port org.ti-cmem.pictures: lab/consumers/check makes it");
+	if (!sysfs_find("/sys/class/virtio-ports", files, 1, "org.ti-cmem.pictures", name))
+		fail("there is no virtio-serial port org.ti-cmem.pictures: lab/consumers/check makes it");
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	file = fopen(path, "w");
+	if (!file)
+		fail("%s: %s", path, strerror(errno));
+	return file;
 }
 
 /* Three bytes a pixel: red, green and blue */

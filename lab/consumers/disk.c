@@ -4,7 +4,7 @@
  * every order and somebody else takes all memory that is free. The disk must get what the
  * first one wrote, and nobody else's memory may change.
  *
- * disk [rounds]: on /dev/vda, which lab/consumers/check makes slow
+ * disk [rounds]: on the disk that lab/consumers/check makes slow
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -15,7 +15,7 @@
 #include "taker.h"
 #include "uring.h"
 
-#define DISK		"/dev/vda"
+#define SERIAL		"cmem-slow"
 #define LENGTH		(64 << 10)
 #define PLACES		64		/* of LENGTH bytes on the disk */
 
@@ -33,6 +33,7 @@ struct shared {
 };
 
 static struct shared *shared;
+static char path[PATH_MAX];	/* of the disk */
 static int disk;
 
 /* The owner: begins I/O, and ends in one of the ways. */
@@ -77,7 +78,7 @@ static bool disk_has(off_t place, uint64_t seed)
 	if (!memory && posix_memalign((void **)&memory, 4096, LENGTH))
 		fail("no memory");
 	if (pread(disk, memory, LENGTH, place) != LENGTH)
-		fail(DISK ": %s", strerror(errno));
+		fail("%s: %s", path, strerror(errno));
 	if (has_words(memory, LENGTH, seed))
 		return true;
 	note("the disk has something else at %lld", (long long)place);
@@ -92,7 +93,7 @@ static void put_on_disk(off_t place, uint64_t seed)
 		fail("no memory");
 	put_words(memory, LENGTH, seed);
 	if (pwrite(disk, memory, LENGTH, place) != LENGTH)
-		fail(DISK ": %s", strerror(errno));
+		fail("%s: %s", path, strerror(errno));
 }
 
 static bool round_of(struct taker *taker, bool writes, enum end end, unsigned int number)
@@ -146,9 +147,10 @@ int main(int argc, char **argv)
 	static struct taker taker;
 
 	plan(ARRAY_SIZE(blocks) * 2 * ENDS);
-	disk = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC);
+	find_disk(SERIAL, path);
+	disk = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (disk < 0)
-		fail(DISK ": %s", strerror(errno));
+		fail("%s: %s", path, strerror(errno));
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	if (shared == MAP_FAILED)

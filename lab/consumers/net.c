@@ -259,8 +259,7 @@ static void send_one(const struct device *device, const struct protocol *protoco
 	if (protocol->type == SOCK_STREAM && !device->copies)
 		check(kept, "%s: the buffer is pinned while nobody reads", what);
 	close(sock);
-	while (pinned(taker->cmem, taker->block))
-		usleep(1000);
+	await_unpinned(taker->cmem, taker->block);
 	check(true, "%s: the buffer is free in the end", what);
 }
 

@@ -89,6 +89,12 @@ static inline uint64_t pinned(int cmem, int block)
 	return info.pinned_buffers;
 }
 
+static inline void await_unpinned(int cmem, int block)
+{
+	while (pinned(cmem, block))
+		usleep(1000);
+}
+
 /* Somebody else: takes what is free again and again until the device is done. */
 struct taker {
 	int cmem, block;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One request at a time through io_uring, by its system calls alone: there is no liburing
- * for all architectures of the lab.
+ * One request at a time through io_uring, and one registered buffer, by its system calls
+ * alone: there is no liburing for all architectures of the lab.
  */
 #ifndef URING_H
 #define URING_H
@@ -79,6 +79,21 @@ static inline int uring_wait(struct uring *ring)
 	result = ring->cqes[head & *ring->cq_mask].res;
 	__atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
 	return result;
+}
+
+/* Has the kernel pin a buffer for requests of fixed buffers; returns 0 or a negative errno. */
+static inline int uring_register(struct uring *ring, void *memory, size_t length)
+{
+	struct iovec buffer = { .iov_base = memory, .iov_len = length };
+
+	return syscall(__NR_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &buffer, 1) ?
+	       -errno : 0;
+}
+
+static inline void uring_unregister(struct uring *ring)
+{
+	if (syscall(__NR_io_uring_register, ring->fd, IORING_UNREGISTER_BUFFERS, NULL, 0))
+		fail("IORING_UNREGISTER_BUFFERS: %s", strerror(errno));
 }
 
 #endif /* URING_H */

@@ -545,6 +545,31 @@ static void quarantined(int block)
 	result(leaves_out(block, 1, 0, alloc.phys_addr, &count), "in quarantine: nobody gets it");
 }
 
+/* Whether the kernel reads all of a new page-backed buffer through its pages */
+static int works_for_the_kernel(int block, uint64_t length, uint32_t flags)
+{
+	struct iovec remote, local = { .iov_len = length };
+	struct cmem_alloc alloc;
+	int good;
+	char *p;
+
+	if (allocate_for(device, block, CMEM_POOL_HEAP, length, flags, &alloc))
+		return 0;
+	p = map(&alloc);
+	local.iov_base = malloc(length);
+	if (!p || !local.iov_base)
+		return 0;
+	memset(p, 0x55, length);
+	memset(local.iov_base, 0, length);
+	remote = (struct iovec){ .iov_base = p, .iov_len = length };
+	good = process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)length &&
+	       !memcmp(local.iov_base, p, length);
+	free(local.iov_base);
+	munmap(p, alloc.length);
+	release(alloc.phys_addr);
+	return good;
+}
+
 /* A page fails that is mapped no more, but that a pipe still has. */
 static void pinned(int block)
 {
@@ -574,6 +599,16 @@ static void pinned(int block)
 	close(fds[1]);
 }
 
+/* Whether a block has no pinned buffer, now or soon */
+static int unpinned(int block)
+{
+	int i;
+
+	for (i = 0; i < 500 && block_info(block).pinned_buffers; i++)
+		usleep(10000);
+	return i < 500;
+}
+
 /*
  * The page that a pipe has fails. CMA must not see it while the pipe, or the kernel's
  * handling of the failure, has a reference: it would warn, and lab/boot would see that.
@@ -597,10 +632,16 @@ static void pinned_itself(int block)
 	       "a pinned page of CMA: the log names block and address");
 	result(!release(alloc.phys_addr) && block_info(block).pinned_buffers == 1 &&
 	       shown_as(block, alloc.phys_addr, "pinned"), "a pinned page of CMA: it stays there");
+	result(leaves_out(block, CMEM_POOL_HEAP, length, alloc.phys_addr, &count) && count,
+	       "a pinned page of CMA: nobody gets it meanwhile");
 	close(fds[0]);
 	close(fds[1]);
-	result(leaves_out(block, CMEM_POOL_HEAP, length, alloc.phys_addr, &count),
+	result(unpinned(block), "a pinned page of CMA: its buffer does not stay pinned");
+	result(leaves_out(block, CMEM_POOL_HEAP, length, alloc.phys_addr, &count) && count &&
+	       leaves_out(block, CMEM_POOL_HEAP, PAGE, alloc.phys_addr, &count) && count,
 	       "a pinned page of CMA: nobody gets it");
+	result(works_for_the_kernel(block, length, CMEM_ALLOC_PAGES),
+	       "a pinned page of CMA: another buffer is page-backed");
 }
 
 static void free_in_pool(int block, int pool)
@@ -685,12 +726,14 @@ static int remove_block(int block)
 	return ioctl(device, CMEM_IOCTL_BLOCK_REMOVE, &arg) ? -errno : 0;
 }
 
-static int add_block(int block, const struct cmem_block_info *info, uint64_t buffer)
+static int add_block(int block, const struct cmem_block_info *info, uint64_t buffer,
+		     uint32_t flags)
 {
 	struct cmem_block_pool pool = { .count = 1, .length = buffer };
 	struct cmem_block_add add = {
 		.size = sizeof(add),
 		.block = block,
+		.flags = flags,
 		.base = info->base,
 		.length = info->length,
 		.num_pools = !!buffer,
@@ -707,13 +750,59 @@ static void add_block_again(int block)
 	uint64_t lost = info.length;
 
 	result(!remove_block(block), "its block can be removed");
-	result(!add_block(block, &info, 0), "and made again, as a heap");
+	result(!add_block(block, &info, 0, 0), "and made again, as a heap");
 	/* The driver checks for failures before the first allocation. */
 	(void)allocate(block, CMEM_POOL_HEAP, lost, &(struct cmem_alloc){ 0 });
 	info = block_info(block);
 	result(lost - info.heap_free == (uint64_t)num_pages * PAGE && info.failed == lost - info.heap_free,
 	       "and has all but the %u pages that failed: %llu", num_pages,
 	       (unsigned long long)(lost - info.heap_free));
+}
+
+/* Buffers of two lengths, of which the first ones together are about as long as the block */
+static int is_never_given_out(const struct cmem_block_info *info, uint64_t phys)
+{
+	uint64_t length = (info->length / MAX_BUFFERS / PAGE + 1) * PAGE;
+	int large, small;
+
+	return leaves_out(info->block, CMEM_POOL_HEAP, length, phys, &large) && large &&
+	       leaves_out(info->block, CMEM_POOL_HEAP, PAGE, phys, &small) && small;
+}
+
+/* A block with a page that has failed is page-backed again when it is added again. */
+static void add_page_backed_block_again(int block)
+{
+	struct cmem_block_info before, after;
+	struct cmem_alloc alloc;
+	uint64_t bad;
+	char *p;
+
+	if (allocate_for(device, block, CMEM_POOL_HEAP, 8 * PAGE, CMEM_ALLOC_PAGES, &alloc) ||
+	    !(p = map(&alloc))) {
+		result(0, "a page-backed block: no buffer");
+		return;
+	}
+	bad = alloc.phys_addr + 5 * PAGE;
+	memset(p, 0x55, alloc.length);
+	result(fails_in(block, bad, "which is in use") && !munmap(p, alloc.length) &&
+	       !release(alloc.phys_addr) && becomes(block, bad, "failed"),
+	       "a page-backed block: a page of it fails");
+	before = block_info(block);
+	result(!remove_block(block), "a page-backed block: it can be removed");
+	result(!add_block(block, &before, 0, CMEM_BLOCK_PAGES),
+	       "a page-backed block: and made again");
+	/* The driver checks for failures before the first allocation. */
+	(void)allocate(block, CMEM_POOL_HEAP, before.length, &alloc);
+	after = block_info(block);
+	result(after.base == before.base && after.length == before.length &&
+	       after.out_flags & CMEM_BLOCK_CAN_PAGES && after.out_flags & CMEM_BLOCK_PAGES,
+	       "a page-backed block: it still is page-backed, where it was");
+	result(shown_as(block, bad, "failed") && after.failed >= PAGE &&
+	       after.heap_free == after.length - after.failed,
+	       "a page-backed block: it has all but what has failed");
+	result(is_never_given_out(&after, bad), "a page-backed block: nobody gets the page");
+	result(works_for_the_kernel(block, 8 * PAGE, 0),
+	       "a page-backed block: the kernel reads another buffer");
 }
 
 /* The other owner's result: a file that has the buffer, an errno, or nothing yet */
@@ -771,7 +860,7 @@ static void being_cleaned(int block, const struct cmem_block_info *whole, int by
 	uint64_t bad;
 
 	write_to("/sys/module/cmem/parameters/scrub_delay_ms", by_owner ? 3600000 : 0);
-	result(!add_block(block, &info, info.length), "%s: a block of one buffer", what);
+	result(!add_block(block, &info, info.length, 0), "%s: a block of one buffer", what);
 	if (allocate_for(fd, block, 0, 0, 0, &alloc)) {
 		result(0, "%s: no buffer", what);
 		return;
@@ -943,7 +1032,7 @@ int main(int argc, char **argv)
 	}
 	/* For a message that must not appear */
 	alarm(600);
-	printf("1..%d\n", is_incoherent() ? 136 : 123);
+	printf("1..%d\n", is_incoherent() ? 146 : 133);
 	trace("cmem_scrub", 1);
 	by_program(block);
 	without_pages(pageless);
@@ -969,6 +1058,7 @@ int main(int argc, char **argv)
 	in_use(CMEM_BLOCK_CMA, 0, 0, 0, "a buffer of CMA");
 	in_use(CMEM_BLOCK_CMA, 0, 0, CMEM_ALLOC_PAGES, "a page-backed buffer of CMA");
 	pinned_itself(CMEM_BLOCK_CMA);
+	add_page_backed_block_again(page_backed_block());
 	never_cleaned();
 	return failed;
 }
