@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
@@ -671,6 +672,38 @@ static inline long long find_nonzero(const volatile void *addr, size_t length)
 		if (word[i])
 			return i * sizeof(*word);
 	return -1;
+}
+
+/* Page-backed buffers. */
+
+static inline bool can_pages(int fd, __s32 block)
+{
+	struct cmem_block_info info;
+
+	return !cmem_get_block(fd, block, &info) && info.out_flags & CMEM_BLOCK_CAN_PAGES;
+}
+
+/* Puts references to pages into a pipe, where they stay until someone reads it. */
+static inline ssize_t splice_pages(int pipe, const void *map, size_t length)
+{
+	struct iovec iov = { .iov_base = (void *)map, .iov_len = length };
+	ssize_t ret = vmsplice(pipe, &iov, 1, SPLICE_F_NONBLOCK);
+
+	return ret < 0 ? -errno : ret;
+}
+
+/* Reads all that is in a pipe, which drops its references. */
+static inline bool read_pipe(int pipe, char *to, size_t length)
+{
+	size_t done = 0;
+	ssize_t got;
+
+	for (; done < length; done += got) {
+		got = read(pipe, to + done, length - done);
+		if (got <= 0)
+			return false;
+	}
+	return true;
 }
 
 /* Processes. */

@@ -15,7 +15,6 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "cmem_dmabuf.h"
 
@@ -32,28 +31,6 @@
 #define TAG		0x5a5a
 
 static struct cmem_alloc many[2048];
-
-static ssize_t splice_pages(int pipe, const void *map, size_t length)
-{
-	struct iovec iov = { .iov_base = (void *)map, .iov_len = length };
-	ssize_t ret = vmsplice(pipe, &iov, 1, SPLICE_F_NONBLOCK);
-
-	return ret < 0 ? -errno : ret;
-}
-
-/* Reads all that is in a pipe, which drops its references. */
-static bool read_pipe(int pipe, char *to, size_t length)
-{
-	size_t done = 0;
-	ssize_t got;
-
-	for (; done < length; done += got) {
-		got = read(pipe, to + done, length - done);
-		if (got <= 0)
-			return false;
-	}
-	return true;
-}
 
 /* Numbers of pinned buffers and pages of the block and, if it is one, of the pool */
 struct pins {
@@ -73,13 +50,6 @@ static struct pins pins_of(int fd, const struct source *src)
 		.pages = block.pinned_pages,
 		.pool_buffers = pool.pinned, .pool_pages = pool.pinned_pages,
 	};
-}
-
-static bool can_pages(int fd, __s32 block)
-{
-	struct cmem_block_info info;
-
-	return !cmem_get_block(fd, block, &info) && info.out_flags & CMEM_BLOCK_CAN_PAGES;
 }
 
 FIXTURE(pages)

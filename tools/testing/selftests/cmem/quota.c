@@ -95,6 +95,8 @@ FIXTURE_VARIANT(quota)
 
 FIXTURE_VARIANT_ADD(quota, pool) { .kind = ANY_KIND, .heap = false };
 FIXTURE_VARIANT_ADD(quota, heap) { .kind = ANY_KIND, .heap = true };
+FIXTURE_VARIANT_ADD(quota, reserved_pool) { .kind = CMEM_KIND_RESERVED, .heap = false };
+FIXTURE_VARIANT_ADD(quota, reserved_heap) { .kind = CMEM_KIND_RESERVED, .heap = true };
 FIXTURE_VARIANT_ADD(quota, cma_pool) { .kind = CMEM_KIND_CMA, .heap = false };
 FIXTURE_VARIANT_ADD(quota, cma_heap) { .kind = CMEM_KIND_CMA, .heap = true };
 
@@ -104,8 +106,8 @@ FIXTURE_SETUP(quota)
 	ASSERT_EQ(0, take_snapshot(&self->before));
 	ASSERT_TRUE(param_get(self->old, sizeof(self->old)));
 	if (!(variant->heap ? find_heap_source(variant->kind, 16 * page_size(), &self->src) :
-			      find_pool_source(variant->kind, page_size(), 5, &self->src)))
-		SKIP(return, "no room for five buffers");
+			      find_pool_source(variant->kind, page_size(), 6, &self->src)))
+		SKIP(return, "no room for six buffers");
 	if (variant->heap)
 		self->src.length = 2 * page_size();
 	ASSERT_EQ(0, set_quota(self->src.block, 3 * self->src.length));
@@ -245,6 +247,134 @@ TEST_F(quota, a_mapping_keeps_the_charge)
 		close(fd);
 	}
 	join_child(pid);
+}
+
+#define PAGES_OR_SKIP(self) do {						\
+	if (!can_pages((self)->fd, (self)->src.block))			\
+		SKIP(return, "this memory can't be page-backed");	\
+} while (0)
+
+/* A pipe has the first page of a page-backed buffer that is neither held nor mapped. */
+#define pin_freed(fd, src, pipe) __pin_freed(_metadata, fd, src, pipe)
+static void __pin_freed(struct __test_metadata *_metadata, int fd, const struct source *src,
+			int pipe)
+{
+	struct cmem_alloc buf;
+	char *map;
+
+	ASSERT_EQ(0, source_alloc(fd, src, CMEM_ALLOC_CACHED | CMEM_ALLOC_PAGES, &buf));
+	map = cmem_map(fd, &buf);
+	ASSERT_MAPPED(map);
+	ASSERT_EQ((ssize_t)page_size(), splice_pages(pipe, map, page_size()));
+	ASSERT_EQ(0, munmap(map, buf.length));
+	ASSERT_EQ(0, cmem_free(fd, buf.phys_addr));
+}
+
+/* Empties the pipe of the first page that pin_freed() put there. */
+#define unpin(pipe) __unpin(_metadata, pipe)
+static void __unpin(struct __test_metadata *_metadata, int pipe)
+{
+	char *page = malloc(page_size());
+
+	ASSERT_POINTER(page);
+	ASSERT_TRUE(read_pipe(pipe, page, page_size()));
+	free(page);
+}
+
+TEST_F(quota, freed_buffers_whose_pages_are_in_use_count)
+{
+	pid_t pid;
+
+	PAGES_OR_SKIP(self);
+	AS_USER(pid, OTHER_UID) {
+		int fd = cmem_open(), pipefd[2];
+		struct cmem_alloc buf;
+
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, pipe(pipefd));
+		for (int i = 0; i < 3; i++)
+			pin_freed(fd, &self->src, pipefd[1]);
+		ASSERT_EQ(3 * self->src.length, charged(fd, self->src.block));
+		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf));
+		/* Each page that is read makes room for one buffer. */
+		for (int i = 0; i < 3; i++) {
+			unpin(pipefd[0]);
+			ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf));
+			ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf));
+			ASSERT_EQ(3 * self->src.length, charged(fd, self->src.block));
+		}
+		close(fd);
+	}
+	join_child(pid);
+	EXPECT_EQ(-1, users_say(self->src.block, OTHER_UID));
+}
+
+/* A process of @uid pins @count buffers by a pipe of others, and ends. */
+#define pin_as(self, uid, count, pipe) __pin_as(_metadata, self, uid, count, pipe)
+static void __pin_as(struct __test_metadata *_metadata, FIXTURE_DATA(quota) *self, uid_t uid,
+		     int count, int pipe)
+{
+	pid_t pid;
+
+	AS_USER(pid, uid) {
+		int fd = cmem_open();
+
+		ASSERT_LE(0, fd);
+		for (int i = 0; i < count; i++)
+			pin_freed(fd, &self->src, pipe);
+		close(fd);
+	}
+	join_child(pid);
+}
+
+/* A process of @uid, without any buffer, gets @count buffers, and no more. */
+#define expect_room(self, uid, count) __expect_room(_metadata, self, uid, count)
+static void __expect_room(struct __test_metadata *_metadata, FIXTURE_DATA(quota) *self, uid_t uid,
+			  int count)
+{
+	pid_t pid;
+
+	AS_USER(pid, uid) {
+		struct cmem_alloc buf;
+		int fd = cmem_open();
+
+		ASSERT_LE(0, fd);
+		for (int i = 0; i < count; i++)
+			ASSERT_EQ(0, source_alloc(fd, &self->src, 0, &buf));
+		ASSERT_EQ(-ENOMEM, source_alloc(fd, &self->src, 0, &buf));
+		close(fd);
+	}
+	join_child(pid);
+}
+
+TEST_F(quota, pages_in_use_count_for_who_had_them_even_when_it_is_gone)
+{
+	int pipes[2][2];
+
+	PAGES_OR_SKIP(self);
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, pipe(pipes[i]));
+	pin_as(self, OTHER_UID, 3, pipes[0][1]);
+	pin_as(self, THIRD_UID, 1, pipes[1][1]);
+	EXPECT_EQ(3 * self->src.length, users_say(self->src.block, OTHER_UID));
+	EXPECT_EQ(self->src.length, users_say(self->src.block, THIRD_UID));
+	EXPECT_EQ(0, charged(self->fd, self->src.block));
+	expect_room(self, OTHER_UID, 0);
+	expect_room(self, THIRD_UID, 2);
+	unpin(pipes[0][0]);
+	expect_room(self, OTHER_UID, 1);
+	for (int i = 0; i < 2; i++)
+		unpin(pipes[0][0]);
+	expect_room(self, OTHER_UID, 3);
+	EXPECT_EQ(-1, users_say(self->src.block, OTHER_UID));
+	EXPECT_EQ(self->src.length, users_say(self->src.block, THIRD_UID));
+	unpin(pipes[1][0]);
+	expect_room(self, THIRD_UID, 3);
+	EXPECT_EQ(-1, users_say(self->src.block, THIRD_UID));
+	for (int i = 0; i < 2; i++) {
+		close(pipes[i][0]);
+		close(pipes[i][1]);
+	}
 }
 
 TEST_F(quota, passing_a_buffer_on_neither_evades_it_nor_charges_who_gets_it)
