@@ -185,6 +185,7 @@ static int cmem_block_make(struct device *dev,
 	ret = cmem_block_fill(dev, block, config, coherent);
 	if (ret) {
 		if (!before) {
+			mutex_destroy(&block->pins_lock);
 			mutex_destroy(&block->lock);
 			kfree(block);
 		}
@@ -366,7 +367,8 @@ static bool cmem_block_is_idle(const struct cmem_block *block)
  * May sleep until the scrubber has left the block.
  *
  * Return: 0; -EINVAL for a number that no block can have, -ENOENT when there is no
- * block of this number, -EBUSY when a buffer of it is held.
+ * block of this number, -EBUSY when a buffer of it is held or pinned, -EINTR on a fatal
+ * signal.
  */
 int cmem_block_remove(struct device *dev, s32 id)
 {
@@ -377,7 +379,9 @@ int cmem_block_remove(struct device *dev, s32 id)
 
 	guard(mutex)(&cmem_blocks_lock);
 
-	cmem_pins_look_in(id);
+	block = cmem_block_find(id);
+	if (block && cmem_pins_look(block, READ_ONCE(block->pins_freed)) < 0)
+		return -EINTR;
 	block = cmem_block_lock(id);
 	if (!block)
 		return -ENOENT;

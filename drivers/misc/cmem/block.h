@@ -127,7 +127,11 @@ struct cmem_block_ops {
  * @quarantine_work: releases them
  * @pinned: page-backed buffers that have no user, but whose pages may be in use, by
  *	cmem_buffer.in_block
- * @num_pinned: number of buffers in @pinned
+ * @num_pinned: number of buffers in @pinned, and of those that are counted
+ * @pins_counting: number of long buffers whose pages are counted now, before they become
+ *	free, or pinned
+ * @pins_counted: woken when one of these is done, or memory has become free
+ * @pins_freed: number of pinned buffers that have become free
  * @pins_lock: a mutex, taken before @lock. Its holder takes buffers from @pinned.
  * @pins_work: looks at the pages in @pinned
  * @pins_delay: milliseconds between its last look and the next
@@ -212,6 +216,9 @@ struct cmem_block {
 	struct mutex pins_lock;
 	struct list_head pinned;
 	unsigned long num_pinned;
+	unsigned long pins_counting;
+	wait_queue_head_t pins_counted;
+	unsigned long pins_freed;
 	struct delayed_work pins_work;
 	unsigned int pins_delay;
 	unsigned long pins_due;
@@ -284,7 +291,7 @@ struct cmem_block *cmem_block_find_from(s32 id);
 struct cmem_block *cmem_block_lock(s32 id);
 struct cmem_block *cmem_block_lock_pfn(unsigned long pfn);
 void cmem_block_count(u32 *count, u32 *limit);
-int cmem_block_best_pool(struct cmem_block *block, u64 length);
+int cmem_block_best_pool(struct cmem_block *block, u64 length, bool *pinned);
 
 /* block.c */
 int cmem_block_init(void (*name)(struct cmem_block *block));

@@ -160,16 +160,19 @@ void cmem_block_count(u32 *count, u32 *limit)
  * cmem_block_best_pool - find the pool that fits a buffer best
  * @block: the block, locked
  * @length: length of the buffer in bytes
+ * @pinned: gets whether the end of pins may give a better answer: a smaller pool that is
+ *	long enough has pinned buffers, or there is no pool, but the block has some
  *
  * Return: the number of the pool with the smallest buffers that are long enough and of
  * which one is free; -ENOENT when no pool has buffers of that length, -ENOMEM when
  * none of them is free.
  */
-int cmem_block_best_pool(struct cmem_block *block, u64 length)
+int cmem_block_best_pool(struct cmem_block *block, u64 length, bool *pinned)
 {
 	int ret = -ENOENT;
 	unsigned int i;
 
+	*pinned = false;
 	for (i = 0; i < block->num_pools && ret < 0; i++) {
 		const struct cmem_carved_pool *pool;
 
@@ -178,8 +181,12 @@ int cmem_block_best_pool(struct cmem_block *block, u64 length)
 		    !pool->slots.count)
 			continue;
 		ret = cmem_pool_free(&pool->slots) ? (int)pool->number : -ENOMEM;
+		if (ret < 0 && pool->pinned)
+			*pinned = true;
 		if (block->ops->one_pool)
 			break;
 	}
+	if (ret < 0 && block->num_pinned)
+		*pinned = true;
 	return ret;
 }

@@ -27,24 +27,26 @@ static_assert(sizeof(struct cmem_buffer) + sizeof(struct cmem_slot) <=
 
 /*
  * Repeat an allocation after @ret, if its memory has failed, or if there is no memory, but
- * some that was pinned has become free. Others may take that first, so this does not go
- * on for ever.
+ * some that was pinned has become free since @freed was read. Others may take that first,
+ * so this does not go on for ever.
  */
 static noinline int cmem_buffer_alloc_again(struct cmem_file *file,
 					    struct cmem_block *block,
-					    struct cmem_request *request, int ret)
+					    struct cmem_request *request,
+					    unsigned long freed, int ret)
 {
 	unsigned int tries = CMEM_PINS_TRIES;
+	int looked;
 
 	do {
 		if (ret == -ENOMEM || ret == -EBUSY) {
 			request->flags |= CMEM_REQUEST_LOOKED;
-			if (!cmem_pins_look(block) && ret == -ENOMEM)
-				return ret;
-			if (fatal_signal_pending(current))
+			looked = cmem_pins_look(block, freed);
+			if (looked < 0 || fatal_signal_pending(current))
 				return -EINTR;
-			if (ret == -ENOMEM && !tries--)
+			if (ret == -ENOMEM && (!looked || !tries--))
 				return ret;
+			freed = READ_ONCE(block->pins_freed);
 		} else if (ret != -EHWPOISON) {
 			return ret;
 		}
@@ -58,10 +60,11 @@ static int cmem_buffer_alloc_from(struct cmem_file *file,
 				  struct cmem_block *block,
 				  struct cmem_request *request)
 {
+	unsigned long freed = READ_ONCE(block->pins_freed);
 	int ret = block->ops->alloc(file, block, request);
 
 	if (unlikely(ret))
-		return cmem_buffer_alloc_again(file, block, request, ret);
+		return cmem_buffer_alloc_again(file, block, request, freed, ret);
 	return 0;
 }
 

@@ -101,7 +101,9 @@ static_assert((CMEM_BUFFER_ABI | CMEM_BUFFER_INTERNAL) <= U16_MAX);
  * @in_block: in quarantine, pinned, or out of use: entry in the block's list of such
  *	buffers
  * @stops: in quarantine: cmem_rproc_stops() when the quarantine began
- * @grace: pinned, of CMA: the RCU grace period that must pass before it is freed
+ * @first_pinned: pinned, with pages in use: the first of them, as offset in the buffer
+ * @grace: pinned, of CMA, without pages in use: the RCU grace period that must pass
+ *	before it is freed
  * @pinned: pinned: number of its pages that were in use when last counted
  * @dmem: the cgroup that is charged; empty without the dmem controller
  *
@@ -122,6 +124,7 @@ struct cmem_buffer {
 		struct {
 			union {
 				unsigned long since;
+				unsigned long first_pinned;
 				unsigned long grace;
 			};
 			struct list_head in_block;

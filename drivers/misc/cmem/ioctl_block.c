@@ -165,12 +165,9 @@ int cmem_find_pool(struct cmem_command *command)
 		return -EOPNOTSUPP;
 	if (!find->length)
 		return -EINVAL;
-	cmem_pins_look_in(find->block);
-	block = cmem_block_lock(find->block);
+	block = cmem_pins_find_pool(find->block, find->length, &find->pool);
 	if (!block)
 		return -ENOENT;
-
-	find->pool = cmem_block_best_pool(block, find->length);
 	mutex_unlock(&block->lock);
 	return find->pool < 0 ? find->pool : cmem_respond(command);
 }

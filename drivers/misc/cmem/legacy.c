@@ -238,11 +238,11 @@ static int cmem_legacy_get_pool(struct cmem_legacy_call *call)
 	u64 heap_free;
 	int pool;
 
-	cmem_pins_look_in(call->in[1]);
-	block = cmem_block_lock(call->in[1]);
+	block = cmem_pins_find_pool(call->in[1], length, &pool);
 	if (!block)
 		return -ENOENT;
-	pool = length ? cmem_block_best_pool(block, length) : -EINVAL;
+	if (!length)
+		pool = -EINVAL;
 	heap_free = (u64)block->heap.free << PAGE_SHIFT;
 	mutex_unlock(&block->lock);
 

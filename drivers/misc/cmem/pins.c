@@ -19,9 +19,15 @@
  * Nothing tells that a reference was dropped, so this file looks at the counts: when a
  * buffer is freed, before an allocation fails or a block is removed, and from time to
  * time. The delay between two looks doubles while they find no change.
+ *
+ * To count the pages of a long buffer takes time, so it is done without the block's
+ * lock. Until it is done, the buffer is pinned. An allocation that would fail waits for
+ * it. Otherwise a program that frees its memory and allocates it in another thread would
+ * find none for a moment.
  */
 #include <linux/jiffies.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -30,6 +36,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "alloc.h"
@@ -41,6 +48,9 @@
 /* Milliseconds between two looks */
 #define CMEM_PINS_DELAY_MIN	10
 #define CMEM_PINS_DELAY_MAX	1000
+
+/* Pages that are counted with the block locked. That takes some microseconds. */
+#define CMEM_PINS_SHORT		256
 
 /*
  * A failed page is never used again, so it need not be waited for. CMA would warn of it
@@ -63,29 +73,47 @@ static void cmem_pins_clear_marks(struct page *page)
 		folio_clear_referenced(folio);
 }
 
-/*
- * Count the pages in use of a buffer without users, or stop at the first one. The block
- * is not locked: nobody else changes or frees the buffer.
+/**
+ * cmem_pins_count - count the pages in use of a buffer without users
+ * @buffer: the buffer. Nobody else changes or frees it, so its block need not be locked.
+ * @stop: stop at the first such page. The page that was the first one last time comes
+ *	first now, since it is most likely still in use.
+ * @first: gets the number of that page in the buffer, if there is one
+ *
+ * Return: the number of pages in use, with @stop 1 at most.
  */
-static unsigned long cmem_pins_count(const struct cmem_buffer *buffer, bool stop)
+static unsigned long cmem_pins_count(const struct cmem_buffer *buffer, bool stop,
+				     unsigned long *first)
 {
 	unsigned long pinned = 0, i;
 	struct cmem_extent extent;
 	struct page *page;
 
 	cmem_buffer_locate(buffer, &extent);
+	if (stop && buffer->pinned) {
+		*first = buffer->first_pinned;
+		if (cmem_pins_on(extent.block, pfn_to_page(extent.pfn + *first)))
+			return 1;
+	}
 	for (i = 0; i < extent.pages && !(stop && pinned); i++) {
 		page = pfn_to_page(extent.pfn + i);
-		if (cmem_pins_on(extent.block, page))
-			pinned++;
-		else
+		if (!cmem_pins_on(extent.block, page))
 			cmem_pins_clear_marks(page);
+		else if (!pinned++)
+			*first = i;
 		if (!(i % SZ_1K))
 			cond_resched();
 	}
 	/* What the last user of a page wrote comes before what its next user writes. */
 	smp_acquire__after_ctrl_dep();
 	return pinned;
+}
+
+/* Without the lock of the block. Not inline: tests stop it here. */
+static noinline unsigned long cmem_pins_count_long(const struct cmem_buffer *buffer,
+						   unsigned long *first)
+{
+	return cmem_pins_count(buffer, false, first);
 }
 
 /* Count a pinned buffer in, with @change 1, or out, with -1. The block is locked. */
@@ -99,12 +127,15 @@ static void cmem_pins_account(struct cmem_buffer *buffer, int change)
 		pool->pinned += change;
 		pool->pinned_pages += change * (long)buffer->pinned;
 	}
-	WRITE_ONCE(block->num_pinned, block->num_pinned + change);
 	block->pinned_length += change * (long)pages;
 	block->pinned_pages += change * (long)buffer->pinned;
+	/* Pairs with cmem_pins_look(), which reads @pins_freed afterwards. */
+	smp_store_release(&block->num_pinned, block->num_pinned + change);
 }
 
-static void cmem_pins_update(struct cmem_buffer *buffer, unsigned long pinned)
+/* Note how many pages are in use, and if any, which one is the first. */
+static void cmem_pins_update(struct cmem_buffer *buffer, unsigned long pinned,
+			     unsigned long first)
 {
 	struct cmem_block *block = cmem_buffer_block(buffer);
 	struct cmem_carved_pool *pool = cmem_buffer_pool(buffer);
@@ -113,6 +144,10 @@ static void cmem_pins_update(struct cmem_buffer *buffer, unsigned long pinned)
 		pool->pinned_pages += pinned - buffer->pinned;
 	block->pinned_pages += pinned - buffer->pinned;
 	buffer->pinned = pinned;
+	if (pinned)
+		buffer->first_pinned = first;
+	else if (block->ops->lends_free)
+		buffer->grace = start_poll_synchronize_rcu();
 }
 
 /* Free a buffer whose pages are not in use. The block is locked. */
@@ -127,33 +162,44 @@ static void cmem_pins_free(struct cmem_buffer *buffer)
 	cmem_buffer_return(buffer, buffer->flags & CMEM_BUFFER_SHARED);
 }
 
+/* Free a buffer that has been pinned, and tell those who wait for memory. */
+static void cmem_pins_end(struct cmem_buffer *buffer)
+{
+	struct cmem_block *block = cmem_buffer_block(buffer);
+
+	WRITE_ONCE(block->pins_freed, block->pins_freed + 1);
+	cmem_pins_account(buffer, -1);
+	cmem_pins_free(buffer);
+	wake_up_all(&block->pins_counted);
+}
+
 /* Look in at most @delay jiffies. The block is locked. */
 static void cmem_pins_look_soon(struct cmem_block *block, unsigned long delay)
 {
 	unsigned long due = jiffies + delay;
 
-	if (block->num_pinned > 1 && !time_before(due, block->pins_due))
+	if (!list_is_singular(&block->pinned) && !time_before(due, block->pins_due))
 		return;
 	block->pins_due = due;
 	mod_delayed_work(system_unbound_wq, &block->pins_work, delay);
 }
 
 /*
- * Add a buffer that @pinned pages of are in use. Others may have been in use for long.
- * This one need not wait for them.
+ * Add a buffer that is counted in, and that @pinned pages of are in use. Others may have
+ * been in use for long. This one need not wait for them.
  */
-static void cmem_pins_add(struct cmem_buffer *buffer, unsigned long pinned)
+static void cmem_pins_add(struct cmem_buffer *buffer, unsigned long pinned,
+			  unsigned long first)
 {
 	struct cmem_block *block = cmem_buffer_block(buffer);
 	struct cmem_extent extent;
 
 	cmem_buffer_locate(buffer, &extent);
 	trace_cmem_pin(block, extent.start, extent.pages);
-	buffer->pinned = pinned;
+	cmem_pins_update(buffer, pinned, first);
 	list_add_tail(&buffer->in_block, &block->pinned);
-	cmem_pins_account(buffer, 1);
 	block->pins_delay = CMEM_PINS_DELAY_MIN;
-	cmem_pins_look_soon(block, pinned ? msecs_to_jiffies(CMEM_PINS_DELAY_MIN) : 0);
+	cmem_pins_look_soon(block, msecs_to_jiffies(CMEM_PINS_DELAY_MIN));
 }
 
 /**
@@ -161,120 +207,179 @@ static void cmem_pins_add(struct cmem_buffer *buffer, unsigned long pinned)
  * @buffer: a buffer without references or mappings, of a locked block. If it is from a
  *	heap, it may no longer be valid afterwards.
  *
- * Drops the lock of the block meanwhile.
+ * Drops the lock of the block meanwhile, if the buffer is long.
  */
 void cmem_pins_release(struct cmem_buffer *buffer)
 {
+	bool is_short = cmem_buffer_length(buffer) >> PAGE_SHIFT <= CMEM_PINS_SHORT;
 	struct cmem_block *block = cmem_buffer_block(buffer);
-	unsigned long pinned;
+	unsigned long pinned, first;
 
 	/* Nobody finds a buffer that is not live, and it is in no list yet. */
 	buffer->flags &= ~(CMEM_BUFFER_LIVE | CMEM_BUFFER_QUARANTINED);
 	buffer->flags |= CMEM_BUFFER_PINNED;
 	buffer->pinned = 0;
 
-	mutex_unlock(&block->lock);
-	pinned = cmem_pins_count(buffer, false);
-	mutex_lock(&block->lock);
-	buffer->grace = start_poll_synchronize_rcu();
-	if (pinned || block->ops->lends_free)
-		cmem_pins_add(buffer, pinned);
-	else
-		cmem_pins_free(buffer);
+	if (is_short) {
+		pinned = cmem_pins_count(buffer, false, &first);
+		if (!pinned && !block->ops->lends_free) {
+			cmem_pins_free(buffer);
+			return;
+		}
+		cmem_pins_account(buffer, 1);
+	} else {
+		cmem_pins_account(buffer, 1);
+		block->pins_counting++;
+		mutex_unlock(&block->lock);
+		pinned = cmem_pins_count_long(buffer, &first);
+		mutex_lock(&block->lock);
+		block->pins_counting--;
+		wake_up_all(&block->pins_counted);
+		if (!pinned && !block->ops->lends_free) {
+			cmem_pins_end(buffer);
+			return;
+		}
+	}
+	cmem_pins_add(buffer, pinned, first);
 }
 
 /*
- * Look at one pinned buffer, and tell how many of its pages are in use. What has used its
- * pages until now may have mapped them, as a socket can do, so only now the grace period
- * can begin that must pass before memory returns to CMA.
+ * Note what a look at a pinned buffer found, and tell if it can be freed. What has used
+ * its pages until now may have mapped them, as a socket can do. So only when nothing uses
+ * them can the grace period begin that must pass before memory returns to CMA.
  */
-static unsigned long cmem_pins_look_at(struct cmem_buffer *buffer, bool stop)
+static bool cmem_pins_ended(struct cmem_buffer *buffer, bool stop,
+			    unsigned long pinned, unsigned long first)
 {
-	unsigned long pinned = cmem_pins_count(buffer, stop);
-
-	if (pinned || !cmem_buffer_block(buffer)->ops->lends_free)
-		return pinned;
-	if (buffer->pinned)
-		buffer->grace = get_state_synchronize_rcu();
-	cond_synchronize_rcu(buffer->grace);
-	return cmem_pins_count(buffer, stop);
+	if (pinned && stop && buffer->pinned) {
+		/* Nobody has counted the others. */
+		buffer->first_pinned = first;
+		return false;
+	}
+	if (pinned || buffer->pinned)
+		cmem_pins_update(buffer, pinned, first);
+	if (pinned)
+		return false;
+	return !cmem_buffer_block(buffer)->ops->lends_free ||
+	       poll_state_synchronize_rcu(buffer->grace);
 }
 
-/* Free the buffers whose pages are not in use any more. Return their number. */
-static unsigned long cmem_pins_look_at_all(struct cmem_block *block, bool stop)
+/*
+ * Look once at each pinned buffer, and free those whose pages are not in use any more.
+ * Return true if there are some whose pages are not in use, but that wait for an RCU grace
+ * period. pins_lock is held: only its holder takes buffers from the list.
+ */
+static bool cmem_pins_sweep(struct cmem_block *block, bool stop)
 {
 	struct cmem_buffer *buffer, *next, *last;
-	unsigned long freed = 0, pinned;
+	unsigned long pinned, first;
+	bool waits = false;
 
-	/* Only the holder of this lock takes buffers from the list. */
-	guard(mutex)(&block->pins_lock);
-	mutex_lock(&block->lock);
-	if (list_empty(&block->pinned)) {
-		mutex_unlock(&block->lock);
-		return 0;
-	}
+	lockdep_assert_held(&block->pins_lock);
+	guard(mutex)(&block->lock);
+	if (list_empty(&block->pinned))
+		return false;
 
 	last = list_last_entry(&block->pinned, struct cmem_buffer, in_block);
 	next = list_first_entry(&block->pinned, struct cmem_buffer, in_block);
 	do {
 		buffer = next;
 		mutex_unlock(&block->lock);
-		pinned = cmem_pins_look_at(buffer, stop);
+		pinned = cmem_pins_count(buffer, stop, &first);
 		mutex_lock(&block->lock);
 		next = list_next_entry(buffer, in_block);
-		if (!pinned) {
+		if (cmem_pins_ended(buffer, stop, pinned, first)) {
 			list_del(&buffer->in_block);
-			cmem_pins_account(buffer, -1);
-			cmem_pins_free(buffer);
-			freed++;
-		} else if (!stop) {
-			cmem_pins_update(buffer, pinned);
+			cmem_pins_end(buffer);
+		} else if (!pinned) {
+			waits = true;
 		}
 	} while (buffer != last);
-	mutex_unlock(&block->lock);
-	return freed;
+	return waits;
 }
 
 /**
  * cmem_pins_look - free buffers of a block whose pages are not in use any more
  * @block: the block, not locked
+ * @freed: cmem_block.pins_freed before the caller found that it has no memory
  *
- * For callers that would fail because of pinned buffers. May sleep, for CMA as long as
- * an RCU grace period takes.
+ * For callers that would fail because of pinned buffers. Waits until buffers that are
+ * just being freed have been counted, and for CMA until an RCU grace period has passed,
+ * however many buffers there are.
  *
- * Return: true if it freed any.
+ * Return: 1 if memory has become free since @freed was read, 0 if not; -EINTR on a fatal
+ * signal.
  */
-bool cmem_pins_look(struct cmem_block *block)
+int cmem_pins_look(struct cmem_block *block, unsigned long freed)
 {
-	return READ_ONCE(block->num_pinned) && cmem_pins_look_at_all(block, true);
+	/* Pairs with cmem_pins_account(): if the last pin has ended, @pins_freed tells. */
+	if (!smp_load_acquire(&block->num_pinned))
+		return READ_ONCE(block->pins_freed) != freed;
+
+	if (wait_event_killable(block->pins_counted,
+				!READ_ONCE(block->pins_counting) ||
+				READ_ONCE(block->pins_freed) != freed))
+		return -EINTR;
+	if (READ_ONCE(block->pins_freed) != freed)
+		return 1;
+	if (mutex_lock_killable(&block->pins_lock))
+		return -EINTR;
+	if (cmem_pins_sweep(block, true)) {
+		synchronize_rcu();
+		cmem_pins_sweep(block, true);
+	}
+	mutex_unlock(&block->pins_lock);
+	return READ_ONCE(block->pins_freed) != freed;
 }
 
 /**
- * cmem_pins_look_in - free buffers of a block whose pages are not in use any more
+ * cmem_pins_find_pool - find the pool that fits a buffer best
  * @id: the number of the block, which need not exist
+ * @length: length of the buffer in bytes
+ * @pool: gets what cmem_block_best_pool() returns
  *
- * As cmem_pins_look().
+ * Looks at pinned buffers only if the answer may depend on them. May sleep like
+ * cmem_pins_look().
+ *
+ * Return: the block, locked, or NULL if there is none of this number.
  */
-void cmem_pins_look_in(s32 id)
+struct cmem_block *cmem_pins_find_pool(s32 id, u64 length, int *pool)
 {
-	struct cmem_block *block = cmem_block_find(id);
+	struct cmem_block *block = cmem_block_lock(id);
+	unsigned long freed;
+	bool pinned;
 
+	if (!block)
+		return NULL;
+	*pool = cmem_block_best_pool(block, length, &pinned);
+	if (!pinned)
+		return block;
+
+	freed = block->pins_freed;
+	mutex_unlock(&block->lock);
+	cmem_pins_look(block, freed);
+	block = cmem_block_lock(id);
 	if (block)
-		cmem_pins_look(block);
+		*pool = cmem_block_best_pool(block, length, &pinned);
+	return block;
 }
 
 static void cmem_pins_work(struct work_struct *work)
 {
 	struct cmem_block *block = container_of(work, struct cmem_block,
 						pins_work.work);
-
-	unsigned long freed = cmem_pins_look_at_all(block, false);
+	unsigned long freed = READ_ONCE(block->pins_freed);
 	unsigned long delay;
+	bool waits;
+
+	mutex_lock(&block->pins_lock);
+	waits = cmem_pins_sweep(block, false);
+	mutex_unlock(&block->pins_lock);
 
 	guard(mutex)(&block->lock);
 	if (list_empty(&block->pinned))
 		return;
-	if (freed)
+	if (waits || block->pins_freed != freed)
 		block->pins_delay = CMEM_PINS_DELAY_MIN;
 	delay = msecs_to_jiffies(block->pins_delay);
 	block->pins_delay = min(2 * block->pins_delay, CMEM_PINS_DELAY_MAX);
@@ -284,12 +389,13 @@ static void cmem_pins_work(struct work_struct *work)
 }
 
 /**
- * cmem_pins_init - initialize the list of pinned buffers of a new struct cmem_block
+ * cmem_pins_init - initialize what a new struct cmem_block has for pinned buffers
  * @block: the block, without buffers
  */
 void cmem_pins_init(struct cmem_block *block)
 {
 	mutex_init(&block->pins_lock);
+	init_waitqueue_head(&block->pins_counted);
 	INIT_LIST_HEAD(&block->pinned);
 	INIT_DELAYED_WORK(&block->pins_work, cmem_pins_work);
 	block->pins_delay = CMEM_PINS_DELAY_MIN;

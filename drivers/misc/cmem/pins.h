@@ -10,7 +10,7 @@ struct cmem_buffer;
 
 void cmem_pins_init(struct cmem_block *block);
 void cmem_pins_release(struct cmem_buffer *buffer);
-bool cmem_pins_look(struct cmem_block *block);
-void cmem_pins_look_in(s32 id);
+int cmem_pins_look(struct cmem_block *block, unsigned long freed);
+struct cmem_block *cmem_pins_find_pool(s32 id, u64 length, int *pool);
 
 #endif /* _CMEM_PINS_H */

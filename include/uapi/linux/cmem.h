@@ -863,8 +863,8 @@ struct cmem_block_add {
  *
  * The caller needs CAP_SYS_ADMIN, otherwise EPERM. ENOENT: there is no block of this
  * number; EINVAL: CMEM_BLOCK_CMA can't be removed; EBUSY: a file is registered for a
- * buffer of the block, or a buffer is mapped, is a DMA-BUF, is in quarantine, or is just
- * being allocated.
+ * buffer of the block, or a buffer is mapped, is a DMA-BUF, is in quarantine, is pinned
+ * (cmem_block_info.pinned_buffers), or is just being allocated.
  */
 struct cmem_block_remove {
 	__u32 size;
@@ -894,7 +894,8 @@ enum cmem_release_flags {
  * @bytes: out: their total length
  *
  * Release memory from quarantine: the caller knows that no device writes to it any more.
- * Like all freed memory, it is zeroed before another owner gets it. Without
+ * Like all freed memory, it is zeroed before another owner gets it. A page-backed buffer
+ * whose pages are in use is pinned then, and becomes free later. Without
  * CMEM_RELEASE_BUFFER, this releases all that was in quarantine in the block when the
  * call began, which may be nothing.
  *

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults, mmap() and BLOCK_ADD that are held up half-way while something else happens:
+ * Faults, mmap(), BLOCK_ADD and frees that are held up half-way while something else happens:
  * otherwise a race, or a kill at the right moment, would have to hit them. This needs a
  * kernel that can hold up calls of a function, in /sys/kernel/debug/hold; no ordinary
  * kernel can, and the tests are skipped there.
@@ -309,6 +309,147 @@ TEST(a_kill_ends_block_add)
 	EXPECT_EQ(0, put_back_block(fd, &spare));
 	close(fd);
 	expect_same(&before);
+}
+
+/* The pages of a long page-backed buffer are counted while others can use the block. */
+FIXTURE(held_count)
+{
+	int fd;
+	struct source src;
+	struct cmem_block_info block;	/* before */
+	struct snapshot before;
+	pid_t owner;			/* frees a long buffer, and is held up as it does */
+};
+
+#define LONG_PAGES	1024
+#define COUNT		"cmem_pins_count_long\n"
+
+FIXTURE_SETUP(held_count)
+{
+	OPEN_OR_SKIP(self->fd);
+	if (access(HOLD, F_OK))
+		SKIP(return, "this kernel can't hold calls up");
+	if (!find_heap_source(CMEM_KIND_RESERVED, LONG_PAGES * page_size(), &self->src))
+		SKIP(return, "no heap with room for %d pages", LONG_PAGES);
+	ASSERT_EQ(0, cmem_get_block(self->fd, self->src.block, &self->block));
+	if (!(self->block.out_flags & CMEM_BLOCK_CAN_PAGES))
+		SKIP(return, "no buffer of this block can be page-backed");
+	if (self->block.heap_free != self->block.heap_size)
+		SKIP(return, "the heap is in use");
+	ASSERT_EQ(0, take_snapshot(&self->before));
+	IN_CHILD(self->owner) {
+		struct cmem_alloc buf;
+		int fd = cmem_open();
+
+		ASSERT_EQ(0, cmem_alloc(fd, self->src.block, CMEM_POOL_HEAP,
+					LONG_PAGES * page_size(),
+					CMEM_ALLOC_CACHED | CMEM_ALLOC_PAGES, &buf));
+		ASSERT_TRUE(put(FAULT, "function", COUNT));
+		ASSERT_TRUE(put(FAULT, "hold", "1"));
+		ASSERT_EQ(0, cmem_free(fd, buf.phys_addr));
+	}
+	ASSERT_TRUE(eventually(get(FAULT, "waiting") == 1));
+}
+
+FIXTURE_TEARDOWN(held_count)
+{
+	put(FAULT, "function", "\n");
+	close(self->fd);
+	EXPECT_TRUE(eventually(is_same(&self->before)));
+	expect_same(&self->before);
+}
+
+/* All of the heap, which is free only when the buffer is */
+static int alloc_all(int fd, const FIXTURE_DATA(held_count) *self, struct cmem_alloc *buf)
+{
+	return cmem_alloc(fd, self->src.block, CMEM_POOL_HEAP, self->block.heap_free, 0, buf);
+}
+
+/* A process that allocates all of the heap, and then leaves */
+static pid_t start_alloc_all(struct __test_metadata *_metadata, FIXTURE_DATA(held_count) *self)
+{
+	pid_t pid;
+
+	IN_CHILD(pid) {
+		struct cmem_alloc all;
+		int fd = cmem_open();
+
+		ASSERT_EQ(0, alloc_all(fd, self, &all));
+		ASSERT_EQ(0, cmem_free(fd, all.phys_addr));
+	}
+	return pid;
+}
+
+/* Whether a process sleeps where at most a kill wakes it */
+static bool waits(pid_t pid)
+{
+	char path[64], state = 0;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	in = fopen(path, "re");
+	if (in && fscanf(in, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	if (in)
+		fclose(in);
+	return state == 'D';
+}
+
+TEST_F(held_count, shows_the_buffer_as_pinned)
+{
+	struct cmem_block_info now;
+
+	ASSERT_EQ(0, cmem_get_block(self->fd, self->src.block, &now));
+	EXPECT_EQ(self->block.pinned_buffers + 1, now.pinned_buffers);
+	EXPECT_EQ(self->block.pinned + LONG_PAGES * page_size(), now.pinned);
+	EXPECT_EQ(self->block.heap_free - LONG_PAGES * page_size(), now.heap_free);
+	ASSERT_TRUE(put(FAULT, "hold", "0"));
+	join_child(self->owner);
+	ASSERT_EQ(0, cmem_get_block(self->fd, self->src.block, &now));
+	EXPECT_EQ(self->block.pinned_buffers, now.pinned_buffers);
+	EXPECT_EQ(self->block.heap_free, now.heap_free);
+}
+
+/* It is not ENOMEM: the memory has been freed. */
+TEST_F(held_count, is_waited_for_by_an_allocation)
+{
+	pid_t pid = start_alloc_all(_metadata, self);
+
+	EXPECT_TRUE(eventually(waits(pid)));
+	usleep(100 * 1000);
+	EXPECT_TRUE(waits(pid));
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	ASSERT_TRUE(put(FAULT, "hold", "0"));
+	join_child(self->owner);
+	join_child(pid);
+}
+
+TEST_F(held_count, ends_for_an_allocation_with_a_kill)
+{
+	pid_t pid = start_alloc_all(_metadata, self);
+	int status;
+
+	EXPECT_TRUE(eventually(waits(pid)));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	ASSERT_EQ(1, get(FAULT, "waiting"));
+	ASSERT_TRUE(put(FAULT, "hold", "0"));
+	join_child(self->owner);
+}
+
+/* What has room elsewhere need not wait. */
+TEST_F(held_count, is_not_waited_for_without_need)
+{
+	struct cmem_alloc buf;
+
+	if (self->block.heap_free < 2 * LONG_PAGES * page_size())
+		SKIP(return, "no room beside the buffer");
+	ASSERT_EQ(0, cmem_alloc(self->fd, self->src.block, CMEM_POOL_HEAP, page_size(), 0, &buf));
+	ASSERT_EQ(1, get(FAULT, "waiting"));
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	ASSERT_TRUE(put(FAULT, "hold", "0"));
+	join_child(self->owner);
 }
 
 TEST_HARNESS_MAIN
