@@ -78,7 +78,7 @@ static void cmem_pins_clear_marks(struct page *page)
  * @buffer: the buffer. Nobody else changes or frees it, so its block need not be locked.
  * @stop: stop at the first such page. The page that was the first one last time comes
  *	first now, since it is most likely still in use.
- * @first: gets the number of that page in the buffer, if there is one
+ * @first: gets the number of that page in the buffer, 0 if there is none
  *
  * Return: the number of pages in use, with @stop 1 at most.
  */
@@ -89,6 +89,7 @@ static unsigned long cmem_pins_count(const struct cmem_buffer *buffer, bool stop
 	struct cmem_extent extent;
 	struct page *page;
 
+	*first = 0;
 	cmem_buffer_locate(buffer, &extent);
 	if (stop && buffer->pinned) {
 		*first = buffer->first_pinned;
