@@ -380,8 +380,8 @@ static pid_t start_alloc_all(struct __test_metadata *_metadata, FIXTURE_DATA(hel
 	return pid;
 }
 
-/* Whether a process sleeps where at most a kill wakes it */
-static bool waits(pid_t pid)
+/* The state of a process, as ps shows it; 0 if there is none */
+static char state_of(pid_t pid)
 {
 	char path[64], state = 0;
 	FILE *in;
@@ -392,7 +392,13 @@ static bool waits(pid_t pid)
 		state = 0;
 	if (in)
 		fclose(in);
-	return state == 'D';
+	return state;
+}
+
+/* Waits until a process sleeps where at most a kill wakes it; false if it ends instead. */
+static bool begins_to_wait(pid_t pid)
+{
+	return eventually(strchr("DZ", state_of(pid))) && state_of(pid) == 'D';
 }
 
 TEST_F(held_count, shows_the_buffer_as_pinned)
@@ -415,10 +421,9 @@ TEST_F(held_count, is_waited_for_by_an_allocation)
 {
 	pid_t pid = start_alloc_all(_metadata, self);
 
-	EXPECT_TRUE(eventually(waits(pid)));
+	EXPECT_TRUE(begins_to_wait(pid));
 	usleep(100 * 1000);
-	EXPECT_TRUE(waits(pid));
-	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_EQ('D', state_of(pid));
 	ASSERT_TRUE(put(FAULT, "hold", "0"));
 	join_child(self->owner);
 	join_child(pid);
@@ -429,7 +434,7 @@ TEST_F(held_count, ends_for_an_allocation_with_a_kill)
 	pid_t pid = start_alloc_all(_metadata, self);
 	int status;
 
-	EXPECT_TRUE(eventually(waits(pid)));
+	EXPECT_TRUE(begins_to_wait(pid));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
