@@ -407,10 +407,12 @@ struct spare_block {
 };
 
 /*
- * The smallest block that can be removed, does not keep its contents and is not number
- * @but; false if there is none. This does not remove it yet.
+ * The smallest block that can be removed, does not keep its contents, is not number @but,
+ * and of whose flags in @mask those in @flags are set; false if there is none. This does
+ * not remove it yet.
  */
-static inline bool find_spare_block(int fd, __s32 but, struct spare_block *spare)
+static inline bool find_spare_block_with(int fd, __s32 but, __u32 mask, __u32 flags,
+					 struct spare_block *spare)
 {
 	struct cmem_pool_info pool;
 	struct cmem_info info;
@@ -423,6 +425,7 @@ static inline bool find_spare_block(int fd, __s32 but, struct spare_block *spare
 
 		if (id == but || cmem_get_block(fd, id, &b) || b.heap_free != b.heap_size ||
 		    b.out_flags & CMEM_BLOCK_KEEP_CONTENTS || b.length < 64 * page_size() ||
+		    (b.out_flags & mask) != flags ||
 		    (found && b.length >= spare->info.length))
 			continue;
 		spare->info = b;
@@ -436,6 +439,11 @@ static inline bool find_spare_block(int fd, __s32 but, struct spare_block *spare
 		};
 	}
 	return found;
+}
+
+static inline bool find_spare_block(int fd, __s32 but, struct spare_block *spare)
+{
+	return find_spare_block_with(fd, but, 0, 0, spare);
 }
 
 static inline int put_back_block(int fd, const struct spare_block *spare)

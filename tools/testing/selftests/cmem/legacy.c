@@ -1297,6 +1297,42 @@ TEST_F(call, GETPOOL_sends_to_the_heap_only_where_that_is_wanted_and_has_room)
 	}
 }
 
+/* The heap has room again, but nobody has looked at its pinned buffer yet. */
+TEST_F(call, GETPOOL_looks_at_pinned_buffers_of_the_heap)
+{
+	struct cmem_block_info info;
+	struct cmem_alloc buf;
+	struct source src;
+	int pipefd[2], pool;
+	void *map;
+
+	if (getuid())
+		SKIP(return, "wants root");
+	if (!find_heap_source(CMEM_KIND_RESERVED, 4 * page_size(), &src))
+		SKIP(return, "no such heap");
+	ASSERT_EQ(0, cmem_get_block(self->fd, src.block, &info));
+	if (!(info.out_flags & CMEM_BLOCK_CAN_PAGES))
+		SKIP(return, "no buffer of this block can be page-backed");
+	if (cmem_find_pool(self->fd, src.block, info.heap_free, &pool) != -ENOENT)
+		SKIP(return, "a pool has buffers as long as the heap");
+	ASSERT_EQ(0, parameter_write("useHeapIfPoolUnavailable", "1"));
+	ASSERT_EQ(0, pipe(pipefd));
+	ASSERT_EQ(0, cmem_alloc(self->fd, src.block, CMEM_POOL_HEAP, 4 * page_size(),
+				CMEM_ALLOC_CACHED | CMEM_ALLOC_PAGES, &buf));
+	map = cmem_map(self->fd, &buf);
+	ASSERT_MAPPED(map);
+	ASSERT_EQ((ssize_t)page_size(), splice_pages(pipefd[1], map, page_size()));
+	ASSERT_EQ(0, munmap(map, buf.length));
+	ASSERT_EQ(0, cmem_free(self->fd, buf.phys_addr));
+	EXPECT_REFUSED(ENOMEM, old_getpool(self->fd, src.block, info.heap_free, &pool));
+	/* Long enough that the kernel does not look often any more. */
+	usleep(100 * 1000);
+	ASSERT_EQ(0, close(pipefd[0]));
+	ASSERT_EQ(0, close(pipefd[1]));
+	ASSERT_EQ(0, old_getpool(self->fd, src.block, info.heap_free, &pool));
+	EXPECT_EQ(-2, pool);
+}
+
 TEST_F(call, an_exhausted_pool_is_ENOMEM_and_GETPOOL_goes_on_to_the_next)
 {
 	static struct old_buf all[COUNT_LIMIT];

@@ -944,34 +944,49 @@ TEST(no_pages_without_a_linear_map)
 		SKIP(return, "no such memory");
 }
 
-/* A block whose buffers all are page-backed, and one that can't be. */
+/* Makes a block again whose buffers all are to be page-backed. */
+static int add_with_pages(int fd, const struct spare_block *spare)
+{
+	int ret = cmem_block_remove(fd, spare->info.block);
+
+	return ret ?: cmem_block_add(fd, spare->info.block, spare->info.base,
+				     spare->info.length, CMEM_BLOCK_PAGES, NULL, 0);
+}
+
+TEST(no_block_is_made_that_could_not_have_them)
+{
+	struct cmem_block_info info;
+	struct spare_block spare;
+	int fd;
+
+	OPEN_OR_SKIP(fd);
+	if (getuid())
+		SKIP(return, "to make blocks is for root");
+	if (!find_spare_block_with(fd, CMEM_BLOCK_CMA, CMEM_BLOCK_CAN_PAGES, 0, &spare))
+		SKIP(return, "no block without them can be removed");
+	EXPECT_EQ(-EOPNOTSUPP, add_with_pages(fd, &spare));
+	EXPECT_EQ(-ENOENT, cmem_get_block(fd, spare.info.block, &info));
+	EXPECT_EQ(0, put_back_block(fd, &spare));
+	close(fd);
+}
+
 TEST(a_block_has_them_by_default)
 {
 	struct spare_block spare;
 	struct cmem_block_info info;
 	struct cmem_resolve res;
 	struct cmem_alloc buf;
-	int fd, pipefd[2], ret;
-	bool can;
+	int fd, pipefd[2];
 	char *map;
 
 	OPEN_OR_SKIP(fd);
 	if (getuid())
 		SKIP(return, "to make blocks is for root");
-	if (!find_spare_block(fd, -1, &spare))
-		SKIP(return, "no block can be removed");
-	can = can_pages(fd, spare.info.block);
+	if (!find_spare_block_with(fd, CMEM_BLOCK_CMA, CMEM_BLOCK_CAN_PAGES,
+				   CMEM_BLOCK_CAN_PAGES, &spare))
+		SKIP(return, "no block that can have them can be removed");
 	ASSERT_EQ(0, pipe(pipefd));
-	ASSERT_EQ(0, cmem_block_remove(fd, spare.info.block));
-	ret = cmem_block_add(fd, spare.info.block, spare.info.base, spare.info.length,
-			     CMEM_BLOCK_PAGES, NULL, 0);
-	if (!can) {
-		EXPECT_EQ(-EOPNOTSUPP, ret);
-		EXPECT_EQ(-ENOENT, cmem_get_block(fd, spare.info.block, &info));
-		EXPECT_EQ(0, put_back_block(fd, &spare));
-		return;
-	}
-	EXPECT_EQ(0, ret);
+	EXPECT_EQ(0, add_with_pages(fd, &spare));
 	EXPECT_EQ(0, cmem_get_block(fd, spare.info.block, &info));
 	EXPECT_TRUE(info.out_flags & CMEM_BLOCK_PAGES);
 
