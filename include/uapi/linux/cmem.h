@@ -52,7 +52,9 @@
  *  - E2BIG: the part of the structure that the kernel does not know is not zero, or the
  *    structure is longer than a page
  *  - EOPNOTSUPP: a member that the kernel knows (a flag, a reserved member) has a value
- *    that this kernel does not know
+ *    that this kernel does not know; or CMEM_ALLOC_PAGES or CMEM_BLOCK_PAGES, and memory
+ *    that can't be page-backed. CMEM_FEATURE_PAGES in cmem_info.features tells the two
+ *    apart.
  *  - EINVAL: a member has a value that can never be valid: a size or length of zero, an
  *    alignment that is not a power of two, an address that no page can have
  *  - ENOENT: there is no such block, pool or buffer
@@ -289,9 +291,10 @@ enum cmem_block_kind {
  * @CMEM_BLOCK_PAGES: since version 5: all cached buffers of the block are as with
  *     CMEM_ALLOC_PAGES. With CMEM_BLOCK_COHERENT, these are all its buffers.
  * @CMEM_BLOCK_CAN_PAGES: out only, since version 5: the block has memory for
- *     CMEM_ALLOC_PAGES. The kernel uses it through its linear map: reserved memory
- *     without no-map and cmem_carveout=, unless others use its pages or they are in
- *     ZONE_MOVABLE; and CMA areas if the kernel refuses to pin these for long.
+ *     CMEM_ALLOC_PAGES, which the kernel reaches by a mapping of its own: reserved memory
+ *     without no-map and (not on 32-bit arm) cmem_carveout=, unless others use its pages
+ *     or they are in ZONE_MOVABLE; and CMA areas if the kernel refuses to pin these for
+ *     long.
  */
 enum cmem_block_flags {
 	CMEM_BLOCK_KEEP_CONTENTS	= 1 << 0,
@@ -468,8 +471,8 @@ struct cmem_find_pool {
  *     block must have CMEM_BLOCK_CAN_PAGES, and CMEM_ALLOC_CACHED is needed unless the
  *     block has CMEM_BLOCK_COHERENT. I/O keeps using the pages after the buffer is freed,
  *     unmapped and its program has ended. Until it has finished, the buffer is pinned: its
- *     memory is not free, and its user stays charged. Reported for each cached buffer of
- *     a block with CMEM_BLOCK_PAGES.
+ *     memory is not free, and its user stays charged. An allocation does not wait for I/O.
+ *     Reported for each cached buffer of a block with CMEM_BLOCK_PAGES.
  */
 enum cmem_alloc_flags {
 	CMEM_ALLOC_CACHED		= 1 << 0,
@@ -506,11 +509,12 @@ enum cmem_alloc_flags {
  *
  * ENOENT: no such block or pool, or CMEM_POOL_BEST and no pool of the block has buffers
  * of that length and alignment; EOPNOTSUPP: CMEM_ALLOC_PAGES and a block without
- * CMEM_BLOCK_CAN_PAGES; ENOMEM: no room, or more than the user's quota, which
- * does not apply to files that were opened with CAP_SYS_RESOURCE, or more than the share
- * that CMEM_BLOCK_CMA has of the global area; EINVAL: @length is longer than the buffers
- * of the named pool or than the block, or @alignment is larger than the pool's, or
- * CMEM_ALLOC_PAGES needs CMEM_ALLOC_CACHED; EINTR: a fatal signal arrived.
+ * CMEM_BLOCK_CAN_PAGES; ENOMEM: no room (pinned buffers are not free), or more than the
+ * user's quota, which does not apply to files that were opened with CAP_SYS_RESOURCE, or
+ * more than the share that CMEM_BLOCK_CMA has of the global area; EINVAL: @length is
+ * longer than the buffers of the named pool or than the block, or @alignment is larger
+ * than the pool's, or CMEM_ALLOC_PAGES needs CMEM_ALLOC_CACHED; EINTR: a fatal signal
+ * arrived.
  */
 struct cmem_alloc {
 	__u32 size;

@@ -54,6 +54,8 @@ class Block:
     coherent: bool      # the devices that it is for see the CPU's caches
     pools: tuple[Pool, ...]
     heap: Heap          # of size 0 when the pools leave nothing
+    page_backed: bool   # all cached buffers of it are
+    can_be_page_backed: bool    # those that ask for it are: alloc(pages=True, cached=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class _PoolInfo(_Request):
                 ("clean", _U32), ("dirty", _U32), ("scrubbing", _U32), ("reserved", _U32)]
 
 
-_INFO_COHERENT, _BLOCK_COHERENT = 1 << 0, 1 << 5
+_INFO_COHERENT = 1 << 0
+_BLOCK_COHERENT, _BLOCK_PAGES, _BLOCK_CAN_PAGES = 1 << 5, 1 << 7, 1 << 8
 
 
 @contextmanager
@@ -129,7 +132,8 @@ def _block(fd: int, number: int) -> Block:
     return Block(number, Kind(told.kind), told.base, told.length,
                  bool(told.out_flags & _BLOCK_COHERENT),
                  tuple(_pool(fd, number, pool) for pool in range(told.num_pools)),
-                 Heap(told.heap_size, told.heap_free, told.heap_largest))
+                 Heap(told.heap_size, told.heap_free, told.heap_largest),
+                 bool(told.out_flags & _BLOCK_PAGES), bool(told.out_flags & _BLOCK_CAN_PAGES))
 
 
 def info() -> Info:

@@ -299,14 +299,17 @@ def alloc(size: int, *, block: int = 0, heap: bool = False, cached: bool = False
         writes goes to memory by itself, and reading is slow.
     private: no other process may register for it by its address, but by its DMA-BUF.
     pages: page-backed, so that os.writev() to a file with O_DIRECT and the like take it. The
-        buffer must be cached, and its block reserved memory without no-map, or CMA.
+        buffer must be cached, and Block.can_be_page_backed be true. That is reserved memory
+        without no-map, cmem_carveout= (not on 32-bit arm), or CMA. The memory is free again
+        only when I/O has finished as well.
     alignment: of the physical address of a buffer from a heap, a power of two; up to the
         page size is always granted.
 
     ValueError: a number is not in its range. InvalidError: it is longer than the block, or
-    the alignment is no power of two. NotFoundError: there is no such block, or no pool of it
-    has buffers of that size. NoMemoryError: none is free. NotPermittedError: the user may not
-    open /dev/cmem. Error: anything else.
+    the alignment is no power of two, or the buffer is page-backed and not cached.
+    NotFoundError: there is no such block, or no pool of it has buffers of that size.
+    NoMemoryError: none is free. NotPermittedError: the user may not open /dev/cmem. Error: the
+    block can't be page-backed (EOPNOTSUPP), or anything else.
     """
     size = integer(size, "size", 1, MAX_SIZE)
     phys_addr: int = call("CMEM_allocPhys64", block_number(block), size,

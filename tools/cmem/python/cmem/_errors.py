@@ -40,11 +40,15 @@ _MEANINGS: dict[str, dict[int, str]] = {
         errno.ENOTTY: "/dev/cmem belongs to another driver, such as cmemk.ko",
     },
     "CMEM_allocPhys64": {
-        errno.EINVAL: "the size is longer than the block, or the alignment is no power of two",
+        errno.EINVAL: "the size is longer than the block, the alignment is no power of two, "
+                      "or the buffer is page-backed and not cached",
+        errno.EOPNOTSUPP: "no buffer of this block can be page-backed",
         errno.ENOENT: "there is no such block, or no pool of it has buffers of that size",
         errno.ENOMEM: "there is no free buffer of that size",
     },
     "CMEM_allocPoolPhys64": {
+        errno.EINVAL: "the buffer is page-backed and not cached",
+        errno.EOPNOTSUPP: "no buffer of this block can be page-backed",
         errno.ENOENT: "there is no such block, or no such pool in it",
         errno.ENOMEM: "the pool has no free buffer",
     },

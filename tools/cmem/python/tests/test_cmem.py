@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 import warnings
 from typing import Any, Callable, Iterator
 
@@ -429,6 +430,27 @@ class Arguments(Case):
                 pass
 
 
+class Told(unittest.TestCase):
+    """What becomes of the kernel's answers"""
+
+    def test_flags_of_a_block(self) -> None:
+        def answer(flags: int) -> Callable[[int, int, Any], int]:
+            def ioctl(_fd: int, _command: int, told: Any) -> int:
+                told.kind, told.out_flags = cmem.Kind.RESERVED.value, flags
+                return 0
+            return ioctl
+
+        for flags, expected in ((0, (False, False, False)), (1 << 5, (True, False, False)),
+                                (1 << 8, (False, False, True)),
+                                (1 << 7 | 1 << 8, (False, True, True))):
+            with unittest.mock.patch("cmem._blocks.DEVICE", "/dev/null"), \
+                    unittest.mock.patch("cmem._blocks.fcntl.ioctl", answer(flags)):
+                block = cmem.block(3)
+            self.assertEqual((block.coherent, block.page_backed, block.can_be_page_backed),
+                             expected)
+            self.assertEqual((block.number, block.kind), (3, cmem.Kind.RESERVED))
+
+
 class Errors(Case):
     """errno, its class, and a text that tells what was asked for"""
 
@@ -564,6 +586,17 @@ class Kernel(Case):
                     with buf.access():
                         array[0] = 1
                     del array
+
+    def test_page_backed(self) -> None:
+        for block in cmem.blocks():
+            self.assertLessEqual(block.page_backed, block.can_be_page_backed)
+            if not block.heap.free:
+                continue
+            if block.can_be_page_backed:
+                cmem.alloc(1, block=block.number, heap=True, cached=True, pages=True).close()
+                continue
+            with self.says(cmem.Error, "can be page-backed"):
+                cmem.alloc(1, block=block.number, heap=True, cached=True, pages=True)
 
     def test_best_pool_and_next(self) -> None:
         number = cmem.find_pool(SIZE)
