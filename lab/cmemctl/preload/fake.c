@@ -22,6 +22,8 @@
 
 #include <linux/cmem.h>
 
+#include "fake_open.h"
+
 #define BASE 0x80000000ULL
 #define LENGTH 0x4000000ULL
 
@@ -43,20 +45,11 @@ static struct {
 static unsigned int mappings;
 static uint64_t registered;
 
-int open64(const char *path, int flags, ...)
+int fake_open(open_function *real, const char *path, int flags)
 {
-	int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, "open64");
-	va_list args;
-	int mode, fd;
-
-	va_start(args, flags);
-	mode = flags & O_CREAT ? va_arg(args, int) : 0;
-	va_end(args);
-	if (strcmp(path, "/dev/cmem"))
-		return real(path, flags, mode);
-	fd = real(getenv("CMEM_FAKE"), flags);
-	device = fd;
-	return fd;
+	(void)path;
+	device = real(getenv("CMEM_FAKE"), flags);
+	return device;
 }
 
 /* Of /proc/cmem, it has nothing to say. */

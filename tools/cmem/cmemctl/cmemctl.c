@@ -18,7 +18,7 @@ struct settings settings;
 
 static const struct command *const commands[] = {
 	&info_command,
-	&map_command, &top_command, &doctor_command,
+	&map_command, &top_command, &doctor_command, &bench_command,
 	&alloc_command, &free_command, &read_command, &write_command, &fill_command,
 	&test_command, &watch_command, &load_command, &unload_command, &release_command,
 };

@@ -3,9 +3,9 @@
  * cmemctl: declarations shared by its files.
  *
  * A verb is a file: info.c, map.c, top.c, alloc.c, free.c, read.c, write.c (with fill),
- * test.c, watch.c, load.c (with unload), release.c, doctor.c (with doctor_tree.c). They
- * use the files named below, which do not depend on a verb. Sizes and lengths are in
- * bytes, addresses are physical, unless their names say otherwise.
+ * test.c, watch.c, load.c (with unload), release.c, doctor.c (with doctor_tree.c), bench.c
+ * (with bench_*.c). They use the files named below, which do not depend on a verb. Sizes
+ * and lengths are in bytes, addresses are physical, unless their names say otherwise.
  */
 #ifndef CMEMCTL_H
 #define CMEMCTL_H
@@ -50,7 +50,7 @@ struct command {
 extern const struct command info_command, map_command, top_command, alloc_command;
 extern const struct command free_command, test_command, watch_command;
 extern const struct command read_command, write_command, fill_command, doctor_command;
-extern const struct command load_command, unload_command, release_command;
+extern const struct command load_command, unload_command, release_command, bench_command;
 
 /* Options common to all verbs */
 struct settings {
@@ -154,6 +154,9 @@ void json_real(const char *key, double value);
 void json_string(const char *key, const char *value);
 void json_bool(const char *key, bool value);
 void json_null(const char *key);
+void json_string_or_null(const char *key, const char *value);
+void json_number_or_null(const char *key, uint64_t value);
+void json_real_or_null(const char *key, double value);
 void json_pool(int pool);
 /* "quota": bytes, or null */
 void json_quota(uint64_t quota);

@@ -150,6 +150,31 @@ void json_null(const char *key)
 	fputs("null", stdout);
 }
 
+/* A string, a number, or null for one that is not known: "", 0, NAN */
+void json_string_or_null(const char *key, const char *value)
+{
+	if (*value)
+		json_string(key, value);
+	else
+		json_null(key);
+}
+
+void json_number_or_null(const char *key, uint64_t value)
+{
+	if (value)
+		json_number(key, value);
+	else
+		json_null(key);
+}
+
+void json_real_or_null(const char *key, double value)
+{
+	if (isnan(value))
+		json_null(key);
+	else
+		json_real(key, value);
+}
+
 /* The pool of an item: its number, or "heap" */
 void json_pool(int pool)
 {
