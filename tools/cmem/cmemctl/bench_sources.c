@@ -69,7 +69,7 @@ static unsigned int pool_spare(const struct cmem_pool_info *pool)
 	return pool->free == pool->count || !pool->free ? pool->free : pool->free - 1;
 }
 
-/* The other half of what the user may have is for his other programs. */
+/* At most half of what the quota still allows: the user has other programs. */
 static uint64_t quota_room(const struct cmem_block_info *block)
 {
 	if (block->quota == CMEM_NO_QUOTA)
