@@ -7,7 +7,9 @@
  *	BOARD_BUSY=N		others have N buffers of the pool of 4 KiB
  *	BOARD_FLAGS, BOARD_KIND, BOARD_QUOTA	of block 0
  *	BOARD_CMA=1		there is block -1 as well
- *	BOARD_DIRTY=1		no memory becomes clean
+ *	BOARD_DIRTY=never|N|buffer:N
+ *				no memory becomes clean; all of it bit by bit in N ms of
+ *				sleep, or all at once after them. Sleep takes no time then.
  *	BOARD_HEAPS=A:B		DMA-BUF heaps; those whose names begin with c are CMEM's
  *	BOARD_REGISTER=N	the errno of each registration for a DMA-BUF
  *	BOARD_EXPORT=N		the errno of each export as a DMA-BUF
@@ -69,6 +71,7 @@ static struct {
 
 static int device = -1;
 static uint64_t held, most, wrong_block, last, heap_allocs, syncs, clean_syncs, written, counted;
+static uint64_t slept;	/* ms */
 static char counter[64] = "-";
 
 static unsigned long number(const char *name, unsigned long otherwise)
@@ -90,6 +93,20 @@ static unsigned int used_of(unsigned int a)
 	for (unsigned int i = 0; i < areas[a].count; i++)
 		used += !!areas[a].used[i];
 	return used;
+}
+
+/* Of @free, how many are clean by now */
+static uint64_t clean_of(uint64_t free)
+{
+	const char *dirty = getenv("BOARD_DIRTY");
+	bool at_once = dirty && !strncmp(dirty, "buffer:", 7);
+	uint64_t ms = dirty ? strtoul(dirty + (at_once ? 7 : 0), NULL, 10) : 0;
+
+	if (dirty && !strcmp(dirty, "never"))
+		return 0;
+	if (slept >= ms)
+		return free;
+	return at_once ? 0 : free * slept / ms;
 }
 
 /* The first run of free units, or NULL */
@@ -181,7 +198,7 @@ static int get_block(struct cmem_block_info *b)
 	b->num_pools = HEAP;
 	b->heap_size = HEAP_PAGES * PAGE;
 	b->heap_free = b->heap_size - used_of(HEAP) * PAGE;
-	b->heap_clean = getenv("BOARD_DIRTY") ? 0 : b->heap_free;
+	b->heap_clean = clean_of(b->heap_free / PAGE) * PAGE;
 	for (unsigned int i = 0; i < HEAP_PAGES; i++) {
 		run = areas[HEAP].used[i] ? 0 : run + 1;
 		if (run * PAGE > b->heap_largest)
@@ -198,7 +215,7 @@ static int get_pool(struct cmem_pool_info *pool)
 	pool->length = pool->requested_length = area->length;
 	pool->count = area->count;
 	pool->free = area->count - used_of(pool->pool);
-	pool->clean = getenv("BOARD_DIRTY") ? 0 : pool->free;
+	pool->clean = clean_of(pool->free);
 	return 0;
 }
 
@@ -354,6 +371,14 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 	return ret;
 }
 
+int nanosleep(const struct timespec *pause, struct timespec *left)
+{
+	int (*real)(const struct timespec *, struct timespec *) = dlsym(RTLD_NEXT, "nanosleep");
+
+	slept += pause->tv_sec * 1000 + pause->tv_nsec / 1000000;
+	return getenv("BOARD_DIRTY") ? 0 : real(pause, left);
+}
+
 ssize_t read(int fd, void *data, size_t size)
 {
 	ssize_t (*real)(int, void *, size_t) = dlsym(RTLD_NEXT, "read");
@@ -428,7 +453,8 @@ int ioctl(int fd, unsigned long request, ...)
 /*
  * The most that was held at a time, and what is left; how often block 1 was allocated from,
  * the last free buffer taken that others needed, and a heap allocated from; SYNCs, and those
- * of more than a byte without a store to each line before; bytes written; the last counter.
+ * of more than a byte without a store to each line before; bytes written; milliseconds slept;
+ * the last counter.
  */
 static void __attribute__((destructor)) report(void)
 {
@@ -441,11 +467,12 @@ static void __attribute__((destructor)) report(void)
 	log = fopen(name, "w");
 	if (!log)
 		return;
-	fprintf(log, "most=%llu left=%llu wrong_block=%llu last=%llu heap_allocs=%llu syncs=%llu clean_syncs=%llu written=%llu counter=%s\n",
+	fprintf(log, "most=%llu left=%llu wrong_block=%llu last=%llu heap_allocs=%llu syncs=%llu clean_syncs=%llu written=%llu slept=%llu counter=%s\n",
 		(unsigned long long)most, (unsigned long long)held,
 		(unsigned long long)wrong_block, (unsigned long long)last,
 		(unsigned long long)heap_allocs, (unsigned long long)syncs,
-		(unsigned long long)clean_syncs, (unsigned long long)written, counter);
+		(unsigned long long)clean_syncs, (unsigned long long)written,
+		(unsigned long long)slept, counter);
 	fclose(log);
 }
 

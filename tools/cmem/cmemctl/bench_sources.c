@@ -19,8 +19,9 @@
 #define MOST_LIVE	1024
 #define MOST_FRAGMENTS	1024
 #define FEWEST_FRAGMENTS 64
-/* For memory to become clean, and what the kernel waits before it cleans any */
-#define PATIENCE_MS	3000
+/* How long memory may take to become clean: while less of the block is dirty, and in all */
+#define STALL_MS	10000
+#define PATIENCE_MS	60000
 #define POLL_MS		2
 #define DELAY		"/sys/module/cmem/parameters/scrub_delay_ms"
 
@@ -413,14 +414,30 @@ static bool is_clean(const struct source *source)
 	       block.heap_clean == block.heap_free;
 }
 
-/* Why its memory will not become clean in time, or "" */
-static void look_why_dirty(struct source *source)
+/* How many bytes of its block wait to be cleaned. One scrubber serves all of it. */
+static uint64_t bytes_dirty(const struct source *source)
+{
+	struct cmem_block_info block;
+	struct cmem_pool_info pool;
+	uint64_t dirty;
+
+	if (device_get_block(cmem, source->block, &block))
+		return 0;
+	dirty = block.heap_free - block.heap_clean;
+	for (unsigned int p = 0; p < block.num_pools; p++)
+		if (!device_get_pool(cmem, source->block, p, &pool))
+			dirty += (pool.free - pool.clean) * pool.length;
+	return dirty;
+}
+
+/* Why its memory will not become clean after @ms, or "" */
+static void look_why_dirty(struct source *source, unsigned int ms)
 {
 	char delay[32];
 
 	*source->reason = 0;
 	read_line(DELAY, delay, sizeof(delay));
-	if (2 * strtoull(delay, NULL, 10) >= PATIENCE_MS)
+	if (2 * strtoull(delay, NULL, 10) >= STALL_MS)
 		source_lacks(source, "freed memory waits %s ms or more to be cleaned: " DELAY, delay);
 	else if (source->block != dirty_block)
 		return;
@@ -428,27 +445,37 @@ static void look_why_dirty(struct source *source)
 		source_lacks(source, "memory of block %d is not cleaned before its first use",
 			     source->block);
 	else
-		source_lacks(source, "memory of block %d did not become clean in %d s: " DELAY " is %s",
-			     source->block, PATIENCE_MS / 1000, *delay ? delay : "not there");
+		source_lacks(source, "memory of block %d did not become clean in %u s: " DELAY " is %s",
+			     source->block, ms / 1000, *delay ? delay : "not there");
 }
 
 static bool settle(void *context)
 {
 	struct source *source = context;
+	uint64_t least = UINT64_MAX;
+	unsigned int ms = 0, progress = 0;
 
-	look_why_dirty(source);
-	for (int left = PATIENCE_MS / POLL_MS; left && !bench_stopped; left--) {
+	look_why_dirty(source, ms);
+	while (!bench_stopped && ms - progress < STALL_MS && ms < PATIENCE_MS) {
+		uint64_t dirty;
+
 		if (is_clean(source)) {
 			*source->reason = 0;
 			return true;
 		}
 		if (*source->reason)
 			return false;
+		dirty = bytes_dirty(source);
+		if (dirty < least) {
+			least = dirty;
+			progress = ms;
+		}
 		measure_sleep(POLL_MS);
+		ms += POLL_MS;
 	}
 	/* Its other rows do not wait. */
 	dirty_block = source->block;
-	look_why_dirty(source);
+	look_why_dirty(source, ms);
 	return false;
 }
 
